@@ -1,0 +1,44 @@
+"""Studies -> manifest; splits; the leak rules. No voxels are read here."""
+
+from mpmri_monai.cohort.build import Finding, build_manifest
+from mpmri_monai.cohort.check import check_manifest
+from mpmri_monai.cohort.manifest import (
+    DicomImage,
+    Lesion,
+    Manifest,
+    Region,
+    Study,
+    load_manifest,
+    parse_manifest,
+    save_manifest,
+)
+from mpmri_monai.cohort.splits import (
+    holdout,
+    kfold,
+    patient_table,
+    read_splits,
+    roles_of,
+    splits_digest,
+    write_splits,
+)
+
+__all__ = [
+    "DicomImage",
+    "Finding",
+    "Lesion",
+    "Manifest",
+    "Region",
+    "Study",
+    "build_manifest",
+    "check_manifest",
+    "holdout",
+    "kfold",
+    "load_manifest",
+    "parse_manifest",
+    "patient_table",
+    "read_splits",
+    "roles_of",
+    "save_manifest",
+    "splits_digest",
+    "write_splits",
+]

@@ -1,0 +1,134 @@
+"""The label table: one row a lesion, as a hospital would write it in a spreadsheet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mpmri_monai.cohort.manifest import near_match
+from mpmri_monai.errors import ManifestError
+
+REQUIRED_COLUMNS = ("patient", "study", "site", "folder")
+OPTIONAL_COLUMNS = ("lesion", "mask", "value", "segment", "drawn_on", "liver")
+
+STUDY_COLUMNS = ("patient", "site", "folder", "liver")
+"""Columns that say the same on every row of a study."""
+
+
+def read_labels(path: Path | str, classes: Mapping[str, Sequence[str]], sequences: Sequence[str]) -> pd.DataFrame:
+    """Read a label table and refuse what cannot be meant.
+
+    Columns: ``patient, study, site, folder`` (of the study's DICOM files, relative to the cohort), then optionally
+    ``lesion, mask, value`` (NIfTI) or ``segment`` (DICOM SEG)``, drawn_on, liver``, and one column for each key of
+    ``classes``. A row without a lesion stands for a study without one; its labels are those of the study.
+
+    Returns:
+        The table as text, absent cells and absent optional columns empty.
+
+    Raises:
+        ManifestError: unreadable file, unknown or missing column, unknown label, repeated lesion, half a row.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    except OSError as error:
+        raise ManifestError(
+            expected="a label table that can be read", found=error.strerror or "no file", where=str(path)
+        ) from error
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ManifestError(
+            expected="a label table in CSV (comma-separated, UTF-8)", found="something else", where=str(path)
+        ) from error
+    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    _check_columns(table, path, classes)
+    for column in OPTIONAL_COLUMNS:
+        if column not in table:
+            table[column] = ""
+    for number, row in enumerate(table.to_dict("records"), start=2):
+        _check_row(row, f"{path.name}, line {number}", classes, sequences)
+    _check_studies(table, path)
+    return table
+
+
+def _check_columns(table: pd.DataFrame, path: Path, classes: Mapping[str, Sequence[str]]) -> None:
+    needed = (*REQUIRED_COLUMNS, *classes)
+    known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *classes)
+    missing = [column for column in needed if column not in table]
+    unknown = [column for column in table if column not in known]
+    if missing or unknown or table.columns.has_duplicates:
+        raise ManifestError(
+            expected=f"the columns {', '.join(needed)} and, as needed, {', '.join(OPTIONAL_COLUMNS)}",
+            found=(f"unknown {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}")
+            if missing or unknown
+            else "a column twice",
+            where=path.name,
+            fix=near_match(unknown[0], known) if unknown else None,
+            code="E_LABELS",
+        )
+    if table.empty:
+        raise ManifestError(expected="one row a lesion", found="no row", where=path.name, code="E_LABELS")
+
+
+def _check_row(row: dict[str, str], where: str, classes: Mapping[str, Sequence[str]], sequences: Sequence[str]) -> None:
+    for column in REQUIRED_COLUMNS:
+        if not row[column]:
+            raise ManifestError(expected=f"a {column}", found="an empty cell", where=where, code="E_LABELS")
+    for column, known in {**classes, "drawn_on": sequences}.items():
+        if row[column] and row[column] not in known:
+            raise ManifestError(
+                expected=f"{column} to be one of {', '.join(known)}",
+                found=repr(row[column]),
+                where=where,
+                fix=near_match(row[column], known),
+                code="E_LABELS",
+            )
+    if row["lesion"]:
+        if not row["mask"] or bool(row["value"]) == bool(row["segment"]):
+            raise ManifestError(
+                expected="a mask and either its value (NIfTI) or its segment (DICOM SEG)",
+                found=", ".join(f"{column} {row[column] or 'empty'}" for column in ("mask", "value", "segment")),
+                where=where,
+                code="E_LABELS",
+            )
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", row["value"] or row["segment"]):
+            raise ManifestError(
+                expected="value or segment to be a positive whole number",
+                found=repr(row["value"] or row["segment"]),
+                where=where,
+                code="E_LABELS",
+            )
+    elif row["mask"] or row["value"] or row["segment"]:
+        raise ManifestError(expected="the name of the lesion", found="a mask without one", where=where, code="E_LABELS")
+
+
+def _check_studies(table: pd.DataFrame, path: Path) -> None:
+    """A study's rows agree on everything but the lesions, and no lesion or folder serves twice."""
+    for study, rows in table.groupby("study", sort=False):
+        for column in STUDY_COLUMNS:
+            if rows[column].nunique() > 1:
+                raise ManifestError(
+                    expected=f"one {column} on all rows of a study",
+                    found=", ".join(value or "empty" for value in rows[column].unique()),
+                    where=f"{path.name}, study {study}",
+                    code="E_LABELS",
+                )
+        repeated = rows.loc[rows["lesion"].duplicated(), "lesion"]
+        if len(repeated):
+            raise ManifestError(
+                expected="each lesion of a study once",
+                found=f"{repeated.iloc[0] or 'a row without a lesion'} twice",
+                where=f"{path.name}, study {study}",
+                code="E_LABELS",
+            )
+    folders = table.drop_duplicates("study").set_index("study")["folder"]
+    shared = folders[folders.duplicated(keep=False)]
+    if len(shared):
+        raise ManifestError(
+            expected="a folder of its own for every study",
+            found=f"{shared.iloc[0]} for studies {', '.join(shared.index[shared == shared.iloc[0]])}",
+            where=path.name,
+            code="E_LABELS",
+        )
