@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from mpmri_monai.cohort.manifest import Manifest, load_manifest, save_manifest
 MAX_FINDINGS_SHOWN = 30
 
 
-def manifest_command(folder: Path, labels: Path, output: Path, name: str | None = None) -> int:
+def manifest_command(folder: Path, labels: Path, output: Path, name: str | None = None, workers: int = 2) -> int:
     """Write the manifest of a cohort folder and print what it holds.
 
     Args:
@@ -26,6 +25,7 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
         labels: the label table, see `mpmri_monai.cohort.labels.read_labels`.
         output: where the manifest goes.
         name: of the cohort; the folder's name when not given.
+        workers: processes that scan studies side by side.
 
     Returns:
         Exit status: 0 when every study of the table is in the manifest, else 1.
@@ -33,7 +33,7 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
     console = Console()
     truth = "truth.csv" if (folder / "truth.csv").is_file() else None
     manifest, failed = build_manifest(
-        folder, labels, name or folder.resolve().name, truth=truth, workers=os.cpu_count() or 1, progress=True
+        folder, labels, name or folder.resolve().name, truth=truth, workers=workers, progress=True
     )
     save_manifest(manifest, output)
     _print_counts(console, manifest)
@@ -44,15 +44,19 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
     return 1 if failed else 0
 
 
-def check_command(path: Path) -> int:
+def check_command(path: Path, workers: int = 2) -> int:
     """Print what a manifest holds and every finding about it.
+
+    Args:
+        path: of the manifest.
+        workers: processes that check studies side by side.
 
     Returns:
         Exit status: 0 when there is no error (warnings are allowed), else 1.
     """
     console = Console()
     manifest = load_manifest(path)
-    findings = check_manifest(manifest, workers=os.cpu_count() or 1, progress=True)
+    findings = check_manifest(manifest, workers=workers, progress=True)
     _print_counts(console, manifest)
     _print_findings(console, findings)
     errors = sum(finding.level == "error" for finding in findings)

@@ -216,15 +216,16 @@ def _strata(patients: pd.DataFrame, least: int, wish: str) -> dict[str, list[str
 
 
 def _apportion(total: int, shares: Sequence[float]) -> np.ndarray:
-    """Divide ``total`` by largest remainder; then a part that came out empty takes one from the largest."""
+    """Divide ``total`` by largest remainder; an empty part then takes one from the part most above its share."""
     wanted = total * np.asarray(shares) / np.sum(shares)
     # Rounding first: 0.6 * 0.85 * 20 = 10.2 is 10.199999… or 10.200000…1 depending on how it is written.
     counts = np.floor(np.round(wanted, 9)).astype(int)
     remainders = np.round(wanted - counts, 9)
     counts[np.argsort(-remainders, kind="stable")[: total - counts.sum()]] += 1
     while counts.min() == 0:
+        giver = np.argmax(np.where(counts > 1, counts - wanted, -np.inf))
         counts[np.argmin(counts)] += 1
-        counts[np.argmax(counts)] -= 1
+        counts[giver] -= 1
     return counts
 
 

@@ -1,0 +1,143 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mpmri_monai.cohort import build_manifest
+from mpmri_monai.cohort.build import in_processes
+from mpmri_monai.errors import ManifestError
+from mpmri_monai.sequences import SEQUENCES
+
+
+def build(cohort, **options):
+    return build_manifest(cohort, cohort / "labels.csv", "small", **options)
+
+
+def edit(cohort, old, new):
+    labels = cohort / "labels.csv"
+    assert old in labels.read_text()
+    labels.write_text(labels.read_text().replace(old, new))
+
+
+def problem(code, series_number=None):
+    return SimpleNamespace(code=code, message="what the catalogue says", series_number=series_number)
+
+
+def test_every_study_is_taken_with_all_its_sequences(cohort, scanner):
+    manifest, failed = build(cohort, truth="truth.csv")
+    assert failed == []
+    assert manifest.folder == cohort
+    assert manifest.truth == "truth.csv"
+    assert manifest.sequences == SEQUENCES
+    assert [study.patient for study in manifest.studies] == ["P001", "P002", "P003"]
+    third = manifest.studies[2]
+    assert third.images["S4"].dicom == "P003/dicom"
+    assert third.images["S4"].volume == "vS4"
+    assert third.organs == {"liver": "P003/liver.nii.gz"}
+    assert [(x.id, x.region.value, x.drawn_on, x.labels) for x in third.lesions] == [
+        ("P003-L1", 1, "S3", {"grade": "poorly"}),
+        ("P003-L2", 2, "S3", {"grade": "well"}),
+    ]
+
+
+def test_order_of_the_rows_does_not_matter(cohort, scanner):
+    first = build(cohort)[0].digest()
+    header, *rows = (cohort / "labels.csv").read_text().splitlines()
+    order = [rows[2], rows[0], rows[1], rows[3]]
+    (cohort / "labels.csv").write_text("\n".join([header, *order]) + "\n")
+    assert build(cohort)[0].digest() == first
+
+
+def test_study_without_a_sequence_stays(cohort, scanner):
+    catalogue = scanner.full("OUT")
+    catalogue.problems = (problem("E_MISSING"),)
+    scanner.answers["P002"] = catalogue
+    manifest, failed = build(cohort)
+    assert failed == []
+    assert "OUT" not in manifest.studies[1].images
+    assert "T2" in manifest.studies[1].images
+
+
+@pytest.mark.parametrize(("code", "series"), [("E_AMBIG", None), ("E_MISSING", 4), ("E_PHASE", None)])
+def test_study_in_doubt_is_left_out_whole(cohort, scanner, code, series):
+    catalogue = scanner.full()
+    catalogue.problems = (problem(code, series),)
+    scanner.answers["P002"] = catalogue
+    manifest, failed = build(cohort)
+    assert [study.patient for study in manifest.studies] == ["P001", "P003"]
+    assert [finding.where for finding in failed] == ["P002-1"]
+    assert code in failed[0].message
+
+
+def test_missing_folder_and_missing_mask_fail_their_study_only(cohort, scanner):
+    (cohort / "P001" / "dicom").rmdir()
+    (cohort / "P003" / "lesions.nii.gz").unlink()
+    manifest, failed = build(cohort)
+    assert [study.patient for study in manifest.studies] == ["P002"]
+    assert {finding.where: finding.message for finding in failed}.keys() == {"P001-1", "P003-1"}
+    assert "P003/lesions.nii.gz" in str(failed[1])
+
+
+def test_no_usable_study_is_an_error(cohort, scanner):
+    for patient in ("P001", "P002", "P003"):
+        (cohort / patient / "dicom").rmdir()
+    with pytest.raises(ManifestError, match="3 that failed"):
+        build(cohort)
+
+
+def test_segment_of_a_seg_file(cohort, scanner):
+    edit(cohort, "P001/lesions.nii.gz,1,,", "P001/lesions.nii.gz,,7,")
+    assert build(cohort)[0].studies[0].lesions[0].region.segment == 7
+
+
+def test_row_without_lesion_labels_the_study(cohort, scanner):
+    edit(cohort, "P001-L1,P001/lesions.nii.gz,1,,S3,", ",,,,,")
+    study = build(cohort)[0].studies[0]
+    assert study.lesions == ()
+    assert study.labels == {"grade": "well"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("grade\n", "grde\n", "did you mean 'grade'"),
+        ("drawn_on", "drwn_on", "did you mean 'drawn_on'"),
+        ("moderately", "moderatly", "did you mean 'moderately'"),
+        ("S3,P001/liver", "S9,P001/liver", "drawn_on"),
+        ("P003-L2", "P003-L1", "P003-L1 twice"),
+        ("P002/dicom", "P001/dicom", "folder of its own"),
+        ("P001/lesions.nii.gz,1,,", "P001/lesions.nii.gz,1,1,", "either its value"),
+        ("P001/lesions.nii.gz,1,,", "P001/lesions.nii.gz,one,,", "positive whole number"),
+        ("P001-L1,", ",", "name of the lesion"),
+        ("P002,P002-1,A", "P002,P002-1,", "a site"),
+        ("P003-1,A,P003/dicom,P003-L2", "P003-1,B,P003/dicom,P003-L2", "one site on all rows"),
+    ],
+)
+def test_faulty_table_is_refused_before_any_scan(cohort, scanner, old, new, message):
+    scanner.answers = None  # a scan would fail with something else
+    edit(cohort, old, new)
+    with pytest.raises(ManifestError, match=message):
+        build(cohort)
+
+
+def test_table_from_a_spreadsheet(cohort, scanner):
+    text = (cohort / "labels.csv").read_text()
+    plain = build(cohort)[0]
+    (cohort / "labels.csv").write_bytes(("\ufeff" + text.replace(",", ", ").replace("\n", "\r\n")).encode())
+    assert build(cohort)[0] == plain
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"patient,study\n"])
+def test_what_is_no_table_is_refused(cohort, content):
+    (cohort / "labels.csv").write_bytes(content)
+    with pytest.raises(ManifestError):
+        build(cohort)
+
+
+def test_missing_table_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="No such file"):
+        build_manifest(tmp_path, tmp_path / "labels.csv", "none")
+
+
+def test_processes_keep_the_order():
+    assert list(in_processes(abs, [-3, 1, -2], 2, None)) == [3, 1, 2]
+    assert list(in_processes(abs, [-3, 1, -2], 0, None)) == [3, 1, 2]

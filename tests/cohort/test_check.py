@@ -1,0 +1,99 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mpmri_monai.cohort import build_manifest, check_manifest, parse_manifest, save_manifest
+from mpmri_monai.cohort.commands import check_command, manifest_command
+
+
+@pytest.fixture
+def manifest(cohort, scanner):
+    return build_manifest(cohort, cohort / "labels.csv", "small")[0]
+
+
+def errors(manifest):
+    return [str(finding) for finding in check_manifest(manifest) if finding.level == "error"]
+
+
+def test_sound_cohort_has_no_finding(manifest):
+    assert check_manifest(manifest) == []
+
+
+def test_missing_files_are_named(manifest, cohort):
+    (cohort / "P001" / "liver.nii.gz").unlink()
+    (cohort / "P002" / "lesions.nii.gz").unlink()
+    (cohort / "P003" / "dicom").rmdir()
+    found = errors(manifest)
+    assert len(found) == 3
+    assert "P001-1: no file P001/liver.nii.gz" in found
+    assert "P002-1: no file P002/lesions.nii.gz" in found
+
+
+def test_changed_dicom_files_are_noticed(manifest, scanner):
+    scanner.answers["P002"] = scanner.full()
+    scanner.answers["P002"].volumes = tuple(v for v in scanner.answers["P002"].volumes if v.id != "vS4")
+    assert errors(manifest) == [
+        "P002-1: no volume vS4 (S4) in P002/dicom; its files changed since the manifest was made"
+    ]
+
+
+def test_problem_of_the_catalogue_is_an_error(manifest, scanner):
+    scanner.answers["P002"] = scanner.full()
+    scanner.answers["P002"].problems = (SimpleNamespace(code="E_SHORT", message="too short", series_number=5),)
+    assert errors(manifest) == ["P002-1: E_SHORT: too short"]
+
+
+def test_missing_truth_is_an_error(cohort, scanner):
+    manifest, _ = build_manifest(cohort, cohort / "labels.csv", "small", truth="truth.csv")
+    assert errors(manifest) == ["truth: no file truth.csv"]
+
+
+def test_absent_sequence_and_label_and_class_are_warnings(content, tmp_path, scanner):
+    del content["studies"][0]["lesions"][0]["labels"]["grade"]
+    content["studies"][0]["images"].pop("S0")
+    findings = check_manifest(parse_manifest(content, tmp_path, "here"))
+    warnings = [str(finding) for finding in findings if finding.level == "warning"]
+    assert warnings == [
+        "P001-1: no IN, S0",
+        "P001-1: lesion P001-L1 has no grade label",
+        "P002-1: no IN, S0",
+        "grade: no lesion of class moderately",
+        "grade: no lesion of class poorly",
+    ]
+    assert [finding.level for finding in findings] == sorted(finding.level for finding in findings)
+
+
+def test_image_shared_by_two_patients_is_a_leak(content, tmp_path, scanner):
+    content["studies"][1]["images"]["T2"] = "P002/../P001/T2.nii.gz"
+    found = errors(parse_manifest(content, tmp_path, "here"))
+    assert "P001, P002: E_SHARED: these patients share an image" in found
+
+
+def test_commands_print_counts_and_the_next_command(cohort, scanner, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    scanner.answers["P002"] = scanner.full("OUT")
+    output = cohort / "m.json"
+    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 0
+    printed = capsys.readouterr().out
+    assert "3 patients, 3 studies, 4 lesions" in printed
+    assert f"mpmri check {output}" in printed
+    assert check_command(output, workers=0) == 0
+    printed = capsys.readouterr().out
+    assert "Missing sequences" in printed
+    assert "no OUT" in printed
+    assert f"mpmri prepare {output}" in printed
+
+
+def test_commands_tell_failure_by_their_exit_status(cohort, scanner, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    (cohort / "P002" / "dicom").rmdir()
+    output = cohort / "m.json"
+    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 1
+    assert "1 studies were left out" in capsys.readouterr().out
+    (cohort / "P001" / "liver.nii.gz").unlink()
+    assert check_command(output, workers=0) == 1
+    assert "1 errors" in capsys.readouterr().out
+
+
+def test_saved_elsewhere_it_still_checks(manifest, tmp_path):
+    assert check_manifest(save_manifest(manifest, tmp_path / "elsewhere" / "m.json")) == []
