@@ -1,0 +1,125 @@
+"""The report of a run: one HTML file with everything inside, made from the run folder, the samples and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mpmri_monai import sequences as vocabulary
+from mpmri_monai.artefacts import whole_file, write_text
+from mpmri_monai.report import tables, wording
+from mpmri_monai.report.pictures import interval_picture, lesion_pictures, performance_pictures, signal_picture
+from mpmri_monai.report.run_folder import RunFolder, read_run
+from mpmri_monai.report.style import RESEARCH_ONLY
+from mpmri_monai.report.tsic import curve_rows, tsic_curves
+from mpmri_monai.sequences import Task
+
+FEW_LESIONS = 10
+"""Below this many test lesions of a class, the report says that the class rests on few."""
+
+
+def write_report(run: Path, store: Any, manifest: Any, task: Task, fusion: str | Sequence[str]) -> Path:
+    """Write ``report.html`` and ``figures/*.png`` into a run folder from what lies there.
+
+    Args:
+        run: the run folder with ``metrics.json``, ``predictions.csv`` and ``splits.csv``; of ``history.csv``,
+            ``config.json`` and ``environment.json`` those are used that are there.
+        store: the samples (a ``samples.Store``) that the run used.
+        manifest: the cohort (a ``cohort.Manifest``); one with ``truth`` is synthetic, and the report says so.
+        task: the question that was asked.
+        fusion: the sequences that the network saw.
+
+    Returns:
+        The path of the report. The same run gives the same bytes.
+
+    Raises:
+        EvaluationError: the run folder is not finished.
+        OutputError: a file cannot be written.
+    """
+    run = Path(run)
+    folder = read_run(run)
+    names = vocabulary.fusion(fusion, manifest.sequences)
+    labels = tables.sample_classes(store.table, task)
+    roles = tables.sample_roles(store.table, folder.splits, tables.fold(folder.predictions))
+    results = tables.lesion_results(folder.predictions, store.table, task, folder.metrics["role"])
+    curves = tsic_curves(store.table, labels, task.classes)
+    pictures = {
+        "performance": performance_pictures(folder),
+        "signal": [signal_picture(curves, task)],
+        "lesions": lesion_pictures(store, manifest, task, names, labels, roles, results),
+    }
+    for picture in (picture for group in pictures.values() for picture in group):
+        with whole_file(run / "figures" / f"{picture.key}.png") as part:
+            part.write_bytes(picture.content)
+    content = _content(folder, store, manifest, task, names) | {
+        "cohort": {"header": tables.cohort_header(roles), "rows": tables.cohort_rows(store.table, task, roles)},
+        "lesions": tables.lesion_rows(results, task),
+        "forest": interval_picture(folder),
+        "pictures": pictures,
+        "tsic": [] if curves is None else curve_rows(curves),
+    }
+    write_text(run / "report.html", _template().render(content))
+    return run / "report.html"
+
+
+def _template():
+    return Environment(
+        loader=PackageLoader("mpmri_monai.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("run.html")
+
+
+def _content(folder: RunFolder, store: Any, manifest: Any, task: Task, names: Sequence[str]) -> dict[str, Any]:
+    metrics = folder.metrics
+    levels = [name for name in tables.LEVELS if name in metrics["levels"]]
+    units = set(folder.splits["unit"])
+    return {
+        "research_only": RESEARCH_ONLY,
+        "task": task,
+        "fusion": vocabulary.fusion_name(names),
+        "cohort_name": manifest.name,
+        "synthetic": manifest.truth is not None,
+        "split_units": sorted(units - {"patient"}),
+        "answer": wording.answer_sentences(metrics),
+        "headline": tables.headline_rows(metrics),
+        "levels": [{"name": name, **metrics["levels"][name]} for name in levels],
+        "metrics": tables.metric_rows(metrics),
+        "confusion": metrics["levels"]["lesion"]["confusion"],
+        "classes": metrics["classes"],
+        "sites": sorted({study.site for study in manifest.studies}),
+        "few": _few(metrics),
+        "missing": tables.missing_rows(store.table, manifest.sequences),
+        "missing_used": sorted(set(names) & {row[0] for row in tables.missing_rows(store.table, manifest.sequences)}),
+        "failed": [[study, wording.without_folders(str(why))] for study, why in sorted(store.failed.items())],
+        "made": _made(folder, store, manifest, names),
+        "settings": tables.setting_rows(folder.config),
+        "has_ceiling": bool(metrics.get("ceiling")),
+        "has_baseline": bool(metrics.get("baseline")),
+        "has_history": not folder.history.empty,
+    }
+
+
+def _few(metrics: dict[str, Any]) -> list[str]:
+    counts = wording.class_counts(metrics["levels"]["lesion"], metrics["classes"])
+    return [f"{name} ({wording.plural(count, 'lesion')})" for name, count in counts.items() if count < FEW_LESIONS]
+
+
+def _made(folder: RunFolder, store: Any, manifest: Any, names: Sequence[str]) -> list[list[str]]:
+    command = folder.environment.get("command")
+    epochs = "not recorded" if folder.history.empty else f"{int(folder.history['epoch'].iloc[-1])}"
+    return [
+        ["command", tables.shown(command) if command else "not recorded"],
+        ["fusion", vocabulary.fusion_name(names)],
+        ["seed", str(folder.config.get("seed", "not recorded"))],
+        ["epochs trained", epochs],
+        *tables.environment_rows(folder.environment),
+        ["manifest content (sha256)", manifest.digest()],
+        ["samples store (sha256)", store.digest()],
+        *([f"{name} (sha256)", value] for name, value in folder.digests.items()),
+    ]

@@ -1,0 +1,123 @@
+"""Numbers and findings in words: one format for every value, and what must not be said with a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_recall": "Macro recall",
+    "macro_precision": "Macro precision",
+    "macro_f1": "Macro F1",
+    "macro_auc": "Macro AUC",
+    "quadratic_kappa": "Quadratic weighted kappa",
+}
+
+# An absolute path up to its last part: '/home/a/run/x.json' and 'C:\\a\\x.json', but neither '2/3' nor 'a/b.json'.
+_FOLDERS = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[/\\](?:[^/\\\s'\",;=]+[/\\])*(?=[^\s])")
+
+
+def metric_name(name: str) -> str:
+    """Return the words for a metric key of ``metrics.json``."""
+    return (
+        f"AUC, {name.removeprefix('auc_')} against the rest"
+        if name.startswith("auc_")
+        else METRIC_NAMES.get(name, name)
+    )
+
+
+def number(value: float | None) -> str:
+    """Return ``value`` with three decimals, or an en dash when there is none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def with_interval(entry: Mapping[str, Any] | None, why: str = "") -> str:
+    """Return ``0.847 (0.701 to 0.951)``; a missing value becomes ``not defined: why``.
+
+    Args:
+        entry: ``value`` (or ``mean`` of a ceiling), ``low`` and ``high`` as in ``metrics.json``.
+        why: the reason to give when the value is missing.
+    """
+    value = None if entry is None else entry.get("value", entry.get("mean"))
+    if value is None:
+        return f"not defined: {why}" if why else "not defined"
+    if entry.get("low") is None or entry.get("high") is None:
+        return f"{number(value)} (interval not defined)"
+    # No-break spaces keep an interval on one line.
+    return f"{number(value)} ({number(entry['low'])}\u00a0to\u00a0{number(entry['high'])})"
+
+
+def class_counts(level: Mapping[str, Any], classes: Sequence[str]) -> dict[str, int]:
+    """Return the number of cases of each true class; a case that several repeats predicted counts once."""
+    return {name: int(level["per_class"].get(name, 0)) for name in classes}
+
+
+def why_undefined(level: Mapping[str, Any], classes: Sequence[str], unit: str) -> str:
+    """Return why metrics of ``level`` can be undefined: the classes of which there is no case."""
+    absent = [name for name, count in class_counts(level, classes).items() if count == 0]
+    return f"no {unit} of class {', '.join(absent)}" if absent else "too few cases"
+
+
+def commonest_share(level: Mapping[str, Any], classes: Sequence[str]) -> float | None:
+    """Return the accuracy of always naming the commonest class of these very cases."""
+    counts = class_counts(level, classes).values()
+    return max(counts) / sum(counts) if sum(counts) else None
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 lesion``, ``2 lesions``, ``3 studies``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
+def answer_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what the run found at lesion level: the network, then baseline and ceiling where there are any."""
+    classes, level = metrics["classes"], metrics["levels"]["lesion"]
+    why = why_undefined(level, classes, "lesion")
+    found, role = level["metrics"], metrics["role"]
+    sentences = [
+        f"On {plural(level['n'], 'lesion')} of {plural(level['patients'], role + ' patient')}, the network reached a "
+        f"lesion-level accuracy of {with_interval(found['accuracy'], why)} and a macro AUC of "
+        f"{with_interval(found['macro_auc'], why)}."
+    ]
+    if baseline := metrics.get("baseline"):
+        other = baseline["levels"]["lesion"]["metrics"]
+        sentences.append(
+            "The baseline, logistic regression on mean signals and size, reached "
+            f"{with_interval(other['accuracy'], why)} and {with_interval(other['macro_auc'], why)}. "
+            f"{_overlap(found['accuracy'], other['accuracy'])}"
+        )
+    if ceiling := metrics.get("ceiling"):
+        top = ceiling["fusion"]
+        sentences.append(
+            f"The ceiling, what a classifier that knew the generating model would reach from these sequences, is "
+            f"{with_interval(top['accuracy'])} and {with_interval(top['macro_auc'])}."
+        )
+    return sentences
+
+
+def _overlap(network: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
+    ends = [network.get("low"), network.get("high"), baseline.get("low"), baseline.get("high")]
+    if any(end is None for end in ends):
+        return ""
+    if network["low"] > baseline["high"]:
+        return "The interval of the network's accuracy lies wholly above that of the baseline."
+    if network["high"] < baseline["low"]:
+        return "The interval of the network's accuracy lies wholly below that of the baseline."
+    return "The intervals of the two accuracies overlap: this test set by itself does not show which one is better."
+
+
+def without_folders(text: str) -> str:
+    """Return ``text`` with every absolute path cut down to its last part: a report tells nothing of a machine.
+
+    A text that is one path, or an option ``--key=path``, may hold spaces; a path inside a longer text ends at a space.
+    """
+    option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
+    if PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute():
+        return f"{option}{equals}…/{PureWindowsPath(value).name}"
+    return _FOLDERS.sub("…/", text)
