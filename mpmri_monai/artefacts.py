@@ -78,6 +78,11 @@ def write_json(path: Path | str, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path | str) -> Any:
+    """Return the content of a JSON file that another stage left."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def file_digest(path: Path | str) -> str:
     """Return the sha256 of a file's bytes in hex."""
     with Path(path).open("rb") as file:

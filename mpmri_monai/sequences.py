@@ -60,10 +60,8 @@ def fusion(wanted: str | Sequence[str], sequences: Sequence[str] = SEQUENCES) ->
     Raises:
         ConfigError: for an unknown or repeated sequence, or nothing at all. A string is never read letter by letter.
     """
-    if isinstance(wanted, str):
-        names = PAPER_FUSIONS.get(wanted) or tuple(wanted.split("-"))
-    else:
-        names = tuple(wanted)
+    text = isinstance(wanted, str)
+    names = (PAPER_FUSIONS.get(wanted) or tuple(wanted.split("-"))) if text else tuple(wanted)
     unknown = [name for name in names if name not in sequences]
     if unknown or not names:
         near = get_close_matches(str(unknown[0]), sequences, n=1) if unknown else []

@@ -1,0 +1,34 @@
+"""What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
+
+from mpmri_monai.bundle.cohort_data import CohortData, default_cohort
+from mpmri_monai.bundle.network import device_ids, enough_to_choose_by, process_device, process_rank, start_from
+from mpmri_monai.bundle.results import evaluate_run, finish_training
+from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
+from mpmri_monai.bundle.workflow import bundle_root, guard
+from mpmri_monai.networks import SPPResNet
+from mpmri_monai.sequences import fusion, task
+from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
+
+__all__ = [
+    "CohortData",
+    "RunFolder",
+    "SPPResNet",
+    "bundle_root",
+    "default_cohort",
+    "default_output_dir",
+    "device_ids",
+    "enough_to_choose_by",
+    "evaluate_run",
+    "finish_training",
+    "fusion",
+    "guard",
+    "larger_unless_nan",
+    "pin_threads",
+    "prepare_batch",
+    "process_device",
+    "process_rank",
+    "same_run",
+    "seed_everything",
+    "start_from",
+    "task",
+]

@@ -1,0 +1,144 @@
+"""What training, evaluation and the report share: a cohort's manifest, its stored samples, and who is in which role."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpmri_monai import cohort, sequences
+from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.errors import ConfigError, ManifestError
+from mpmri_monai.samples import Settings, Store, prepare
+from mpmri_monai.training import SampleData
+
+DEFAULT_PRESET = "quick"
+
+logger = logging.getLogger(__name__)
+
+
+def default_cohort() -> str:
+    """Return the folder of the quick phantom cohort in the named cache; it is generated when it is not there yet."""
+    folder = cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}"
+    if not folder.exists():
+        from mpmri_monai.phantom import write_cohort
+
+        print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
+        write_cohort(folder, DEFAULT_PRESET)
+    return str(folder)
+
+
+class CohortData:
+    """The lesions of a cohort that carry a label of one task, split by patient, with one fusion's channels.
+
+    Args:
+        manifest: the manifest's file.
+        task: name of the question, such as ``hcc_grade``.
+        fusion: sequences used as channels, in any form that ``sequences.fusion`` reads.
+        settings: of the samples store, see ``samples.Settings``.
+        split: ``folds`` (0 for one holdout), ``test`` and ``val`` shares, ``repeats``, and the ``repeat`` and ``fold``
+            to use; or ``file``, a splits.csv made elsewhere.
+        seed: of the split.
+        workers: processes that prepare studies at the same time; 0 prepares in this one. Results do not depend on it.
+
+    Raises:
+        ManifestError, SplitError, StoreError, ConfigError: each says what is wrong with what was given.
+    """
+
+    def __init__(
+        self,
+        manifest: str | Path,
+        task: str,
+        fusion: str | list[str],
+        settings: Mapping[str, Any],
+        split: Mapping[str, Any],
+        seed: int = 0,
+        workers: int = 0,
+    ) -> None:
+        self.manifest = cohort.load_manifest(Path(manifest))
+        self.task = sequences.task(task)
+        self.fusion = sequences.fusion(fusion, self.manifest.sequences)
+        self.settings = Settings(**settings)
+        self.seed, self.workers, self.split = int(seed), int(workers), dict(split)
+
+    @cached_property
+    def store(self) -> Store:
+        """The samples store; built, or completed, on first use."""
+        return prepare(self.manifest, self.settings, cache_folder(), workers=self.workers)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The store's table, with ``label`` (class name), for the samples that the task is about."""
+        table = self.store.table
+        if self.task.name == "hcc_vs_bg":
+            label = table["kind"].map({"lesion": "hcc", "background": "background"})
+        else:
+            label = table[f"label_{self.task.label}"].where(table["kind"] == "lesion", "")
+        rows = table.assign(label=label)[label != ""]
+        if rows.empty:
+            raise ManifestError(
+                expected=f"lesions with a {self.task.label!r} label for the task {self.task.name}",
+                found="none that could be sampled",
+                where=self.manifest.name,
+                fix="look at the studies that were skipped, and at the labels (mpmri check)",
+            )
+        return rows
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        """The splits table: as read from the file, or made for these patients and this seed."""
+        options = self.split
+        if options.get("file"):
+            return cohort.read_splits(Path(options["file"]))
+        patients = cohort.patient_table(self.rows, self.task.classes)
+        common = {"val": options["val"], "repeats": options["repeats"], "seed": self.seed}
+        if options["folds"]:
+            return cohort.kfold(patients, folds=options["folds"], **common)
+        return cohort.holdout(patients, test=options["test"], **common)
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """Role (train, val, test) of each patient, in the repeat and fold of this run."""
+        return cohort.roles_of(self.splits, self.split["repeat"], self.split["fold"])
+
+    def samples(self, role: str) -> SampleData:
+        """Return the samples of the patients in ``role``; raise ConfigError when there are none to train on."""
+        rows = self.rows[self.rows["patient"].map(self.roles) == role]
+        if rows.empty and role != "val":
+            raise ConfigError(expected=f"patients in role {role!r}", found="none", where=self.manifest.name)
+        present = rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool)
+        if len(rows) and not present.any(axis=1).all():
+            logger.warning(
+                "%d samples show no sequence of the fusion and are left out", int((~present.any(axis=1)).sum())
+            )
+            rows, present = rows[present.any(axis=1)], present[present.any(axis=1)]
+        return SampleData(
+            image=self.store.images(rows.index.to_numpy(), self.fusion),
+            present=present,
+            label=np.array([self.task.classes.index(name) for name in rows["label"]], dtype=np.int64),
+            extent_mm=rows["extent_mm"].to_numpy(np.float32),
+            table=rows,
+        )
+
+    def smallest_class(self, role: str) -> int:
+        """Return the number of patients, in ``role``, of the class that has fewest there."""
+        patients = cohort.patient_table(self.rows, self.task.classes)
+        there = patients[patients["patient"].map(self.roles) == role]
+        return min(int((there["label"] == name).sum()) for name in self.task.classes)
+
+    def split_columns(self, role: str) -> dict[str, object]:
+        """Return the predictions columns that say which split ``role`` belongs to."""
+        return {"repeat": self.split["repeat"], "outer": self.split["fold"], "inner": "", "role": role}
+
+    def digests(self) -> dict[str, str]:
+        """Return the hashes of the manifest, the stored samples and the splits."""
+        return {
+            "manifest": self.manifest.digest(),
+            "samples": self.store.digest(),
+            "splits": cohort.splits_digest(self.splits),
+        }

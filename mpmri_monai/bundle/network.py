@@ -1,0 +1,54 @@
+"""The network of a training run: where its weights start, and which device and process trains it."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import ignite.distributed as idist
+import torch
+from torch import nn
+
+from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.networks import warm_start
+
+PATIENTS_TO_CHOOSE_BY = 10
+"""Validation patients per class below which choosing the best epoch chooses noise."""
+
+logger = logging.getLogger(__name__)
+
+
+def start_from(network: nn.Module, pretrained: str) -> nn.Module:
+    """Return ``network`` with the weights of the file ``pretrained``, or as it is for ``scratch``.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or belongs to another network.
+    """
+    if pretrained == "scratch":
+        return network
+    logger.info("pretrained weights: %s", warm_start(network, pretrained))
+    return network
+
+
+def enough_to_choose_by(cohort: CohortData) -> bool:
+    """Return whether validation holds enough patients of each class to choose the best epoch; else the last counts."""
+    return cohort.smallest_class("val") >= PATIENTS_TO_CHOOSE_BY
+
+
+def process_rank() -> int:
+    """Return this process's rank. Ignite's first look at it is collective, so every process has to ask for it."""
+    return idist.get_rank()
+
+
+def process_device() -> torch.device:
+    """Return the device of this process under torchrun: one GPU each, or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    return device
+
+
+def device_ids(device: torch.device) -> list[torch.device] | None:
+    """Return what DistributedDataParallel wants to know of ``device``."""
+    return [device] if device.type == "cuda" else None

@@ -1,0 +1,165 @@
+"""The end of a run: predictions, metrics beside baseline and ceiling, the report, and the reference that travels."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from torch import nn
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.run_folder import RunFolder
+from mpmri_monai.cohort import ROLES
+from mpmri_monai.evaluation import evaluate, metrics_table, roi_baseline, write_predictions
+from mpmri_monai.networks import load_weights
+from mpmri_monai.phantom.truth import ceiling, read_truth
+from mpmri_monai.report import write_report
+from mpmri_monai.sequences import DCE, fusion_name
+from mpmri_monai.training import Trainer, predict, prediction_rows
+
+REFERENCE_SCHEMA = "mpmri-monai/reference/1"
+
+logger = logging.getLogger(__name__)
+
+
+def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config: dict[str, Any], pixels: int) -> None:
+    """Turn a trained network into the results of its run: weights, predictions, metrics, reference, report.
+
+    What is there already, from a run that was stopped here, is made again with the same bytes. A finished run is left
+    as it is, and said to be finished.
+
+    Args:
+        run: the run folder.
+        trainer: its checkpoint knows which epoch's weights count.
+        network: the trained network; ends with those weights.
+        config: arguments of the network, kept in the reference so that the weights can be used again.
+        pixels: side of the network's input.
+    """
+    if run.finished and (run.path / "model.pt").is_file():
+        if idist.get_rank() == 0:
+            print(f"This run is finished: {run.path / 'report.html'}\nName another --output_dir to train again.")
+        return
+    epoch = trainer.checkpoint.finish()
+    if idist.get_rank() > 0:
+        return
+    logger.info("weights of epoch %d", epoch)
+    write_results(run.path, run.cohort, network, trainer.state.device, pixels)
+    _write_reference(run.path, run.cohort, config, pixels)
+    _write_report(run)
+
+
+def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, device: Any, pixels: int) -> None:
+    """Compute the results of a trained run again, from its weights: predictions, metrics and report.
+
+    Raises:
+        WeightsError: the run has no weights yet, or they do not fit.
+    """
+    run_path = Path(run_path)
+    load_weights(network, run_path / "model.pt")
+    network.to(device)
+    write_results(run_path, cohort, network, device, pixels)
+    write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
+    _print_next(run_path)
+
+
+def write_results(
+    folder: Path, cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int
+) -> dict[str, Any]:
+    """Write ``predictions.csv`` of every role and ``metrics.json`` of the test patients; return the metrics."""
+    tables = []
+    for role in ROLES:
+        data = cohort.samples(role)
+        if len(data.table):
+            probabilities = predict(network, data, device, pixels)
+            split = cohort.split_columns(role)
+            tables.append(prediction_rows(data, probabilities, cohort.task, cohort.manifest.sequences, split))
+    predictions = pd.concat(tables, ignore_index=True)
+    write_predictions(folder / "predictions.csv", predictions)
+    metrics = evaluate(predictions, cohort.task, seed=cohort.seed)
+    metrics["fusion"] = fusion_name(cohort.fusion)
+    metrics["baseline"] = evaluate(_baseline(cohort), cohort.task, seed=cohort.seed)
+    metrics["ceiling"] = _ceiling(cohort, predictions)
+    artefacts.write_json(folder / "metrics.json", metrics)
+    Console().print(metrics_table(metrics))
+    return metrics
+
+
+def _baseline(cohort: CohortData) -> pd.DataFrame:
+    return roi_baseline(cohort.rows, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
+
+
+def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the bounds that a phantom's truth puts on any classifier of the test lesions; None for real patients."""
+    if cohort.manifest.truth is None or not cohort.task.ordered:
+        return None
+    truth = read_truth(cohort.manifest.path(cohort.manifest.truth))
+    tested = predictions[predictions["role"] == "test"]
+    lesions = set(zip(tested["patient"], tested["lesion"], strict=True))
+    return {
+        name: ceiling(truth, names, lesions, cohort.task.classes, cohort.seed)
+        for name, names in (("fusion", cohort.fusion), ("all", cohort.manifest.sequences))
+    }
+
+
+def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
+    """Write ``reference.json``: what another hospital needs to know of the weights beside them."""
+    metrics = artefacts.read_json(folder / "metrics.json")
+    seen = cohort.rows[cohort.rows["patient"].map(cohort.roles).isin(("train", "val"))]
+    reference = {
+        "schema": REFERENCE_SCHEMA,
+        "task": cohort.task.name,
+        "classes": list(cohort.task.classes),
+        "sequences": list(cohort.manifest.sequences),
+        "fusion": fusion_name(cohort.fusion),
+        "network": network,
+        "pixels": pixels,
+        "samples": cohort.settings.model_dump(mode="json"),
+        "weights_sha256": artefacts.file_digest(folder / "model.pt"),
+        "trained_on": {
+            "cohort": cohort.manifest.name,
+            "synthetic": cohort.manifest.truth is not None,
+            "manifest_digest": cohort.manifest.digest(),
+            "patients": int(seen["patient"].nunique()),
+            "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
+        },
+        "ranges": {"extent_mm": [float(seen["extent_mm"].min()), float(seen["extent_mm"].max())]},
+        "tsic": _signal_curves(seen, cohort.manifest.sequences),
+        "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
+    }
+    artefacts.write_json(folder / "reference.json", reference)
+
+
+def _signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Return the mean signal per class and DCE phase over the lesions, relative to each lesion's plain phase S0."""
+    phases = [name for name in DCE if name in sequences]
+    if "S0" not in phases:
+        return {}
+    columns = [f"signal_{name}" for name in phases]
+    lesions = rows.groupby(["label", "patient", "lesion"])[columns].mean()
+    relative = lesions.div(lesions["signal_S0"], axis=0).groupby("label").mean()
+    return {
+        str(name): {
+            phase: round(float(value), 4) for phase, value in zip(phases, curve, strict=True) if np.isfinite(value)
+        }
+        for name, curve in zip(relative.index, relative.to_numpy(), strict=True)
+    }
+
+
+def _write_report(run: RunFolder) -> None:
+    cohort = run.cohort
+    write_report(run.path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
+    _print_next(run.path)
+
+
+def _print_next(folder: Path) -> None:
+    print(
+        f"Report: {folder / 'report.html'}\nPredictions: {folder / 'predictions.csv'}\nWeights: {folder / 'model.pt'}"
+    )
+    print(f"Next: mpmri bundle adopt {folder} BUNDLE, to put these weights into a bundle that answers on new studies")

@@ -1,0 +1,184 @@
+"""The folder of one run: claimed by one configuration, written to by nothing else, never deleted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.workflow import as_json, running_config
+from mpmri_monai.cohort import write_splits
+from mpmri_monai.errors import ConfigError, OutputError
+
+NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports"}
+"""Keys that may change between a run and its continuation: they do not change a number."""
+MAY_DIFFER_AFTER = NOT_PART_OF_A_RUN | {
+    "bundle_root",
+    "output_dir",
+    "device",
+    "run",
+    "evaluating",
+    "network",
+    "backend",
+}
+"""Keys that may also change between training a run and evaluating it."""
+PACKAGES = ("mpmri_monai", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "pandas", "pydicom", "nibabel")
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """The output folder of one training run.
+
+    Making the object claims the folder: a new one is created with ``config.json``, ``environment.json`` and
+    ``splits.csv``; one that holds the same run is taken up again; any other is refused.
+
+    Args:
+        path: the folder.
+        cohort: data of the run; the hashes of its manifest, store and splits are part of what makes the run.
+        device: recorded.
+
+    Raises:
+        OutputError: the folder holds something else.
+        ConfigError: the folder holds a run of another configuration or of other data; says what differs.
+    """
+
+    def __init__(self, path: str | Path, cohort: CohortData, device: str | torch.device) -> None:
+        self.path = Path(path)
+        self.cohort = cohort
+        if idist.get_rank() == 0:
+            self._claim(device)
+        if idist.get_world_size() > 1:
+            idist.barrier()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's last artefact is there."""
+        return (self.path / "report.html").is_file()
+
+    def _claim(self, device: str | torch.device) -> None:
+        config = as_json(running_config())
+        environment = _environment(device, self.cohort)
+        if (self.path / "config.json").is_file():
+            self._refuse_other_run(config, environment)
+        elif self._holds_other_files():
+            raise OutputError(
+                expected="a new folder, or one that a run was started in",
+                found=f"{self.path} with other files",
+                fix="name another --output_dir",
+                code="E_OUTPUT",
+            )
+        else:
+            write_splits(self.path / "splits.csv", self.cohort.splits)
+            artefacts.write_json(self.path / "environment.json", environment)
+            artefacts.write_json(self.path / "config.json", config)
+        _log_to(self.path / "log.txt")
+
+    def _holds_other_files(self) -> bool:
+        """Whether anything is there that a claim, perhaps one that was killed, did not leave."""
+        claimed = {"splits.csv", "environment.json", "log.txt"}
+        found = self.path.iterdir() if self.path.exists() else ()
+        return any(item.name not in claimed and item.suffix != ".part" for item in found)
+
+    def _refuse_other_run(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
+        before = artefacts.read_json(self.path / "config.json")
+        keys = sorted((set(before) | set(config)) - NOT_PART_OF_A_RUN)
+        changed = [
+            f"{key}: {_short(before.get(key))} → {_short(config.get(key))}"
+            for key in keys
+            if before.get(key) != config.get(key)
+        ]
+        data_before = artefacts.read_json(self.path / "environment.json")["data"]
+        changed += [
+            f"{key}: other content" for key, value in environment["data"].items() if data_before.get(key) != value
+        ]
+        if changed:
+            raise ConfigError(
+                expected=f"the configuration and the data that the run in {self.path} was started with",
+                found="; ".join(changed),
+                fix="name another --output_dir for another run",
+                code="E_RUN",
+            )
+
+
+def same_run(path: str | Path) -> None:
+    """Check that the running configuration asks for the run in ``path``, so that no other fusion or split is scored.
+
+    Raises:
+        ConfigError: there is no run, or it was trained with other values; says which.
+    """
+    path = Path(path)
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            expected="the folder of a training run", found=f"none in {path}", fix="give its --output_dir", code="E_RUN"
+        )
+    trained, asked = artefacts.read_json(path / "config.json"), as_json(running_config())
+    changed = {key: value for key, value in trained.items() if key not in MAY_DIFFER_AFTER and asked.get(key) != value}
+    if changed:
+        raise ConfigError(
+            expected="the settings that the run was trained with",
+            found=", ".join(f"{key} {_short(asked.get(key))}" for key in changed),
+            where=str(path),
+            fix="add " + " ".join(f"--{key} {value}" for key, value in changed.items()),
+            code="E_RUN",
+        )
+
+
+def default_output_dir(bundle_root: str | Path) -> str:
+    """Return ``runs/<bundle>`` under the working directory, or beside ``bundles`` when that lies inside the bundle.
+
+    A bundle is never written into.
+    """
+    root, here = Path(bundle_root).resolve(), Path.cwd()
+    if here == root or root in here.parents:
+        here = root.parent.parent
+    return str(here / "runs" / root.name)
+
+
+def software() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def _environment(device: str | torch.device, cohort: CohortData) -> dict[str, Any]:
+    return {
+        "software": software(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if "cuda" in str(device) else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "git_revision": _git_revision(),
+        "data": cohort.digests(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Return the revision of this package's source tree, or None when it was installed from elsewhere."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=12"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    return result.stdout.strip() or None
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _log_to(path: Path) -> None:
+    root = logging.getLogger()
+    if any(getattr(handler, "baseFilename", None) == str(path.resolve()) for handler in root.handlers):
+        return
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)

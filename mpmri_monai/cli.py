@@ -1,0 +1,134 @@
+"""The ``mpmri`` command: everything around the bundle commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpmri_monai import __version__
+from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.errors import MpmriError
+
+EPILOG = (
+    "Train: python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json. "
+    "Research use only: not for diagnosis."
+)
+app = typer.Typer(
+    help="From multi-parametric MRI studies to honestly validated lesion classifiers.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bundle_app = typer.Typer(help="Look after bundles.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+Workers = Annotated[int, typer.Option(help="Processes that work on studies at the same time; 0 uses this one.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to create; must not exist.")],
+    preset: Annotated[
+        str, typer.Option(help="quick (the demo), paper (48 patients) or sites (three hospitals).")
+    ] = "quick",
+    patients: Annotated[int | None, typer.Option(help="Patients to make instead of the preset's number.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same cohort.")] = None,
+    study: Annotated[
+        bool, typer.Option("--study", help="Write one study that is in no cohort, to try inference on.")
+    ] = False,
+) -> None:
+    """Write the digital reference cohort: DICOM studies with lesions, labels and the truth behind them."""
+    from mpmri_monai.phantom.commands import phantom_command, study_command
+
+    raise typer.Exit(study_command(out, preset, seed) if study else phantom_command(out, preset, patients, seed))
+
+
+@app.command()
+def scan(
+    study: Annotated[Path, typer.Argument(help="Folder with the DICOM files of one study.")],
+    protocol: Annotated[str, typer.Option(help="liver, or none to list only.")] = "liver",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue as JSON.")] = False,
+) -> None:
+    """Say which series and phase of a study is which sequence, and why. Reads headers only."""
+    from mpmri_monai.catalogue import scan as scan_study
+    from mpmri_monai.catalogue.table import scan_command
+
+    if as_json:
+        catalogue = scan_study(study, protocol=protocol)
+        print(json.dumps(catalogue.to_json(), indent=2))
+        raise typer.Exit(0 if catalogue.ok else 1)
+    raise typer.Exit(scan_command(study, protocol))
+
+
+@app.command()
+def manifest(
+    cohort: Annotated[Path, typer.Argument(help="Folder that holds the studies.")],
+    labels: Annotated[Path, typer.Option(help="CSV, one row a lesion: patient, study, folder, mask, grade, …")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (JSON).")],
+    name: Annotated[str | None, typer.Option(help="Name of the cohort; the folder's unless given.")] = None,
+) -> None:
+    """Scan the studies of a cohort and write its manifest: images by role, lesions, labels."""
+    from mpmri_monai.cohort.commands import manifest_command
+
+    raise typer.Exit(manifest_command(cohort, labels, output, name))
+
+
+@app.command()
+def check(manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")]) -> None:
+    """Check a manifest against its files."""
+    from mpmri_monai.cohort.commands import check_command
+
+    raise typer.Exit(check_command(manifest))
+
+
+@app.command()
+def prepare(
+    manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")],
+    workers: Workers = 2,
+) -> None:
+    """Cut the samples of a cohort out of its images, once; training and every fusion read them from the cache."""
+    from mpmri_monai.samples.commands import prepare_command
+
+    raise typer.Exit(prepare_command(manifest, cache_folder(), workers=workers))
+
+
+@bundle_app.command("adopt")
+def bundle_adopt(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle that gets its weights.")],
+) -> None:
+    """Put the weights and the reference of a finished run into a bundle."""
+    from mpmri_monai.bundle.adopt import adopt
+
+    adopt(run, bundle)
+    print(f"{bundle} now holds the weights of {run}.")
+    print(f"Next: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
+
+
+def main() -> None:
+    """Run the command; an error meant for people ends it with the message alone and exit status 2."""
+    try:
+        app()
+    except MpmriError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,78 @@
+"""A trained classifier as it lies in a bundle or a run: weights, and the reference that says what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mpmri_monai import artefacts, sequences
+from mpmri_monai.errors import BundleError, WeightsError
+from mpmri_monai.networks import SPPResNet, load_weights
+from mpmri_monai.samples import Settings
+
+REFERENCE_SCHEMA = "mpmri-monai/reference/1"
+
+
+class TrainedModel:
+    """``model.pt`` and ``reference.json`` of one folder, which must belong together.
+
+    Args:
+        folder: ``models`` of a bundle, or a run folder.
+        bundle_root: for the bundle's name and version.
+
+    Raises:
+        WeightsError: a file is missing, or the weights are not those that the reference describes.
+        BundleError: the reference cannot be read.
+    """
+
+    def __init__(self, folder: str | Path, bundle_root: str | Path) -> None:
+        self.folder = Path(folder)
+        self.weights = self.folder / "model.pt"
+        for path in (self.weights, self.folder / "reference.json"):
+            if not path.is_file():
+                raise WeightsError(
+                    expected="trained weights with their reference.json",
+                    found=f"no {path.name} in {self.folder}",
+                    fix="give a run folder with --models, or adopt a run into the bundle (mpmri bundle adopt)",
+                    code="E_WEIGHTS",
+                )
+        self.reference = _read_reference(self.folder / "reference.json")
+        self.weights_sha256 = artefacts.file_digest(self.weights)
+        if self.weights_sha256 != self.reference["weights_sha256"]:
+            raise WeightsError(
+                expected="the weights that reference.json describes",
+                found="other weights",
+                where=str(self.weights),
+                fix="take both files from the same run",
+                code="E_WEIGHTS",
+            )
+        self.bundle = _name_and_version(Path(bundle_root))
+        self.task = sequences.task(self.reference["task"])
+        self.sequences = tuple(self.reference["sequences"])
+        self.fusion = sequences.fusion(self.reference["fusion"], self.sequences)
+        self.pixels = int(self.reference["pixels"])
+        self.settings = Settings(**(self.reference["samples"] | {"background": False}))
+
+    def network(self) -> SPPResNet:
+        """Return the network with its weights, ready to answer."""
+        network = SPPResNet(**self.reference["network"])
+        load_weights(network, self.weights)
+        return network.eval()
+
+
+def _read_reference(path: Path) -> dict[str, Any]:
+    wanted = {"task", "sequences", "fusion", "pixels", "samples", "network", "weights_sha256", "ranges"}
+    try:
+        reference = artefacts.read_json(path)
+    except ValueError as error:
+        raise BundleError(expected="a reference in JSON", found="something else", where=str(path)) from error
+    if not isinstance(reference, dict) or reference.get("schema") != REFERENCE_SCHEMA or wanted - set(reference):
+        raise BundleError(expected=f"a reference of schema {REFERENCE_SCHEMA}", found="another", where=str(path))
+    return reference
+
+
+def _name_and_version(bundle_root: Path) -> dict[str, str]:
+    path = bundle_root / "configs" / "metadata.json"
+    if not path.is_file():
+        raise BundleError(expected="configs/metadata.json", found="none", where=str(bundle_root))
+    return {"name": bundle_root.name, "version": str(artefacts.read_json(path).get("version", "unknown"))}

@@ -1,0 +1,140 @@
+"""A study that is in no cohort: which series is which, where its lesions are, and its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import nibabel
+import numpy as np
+import pandas as pd
+import torch
+
+from mpmri_monai.artefacts import digest
+from mpmri_monai.catalogue import Catalogue, scan
+from mpmri_monai.cohort import DicomImage, Lesion, Region, Study
+from mpmri_monai.errors import CatalogueError, ConfigError, MaskError
+from mpmri_monai.inference.model import TrainedModel
+from mpmri_monai.training import SampleData, SampleDataset
+from mpmri_monai.training.dataset import NO_LABEL
+
+MOST_LESIONS = 64
+"""More label values than this in one mask is not a lesion mask."""
+
+
+class StudyDataset(SampleDataset):
+    """The samples of one new study, by the same preprocessing that made the training samples.
+
+    Args:
+        study: folder with the DICOM files.
+        lesion_mask: NIfTI (each value above 0 is a lesion) or DICOM SEG (each segment is one).
+        drawn_on: sequence whose grid the mask has; found by its grid when empty.
+        model: whose fusion and settings apply.
+        preprocessing: maps {"study", "folder"} to {"samples"}.
+        device: where the tensors lie.
+        allow_missing: answer although a sequence of the fusion is missing.
+
+    Raises:
+        ConfigError, CatalogueError, MaskError, GeometryError: each says what is wrong with what was given.
+    """
+
+    def __init__(
+        self,
+        study: str | Path,
+        lesion_mask: str | Path,
+        drawn_on: str,
+        model: TrainedModel,
+        preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+        device: str | torch.device = "cpu",
+        allow_missing: bool = False,
+    ) -> None:
+        self.catalogue, self.study = describe_study(study, lesion_mask, drawn_on, model, allow_missing)
+        self.samples = preprocessing({"study": self.study, "folder": Path()})["samples"]
+        super().__init__(sample_data(self.samples, model), device)
+
+
+def describe_study(
+    study: str | Path, lesion_mask: str | Path, drawn_on: str, model: TrainedModel, allow_missing: bool
+) -> tuple[Catalogue, Study]:
+    """Return the catalogue of a study folder and its entry as a manifest would hold it, without identifiers."""
+    for option, value in (("study", study), ("lesion_mask", lesion_mask)):
+        if not str(value):
+            raise ConfigError(expected=f"--{option}", found="nothing", fix=f"add --{option} and its place on disk")
+    folder, mask = Path(study).resolve(), Path(lesion_mask).resolve()
+    if not mask.is_file():
+        raise MaskError(expected="a lesion mask (NIfTI or DICOM SEG)", found=f"no file {mask}")
+    catalogue = scan(folder)
+    roles = {name: volume for name, volume in catalogue.roles.items() if name in model.sequences}
+    if allow_missing:
+        if not set(model.fusion) & set(roles):
+            raise CatalogueError(expected=f"at least one of {' '.join(model.fusion)}", found="none", code="E_MISSING")
+    else:
+        catalogue.require(model.fusion)
+    code = "study-" + digest(sorted(volume.id for volume in catalogue.volumes))[:8]
+    entry = Study(
+        patient=code,
+        study=code,
+        site="new",
+        images={name: DicomImage(dicom=str(folder), volume=volume) for name, volume in roles.items()},
+        lesions=tuple(
+            Lesion(id=f"L{number}", region=region, drawn_on=drawn_on or None)
+            for number, region in enumerate(mask_regions(mask), start=1)
+        ),
+    )
+    return catalogue, entry
+
+
+def mask_regions(mask: Path) -> list[Region]:
+    """Return one region for each lesion in a mask file.
+
+    Raises:
+        MaskError: the mask is empty, not readable, or holds something else than lesions.
+    """
+    if mask.name.endswith((".nii", ".nii.gz")):
+        values = _label_values(mask)
+        return [Region(mask=str(mask), value=value) for value in values]
+    try:
+        segments = highdicom.seg.segread(str(mask)).segment_numbers
+    except Exception as error:  # whatever the reader raises, the file is not a SEG
+        raise MaskError(
+            expected="a lesion mask in NIfTI (.nii, .nii.gz) or DICOM SEG", found="neither", where=mask.name
+        ) from error
+    return [Region(mask=str(mask), segment=int(number)) for number in segments]
+
+
+def sample_data(samples: list[Any], model: TrainedModel) -> SampleData:
+    """Return the samples of a study with the channels of the model's fusion; the label of each is unknown."""
+    channels = [model.sequences.index(name) for name in model.fusion]
+    rows = [
+        {name: getattr(sample, name) for name in ("patient", "study", "site", "lesion", "sample")}
+        | {f"present_{name}": bool(sample.present[i]) for i, name in enumerate(model.sequences)}
+        for sample in samples
+    ]
+    return SampleData(
+        image=np.stack([sample.image[channels] for sample in samples]),
+        present=np.stack([sample.present[channels] for sample in samples]),
+        label=np.full(len(samples), NO_LABEL, dtype=np.int64),
+        extent_mm=np.array([sample.extent_mm for sample in samples], dtype=np.float32),
+        table=pd.DataFrame(rows),
+    )
+
+
+def _label_values(mask: Path) -> list[int]:
+    try:
+        values = np.unique(np.asanyarray(nibabel.load(mask).dataobj))  # type: ignore[attr-defined]
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise MaskError(expected="a lesion mask in NIfTI", found="a damaged file", where=mask.name) from error
+    labels = values[values != 0]
+    if not len(labels):
+        raise MaskError(
+            expected="at least one lesion", found="a mask of zeros", where=mask.name, code="E_MASK_EMPTY"
+        )  # fmt: skip
+    if len(labels) > MOST_LESIONS or (labels < 0).any() or (labels != np.round(labels)).any():
+        raise MaskError(
+            expected="whole numbers, one a lesion",
+            found=f"{len(labels)} values from {labels.min():g} to {labels.max():g}",
+            where=mask.name,
+        )
+    return [int(value) for value in labels]

@@ -1,0 +1,30 @@
+"""Training by MONAI's engines on Ignite: data on the device, reproducible epochs, a run that can be killed."""
+
+from mpmri_monai.training.checkpoint import Checkpoint
+from mpmri_monai.training.dataset import SampleData, SampleDataset
+from mpmri_monai.training.determinism import pin_threads, seed_everything
+from mpmri_monai.training.history import EarlyStop, History
+from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, prepare_batch
+from mpmri_monai.training.metrics import MacroAUC, larger_unless_nan
+from mpmri_monai.training.prediction import predict, prediction_rows
+from mpmri_monai.training.progress import Progress
+from mpmri_monai.training.trainer import Trainer
+
+__all__ = [
+    "Checkpoint",
+    "EarlyStop",
+    "EvaluationLoader",
+    "History",
+    "MacroAUC",
+    "Progress",
+    "SampleData",
+    "SampleDataset",
+    "Trainer",
+    "TrainingLoader",
+    "larger_unless_nan",
+    "pin_threads",
+    "predict",
+    "prediction_rows",
+    "prepare_batch",
+    "seed_everything",
+]

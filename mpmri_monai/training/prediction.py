@@ -1,0 +1,48 @@
+"""What a network says of samples, as rows of the predictions table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from mpmri_monai.sequences import Task
+from mpmri_monai.training.dataset import SampleData, SampleDataset
+from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
+
+
+@torch.no_grad()
+def predict(network: nn.Module, data: SampleData, device: str | torch.device, pixels: int = 32) -> np.ndarray:
+    """Return class probabilities (sample, class), float64, of the central crops of ``data``."""
+    network.eval()
+    outputs = []
+    for batch in EvaluationLoader(SampleDataset(data, device), pixels=pixels):
+        image, _, _, extra = prepare_batch(batch, device)
+        outputs.append(torch.softmax(network(image, **extra).double(), dim=1).cpu().numpy())
+    return np.concatenate(outputs)
+
+
+def prediction_rows(
+    data: SampleData, probabilities: np.ndarray, task: Task, sequences: Sequence[str], split: Mapping[str, object]
+) -> pd.DataFrame:
+    """Return the predictions table of ``data``.
+
+    Args:
+        data: the samples; its table names patient, study, lesion, sample, site and present_<sequence>.
+        probabilities: (sample, class).
+        task: whose classes name the probabilities.
+        sequences: the manifest's, one present_<sequence> column each.
+        split: the columns repeat, outer, inner and role.
+    """
+    table = data.table.reset_index(drop=True)
+    names = [task.classes[label] if label >= 0 else "" for label in data.label]
+    columns: dict[str, object] = {"task": task.name}
+    columns |= {name: table[name] for name in ("patient", "study", "lesion", "sample", "site")}
+    columns |= {name: split[name] for name in ("repeat", "outer", "inner", "role")}
+    columns["label"] = names
+    columns |= {f"p_{name}": probabilities[:, index] for index, name in enumerate(task.classes)}
+    columns |= {f"present_{name}": table[f"present_{name}"] for name in sequences}
+    return pd.DataFrame(columns, index=table.index)

@@ -1,0 +1,40 @@
+"""A bar that says where training is; silent where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Handler that shows one bar over all iterations, with the epoch and the latest losses beside it."""
+
+    def attach(self, engine: Engine) -> None:
+        if idist.get_rank() > 0 or not sys.stderr.isatty():
+            return
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
+        for event in (Events.COMPLETED, Events.TERMINATE, Events.EXCEPTION_RAISED):
+            engine.add_event_handler(event, self._stop)
+
+    def _start(self, engine: Engine) -> None:
+        from rich.console import Console
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Bar(*columns, console=Console(stderr=True))
+        total = engine.state.max_epochs * engine.state.epoch_length
+        self.task = self.bar.add_task("training", total=total, completed=engine.state.iteration)
+        self.bar.start()
+
+    def _advance(self, engine: Engine) -> None:
+        text = f"epoch {engine.state.epoch} of {engine.state.max_epochs}"
+        self.bar.update(self.task, completed=engine.state.iteration, description=text)
+
+    def _stop(self, engine: Engine, error: BaseException | None = None) -> None:
+        self.bar.stop()
+        if error is not None:
+            raise error
