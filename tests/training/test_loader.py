@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from mpmri_monai.errors import ConfigError, StoreError
+from mpmri_monai.training import EvaluationLoader, SampleDataset, TrainingLoader
+
+
+def images_of(loader):
+    return torch.cat([batch["image"] for batch in loader])
+
+
+def test_an_epoch_visits_every_sample_in_every_view(samples):
+    samples.image[:] = samples.image[:, :, :1, :1]  # constant crops: shifts and views change nothing
+    loader = TrainingLoader(SampleDataset(samples), batch_size=7, views=6)
+    seen = torch.cat([batch["image"][:, 0, 0, 0] for batch in loader])
+    expected = torch.as_tensor(samples.image[:, 0, 0, 0]).repeat_interleave(6)
+    assert torch.equal(seen.sort().values, expected.sort().values)
+    assert len(loader) == len(list(loader)) == -(-24 * 6 // 7)
+
+
+def test_six_visits_are_six_different_views(samples):
+    samples.image[:] = 0
+    samples.image[:, :, 20, 14] = 1  # one bright pixel off the diagonals tells the views apart
+    samples.extent_mm[:] = range(len(samples.label))
+    loader = TrainingLoader(SampleDataset(samples), batch_size=1, views=6, jitter=0)
+    places = {}
+    for batch in loader:
+        extent = float(batch["extent_mm"][0])
+        places.setdefault(extent, set()).add(int(batch["image"][0, 0].argmax()))
+    assert {len(found) for found in places.values()} == {6}
+
+
+def test_order_depends_on_seed_and_epoch_alone(samples):
+    first, same, other = (TrainingLoader(SampleDataset(samples), seed=seed) for seed in (1, 1, 2))
+    torch.manual_seed(0)
+    before = images_of(first)
+    torch.manual_seed(9)
+    assert torch.equal(before, images_of(same))
+    assert not torch.equal(before, images_of(other))
+    first.epoch = 2
+    second = images_of(first)
+    assert not torch.equal(before, second)
+    first.epoch = 1
+    assert torch.equal(before, images_of(first))
+
+
+def test_labels_stay_with_their_images(samples):
+    samples.image[:] = samples.label[:, None, None, None] / 4
+    for batch in TrainingLoader(SampleDataset(samples), views=3):
+        assert torch.equal(batch["image"][:, 0, 5, 5], batch["label"] / 4)
+
+
+def test_evaluation_sees_central_crops_in_order(samples):
+    loader = EvaluationLoader(SampleDataset(samples), batch_size=10)
+    assert torch.equal(images_of(loader), torch.as_tensor(samples.image[:, :, 10:42, 10:42]))
+    assert len(loader) == 3
+
+
+@pytest.mark.parametrize("options", [{"views": 0}, {"views": 7}, {"batch_size": 0}])
+def test_impossible_options_are_refused(samples, options):
+    with pytest.raises(ConfigError):
+        TrainingLoader(SampleDataset(samples), **options)
+
+
+def test_data_of_unequal_length_is_refused(samples):
+    with pytest.raises(StoreError, match="as many"):
+        type(samples)(samples.image, samples.present[:-1], samples.label, samples.extent_mm, samples.table)

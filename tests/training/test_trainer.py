@@ -1,0 +1,156 @@
+"""The engine as a whole: learning, resuming, stopping early, choosing an epoch."""
+
+import math
+
+import ignite
+import numpy as np
+import pytest
+import torch
+from conftest import make_samples
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator
+from monai.handlers import LrScheduleHandler, ValidationHandler, from_engine
+
+from mpmri_monai.errors import WeightsError
+from mpmri_monai.networks import SPPResNet
+from mpmri_monai.training import (
+    Checkpoint,
+    EarlyStop,
+    EvaluationLoader,
+    History,
+    MacroAUC,
+    SampleDataset,
+    Trainer,
+    TrainingLoader,
+    predict,
+    prepare_batch,
+    seed_everything,
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def build(folder, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2):
+    seed_everything(0)
+    network = SPPResNet(embedding=8, dropout=dropout)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1)
+    output = from_engine(["pred", "label"])
+    evaluator = SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=EvaluationLoader(SampleDataset(make_samples(12, seed=1, signal=signal))),
+        network=network,
+        prepare_batch=prepare_batch,
+        key_val_metric={"val_macro_auc": MacroAUC()},
+        additional_metrics={"val_loss": ignite.metrics.Loss(torch.nn.CrossEntropyLoss(), output_transform=output)},
+        decollate=False,
+    )
+    history = History(folder / "history.csv", evaluator)
+    checkpoint = Checkpoint(folder, network, optimizer, scheduler, history, keep_best)
+    trainer = Trainer(
+        max_epochs=epochs,
+        device="cpu",
+        train_data_loader=TrainingLoader(SampleDataset(make_samples(signal=signal)), views=1),
+        network=network,
+        optimizer=optimizer,
+        loss_function=torch.nn.CrossEntropyLoss(),
+        train_handlers=[ValidationHandler(1, evaluator), history, LrScheduleHandler(scheduler, print_lr=False)],
+        checkpoint=checkpoint,
+        early_stop=EarlyStop(history, patience),
+    )
+    return trainer
+
+
+def weights(trainer):
+    return {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+
+
+def test_it_learns_what_there_is_to_learn(tmp_path):
+    trainer = build(tmp_path, epochs=12)
+    trainer.run()
+    loss = trainer.checkpoint.history.column("train_loss")
+    assert loss[-1] < 0.7 * loss[0]
+    probabilities = predict(trainer.network, make_samples(30, seed=2), "cpu")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == make_samples(30, seed=2).label).mean() > 0.6
+
+
+@pytest.mark.parametrize("moment", ["in the second epoch", "while the second checkpoint is written"])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, moment, monkeypatch):
+    whole = build(tmp_path / "whole")
+    (tmp_path / "whole").mkdir()
+    whole.run()
+
+    (tmp_path / "killed").mkdir()
+    killed = build(tmp_path / "killed")
+
+    def kill(*_):
+        raise Killed
+
+    if moment == "in the second epoch":
+        killed.add_event_handler(Events.ITERATION_COMPLETED(once=len(killed.data_loader) + 1), kill)
+    else:
+        killed.add_event_handler(
+            Events.ITERATION_COMPLETED(once=2 * len(killed.data_loader)), lambda: monkeypatch.setattr(torch, "save", kill)
+        )
+    with pytest.raises(Killed):
+        killed.run()
+    monkeypatch.undo()
+    resumed = build(tmp_path / "killed")
+    resumed.run()
+
+    assert (tmp_path / "killed/history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_a_complete_run_is_not_trained_again(tmp_path):
+    first = build(tmp_path)
+    first.run()
+    again = build(tmp_path)
+    again.add_event_handler(Events.ITERATION_COMPLETED, lambda: pytest.fail("trained again"))
+    again.run()
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(first).items())
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="another output_dir"):
+        build(tmp_path).run()
+
+
+def test_early_stop_holds_when_resumed(tmp_path):
+    trainer = build(tmp_path, epochs=50, patience=1, signal=0.0)
+    trainer.run()
+    epochs = trainer.state.epoch
+    assert epochs < 50
+    again = build(tmp_path, epochs=50, patience=1, signal=0.0)
+    again.run()
+    assert again.state.epoch == epochs
+
+
+def test_the_best_epoch_counts_only_when_asked(tmp_path):
+    for keep_best in (False, True):
+        folder = tmp_path / str(keep_best)
+        folder.mkdir()
+        trainer = build(folder, epochs=4, keep_best=keep_best, signal=0.3)
+        trainer.run()
+        scores = trainer.checkpoint.history.column("val_macro_auc")
+        chosen = trainer.checkpoint.finish()
+        assert chosen == (int(np.argmax(scores)) + 1 if keep_best else 4)
+        assert (folder / "model.pt").is_file()
+
+
+def test_an_undefined_metric_is_never_best(tmp_path):
+    trainer = build(tmp_path, keep_best=True)
+    trainer.checkpoint.history.rows = [{"val_macro_auc": value} for value in (None, 0.5, None, 0.7, 0.6)]
+    assert trainer.checkpoint._best_epoch() == 4
+    assert math.isnan(trainer.checkpoint.history.column("val_macro_auc")[0])
+
+
+def test_learning_rates_of_the_history_are_those_used(tmp_path):
+    trainer = build(tmp_path, epochs=3)
+    trainer.run()
+    assert trainer.checkpoint.history.column("learning_rate") == pytest.approx([1e-3, 1e-3, 1e-4])
