@@ -10,6 +10,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from mpmri_monai.cohort.splits import kfold, patient_table, roles_of
 from mpmri_monai.errors import EvaluationError, SplitError
@@ -77,8 +78,10 @@ def roi_baseline(
             expected="lesions of every class to fit the baseline on",
             found=", ".join(f"{name} {counts.get(name, 0)}" for name in task.classes),
         )
-    model = _model(_chosen_strength(features[fitted], lesions[fitted], task, seed))
-    model.fit(features[fitted], lesions.loc[fitted, "label"])
+    # One thread: faster on matrices this small, and the sums do not depend on the machine's number of cores.
+    with threadpool_limits(1):
+        model = _model(_chosen_strength(features[fitted], lesions[fitted], task, seed))
+        model.fit(features[fitted], lesions.loc[fitted, "label"])
     constant = {"task": task.name, "sample": "", "repeat": repeat, "outer": outer, "inner": ""}
     predictions = lesions.assign(**constant)[list(KEY_COLUMNS)]
     probabilities = _probabilities(model, features, task)

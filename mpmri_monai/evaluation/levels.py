@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mpmri_monai.errors import EvaluationError, LeakageError
-from mpmri_monai.evaluation.predictions import PROBABILITY, class_names
+from mpmri_monai.evaluation.predictions import DECIMALS, PROBABILITY, class_names
 from mpmri_monai.sequences import Task
 
 FIT = ["repeat", "outer"]
@@ -71,18 +71,22 @@ def at_level(rows: pd.DataFrame, task: Task, level: str) -> pd.DataFrame:
     Args:
         rows: from `tested_rows`.
         task: gives the order of the classes.
-        level: ``slice``, ``lesion`` or ``patient``; `RULES` says how rows become one.
+        level: ``slice``, ``lesion`` or ``patient``; `RULES` says how rows become one. Probabilities are rounded as
+            they are written, so that a table gives the same metrics from memory and from its file, and noise breaks
+            no tie.
 
     Raises:
         EvaluationError: the samples of a lesion have different labels.
     """
     probabilities = _probability_columns(task)
+    rows = rows.round(dict.fromkeys(probabilities, DECIMALS))
     if level == "slice":
         return rows[[*FIT, *UNIT["slice"], "label", *probabilities]]
     grouped = rows.groupby([*FIT, *UNIT["lesion"]], sort=True)
     if (grouped["label"].nunique() > 1).any():
         raise EvaluationError(expected="one label for each lesion", found="samples of one lesion with different labels")
     lesions = grouped.agg({"label": "first", **dict.fromkeys(probabilities, "mean")}).reset_index()
+    lesions = lesions.round(dict.fromkeys(probabilities, DECIMALS))
     if level == "lesion":
         return lesions
     lesions["grade"] = lesions["label"].map({name: index for index, name in enumerate(task.classes)})

@@ -10,13 +10,12 @@ from sklearn.metrics import roc_curve
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE, interval, resamples
 from mpmri_monai.evaluation.levels import FIT, RULES, UNIT, at_level, levels_of, tested_rows
 from mpmri_monai.evaluation.predictions import PROBABILITY, check_predictions
 from mpmri_monai.sequences import Task
 
 SCHEMA = "mpmri-monai/metrics/1"
-CONFIDENCE = 0.95
-
 CHUNK = 4_000_000
 """Elements of the weights that are worked on at once: 32 MB in float64."""
 
@@ -55,7 +54,7 @@ def evaluate(
         raise EvaluationError(expected="at least 1 bootstrap resample", found=str(bootstraps))
     predictions = check_predictions(predictions, "the predictions to evaluate")
     rows = tested_rows(predictions, task, role)
-    patients, counts = _resamples(rows, task, bootstraps, np.random.default_rng(seed))
+    patients, counts = resamples(rows, task, bootstraps, np.random.default_rng(seed))
     in_role = (predictions["role"] == role) & (predictions["inner"] == "")
     return {
         "schema": SCHEMA,
@@ -92,37 +91,10 @@ def _level(rows: pd.DataFrame, task: Task, level: str, patients: pd.Index, count
         .tolist(),
         "roc": {name: _roc(truth == k, probabilities[:, k], fits) for k, name in enumerate(task.classes)},
         "metrics": {
-            name: _interval(value[0], np.concatenate([block[name] for block in blocks]))
+            name: interval(value[0], np.concatenate([block[name] for block in blocks]))
             for name, value in metrics.all_metrics(truth, probabilities, fits, as_is, task).items()
         },
     }
-
-
-def _resamples(
-    rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Generator
-) -> tuple[pd.Index, np.ndarray]:
-    """Return the patients, and how often each resample draws each of them, shape (resample, patient).
-
-    Patients are drawn with replacement among those of the same worst class, so that every resample has as many
-    patients of each class as the cohort.
-    """
-    rank = rows["label"].map({name: index for index, name in enumerate(task.classes)})
-    worst = rank.groupby(rows["patient"], sort=True).max()
-    counts = np.zeros((bootstraps, len(worst)))
-    for grade in sorted(set(worst)):
-        members = np.flatnonzero(worst == grade)
-        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=bootstraps)
-    return worst.index, counts
-
-
-def _interval(value: float, resampled: np.ndarray) -> dict[str, float | int | None]:
-    """Return a metric with its percentile interval over the resamples in which it is defined."""
-    defined = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value) or defined.size == 0:
-        return {"value": None, "low": None, "high": None, "resamples": int(defined.size)}
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return {"value": float(value), "low": float(low), "high": float(high), "resamples": int(defined.size)}
 
 
 def _roc(positive: np.ndarray, scores: np.ndarray, fits: np.ndarray) -> dict[str, list[float]] | None:
