@@ -1,0 +1,100 @@
+"""Background samples: liver without lesion, as many and as large as the lesions of the study."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
+
+from mpmri_monai.samples.locate import STEP_MM, Position, crop_plane
+from mpmri_monai.samples.plane import ParallelPlanes
+from mpmri_monai.samples.region import contains, extent_mm
+from mpmri_monai.samples.settings import Settings
+from mpmri_monai.volumes import Mask
+
+SEARCH_PITCH_MM = 2.0
+"""Grid on which discs are fitted into the liver; vessels and clefts narrower than this are not seen."""
+
+
+def background_positions(
+    study: str,
+    lesions: Mapping[str, Sequence[Position]],
+    masks: Mapping[str, Mask],
+    liver: Mask,
+    references: Sequence[ParallelPlanes],
+    settings: Settings,
+) -> list[Position]:
+    """Return background positions, matched lesion by lesion.
+
+    For the n-th lesion, region ``BG-<n>`` is a disc of the lesion's box size on as many neighbouring reference slices
+    as the lesion has; the whole disc lies in the liver, farther than the margin from every lesion, and apart from the
+    other background regions. The place is drawn at random from all that fit, by a generator that only the seed
+    and the name of the study decide. Where there is no room it gets fewer slices, or none.
+    """
+    planes = references[0] if references else _liver_planes(liver)
+    generator = np.random.default_rng([settings.seed, *hashlib.sha256(study.encode()).digest()])
+    across, down, offsets, free = _free_liver(planes, liver, masks.values(), settings.background_margin_mm)
+    result: list[Position] = []
+    for n, positions in enumerate(lesions.values(), start=1):
+        extent = positions[0].extent_mm
+        radius = max(extent, settings.minimum_box_mm) / 2
+        place = _draw_place(free, radius, len(positions), generator)
+        if place is None:
+            continue
+        slices, row, column = place
+        away = np.hypot(down[:, None] - down[row], across[None, :] - across[column])
+        free[slices] &= away > radius
+        for number, offset in enumerate(offsets[slices]):
+            plane = crop_plane(planes, across[column], down[row], offset, extent, settings)
+            disc = plane.disc(2 * radius)
+            result.append(Position(f"BG-{n}", "background", number, plane, disc, extent, planes.spacing_mm))
+    return result
+
+
+def _free_liver(planes: ParallelPlanes, liver: Mask, lesions, margin_mm: float):
+    """Return a grid (across, down, offset) over the liver and where on it (plane, row, column) nothing stands."""
+    points = liver.points_mm()
+    across, down = (
+        np.arange(*extent_mm(liver, points, direction), SEARCH_PITCH_MM)
+        for direction in (planes.row_direction, planes.column_direction)
+    )
+    low, high = extent_mm(liver, points, planes.normal)
+    offsets = planes.offsets_mm[(planes.offsets_mm >= low) & (planes.offsets_mm <= high)]
+    grid = (
+        offsets[:, None, None, None] * planes.normal
+        + down[:, None, None] * planes.column_direction
+        + across[:, None] * planes.row_direction
+    )
+    free = contains(liver, grid)
+    for lesion in lesions:
+        reach = margin_mm + np.linalg.norm(lesion.geometry.spacing_mm) / 2  # from the centre of a voxel to its corner
+        distance, _ = cKDTree(lesion.points_mm()).query(grid[free], distance_upper_bound=reach)
+        free[free] = np.isinf(distance)
+    return across, down, offsets, free
+
+
+def _draw_place(free: NDArray[np.bool_], radius_mm: float, wanted: int, generator: np.random.Generator):
+    """Return (slices, row, column) of a disc that is free on ``wanted`` neighbouring planes, or on as many as fit."""
+    # Every point of the disc then has a free grid point as its nearest one.
+    needed = radius_mm + SEARCH_PITCH_MM / np.sqrt(2)
+    bordered = np.pad(free, ((0, 0), (1, 1), (1, 1)))
+    depth = (
+        np.stack([distance_transform_edt(plane, sampling=SEARCH_PITCH_MM) for plane in bordered]) if len(free) else free
+    )
+    fits = depth[:, 1:-1, 1:-1] > needed if len(free) else free
+    for count in range(min(wanted, len(fits)), 0, -1):
+        runs = np.lib.stride_tricks.sliding_window_view(fits, count, axis=0).all(axis=-1)
+        places = np.argwhere(runs)
+        if len(places):
+            first, row, column = places[generator.integers(len(places))]
+            return slice(first, first + count), row, column
+    return None
+
+
+def _liver_planes(liver: Mask) -> ParallelPlanes:
+    low, high = extent_mm(liver, liver.points_mm(), liver.geometry.normal)
+    return ParallelPlanes.of(liver.geometry, np.arange(low + STEP_MM / 2, high, STEP_MM), STEP_MM)

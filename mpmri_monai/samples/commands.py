@@ -1,0 +1,69 @@
+"""``mpmri prepare``: build the store of a cohort and say what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.cohort import Manifest, load_manifest
+from mpmri_monai.samples.preparation import prepare
+from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.store import Store
+
+
+def prepare_command(
+    manifest_path: Path, cache: Path | None = None, workers: int = 0, settings: Settings | None = None
+) -> int:
+    """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out."""
+    manifest = load_manifest(manifest_path)
+    store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers)
+    console = Console()
+    console.print(_coverage(store))
+    for table in _classes(store, manifest):
+        console.print(table)
+    flagged = store.table["flags"].ne("").sum()
+    if flagged:
+        console.print(f"{flagged} samples carry flags: oblique = slices more than 2° apart, partial = partly covered")
+    for study, problem in store.failed.items():
+        console.print(f"[red]left out[/red] {study}: {problem}", highlight=False)
+    console.print(f"Store: {store.folder}", soft_wrap=True)
+    console.print(
+        "Next:  python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
+        f"--manifest {manifest_path}",
+        soft_wrap=True,
+    )
+    return 1 if store.failed else 0
+
+
+def _coverage(store: Store) -> Table:
+    """Return a table of the sequences: in how many samples present, and how far off the asked position."""
+    table = Table("sequence", "present", "largest offset mm", title=f"{len(store.table)} samples")
+    for sequence in store.sequences:
+        present = store.table[f"present_{sequence}"]
+        offset = store.table[f"offset_{sequence}"].max()
+        table.add_row(sequence, f"{present.sum()}", f"{offset:.1f}" if present.any() else "–")
+    return table
+
+
+def _classes(store: Store, manifest: Manifest) -> list[Table]:
+    """Return for every label a table of its classes: patients, lesions and samples."""
+    result = []
+    lesions = store.table[store.table["kind"] == "lesion"]
+    background = store.table[store.table["kind"] == "background"]
+    for key, classes in manifest.classes.items():
+        table = Table(key, "patients", "lesions", "samples")
+        for name in (*classes, ""):
+            rows = lesions[lesions[f"label_{key}"] == name]
+            if name or len(rows):
+                table.add_row(name or "(no label)", *_counts(rows))
+        table.add_row("background", *_counts(background))
+        result.append(table)
+    return result
+
+
+def _counts(rows) -> tuple[str, str, str]:
+    lesions = rows[["study", "lesion"]].drop_duplicates()
+    return str(rows["patient"].nunique()), str(len(lesions)), str(len(rows))

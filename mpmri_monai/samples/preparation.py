@@ -1,0 +1,182 @@
+"""Building the store: each study on its own, so that a fault or a kill costs that study alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from mpmri_monai import __version__
+from mpmri_monai.artefacts import digest, write_json
+from mpmri_monai.cohort import DicomImage, Manifest, Study
+from mpmri_monai.errors import MpmriError, OutputError, StoreError
+from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.store import SCHEMA, Store, StudyRecord, make_table, read_record, study_file, write_study
+from mpmri_monai.samples.study import sample_study
+
+GZIP_RATIO = 4
+"""About how much smaller a compressed NIfTI file is than its voxels in memory; for the estimate only."""
+
+FAILURES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One study to be sampled: everything that a worker needs, here or on another machine."""
+
+    study: Study
+    folder: Path
+    settings: Settings
+    sequences: tuple[str, ...]
+    path: Path
+    key: str
+
+
+def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 0, progress: bool = True) -> Store:
+    """Bring the store of a cohort up to date and return it.
+
+    A study whose files, manifest entry and settings are as they were is not read again. Samples do not depend on the
+    number of workers.
+
+    Args:
+        manifest: the cohort.
+        settings: how samples are taken.
+        cache: the store lies in ``<cache>/stores/<manifest name>-<key>``.
+        workers: processes; 0 works in this one. Each holds one study at a time.
+        progress: show what is about to be read, and a progress bar.
+
+    Raises:
+        OutputError: the store cannot be written, for example because the disk is full.
+        StoreError: not a single study could be sampled, or a worker died. A study that fails while others do not is
+            left out and named in ``Store.failed``.
+    """
+    folder = store_folder(manifest, settings, cache)
+    jobs, signatures = [], {}
+    for study in manifest.studies:
+        signatures[study.study] = _signature(study, manifest.folder)
+        key = _study_key(study, settings, manifest.sequences, signatures[study.study])
+        jobs.append(Job(study, manifest.folder, settings, manifest.sequences, study_file(folder, study.study), key))
+    stored = {job.study.study: read_record(job.path, job.key) for job in jobs}
+    todo = [job for job in jobs if stored[job.study.study] is None]
+    if todo:
+        write_json(folder / "settings.json", {"sequences": manifest.sequences, "settings": settings.model_dump()})
+    show = progress and bool(todo)
+    console = Console(stderr=True)
+    if show:
+        largest = max(_memory(signatures[job.study.study]) for job in todo)
+        console.print(
+            f"{len(todo)} of {len(jobs)} studies to read; about {largest / 1e6:.0f} MB of memory "
+            f"for each of {max(workers, 1)} workers"
+        )
+    outcomes = dict(track(_outcomes(todo, workers), "Sampling", len(todo), console=console, disable=not show))
+    failed = {job.study.study: problem for job in todo if (problem := outcomes[job.study.study]) is not None}
+    stored |= {job.study.study: read_record(job.path, job.key) for job in todo if job.study.study not in failed}
+    return _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
+
+
+def store_folder(manifest: Manifest, settings: Settings, cache: Path) -> Path:
+    """Return where the store of a cohort lies. The cohort's place is part of the key: copies do not share a store."""
+    place = str(manifest.folder.resolve())
+    key = digest([SCHEMA, __version__, settings.model_dump(), manifest.sequences, place])
+    return Path(cache) / "stores" / f"{manifest.name}-{key[:12]}"
+
+
+def _open(
+    manifest: Manifest, settings: Settings, folder: Path, records: Mapping[str, StudyRecord], failed: Mapping[str, str]
+) -> Store:
+    if not records:
+        shown = "; ".join(list(failed.values())[:FAILURES_SHOWN])
+        raise StoreError(
+            expected="at least one study that can be sampled",
+            found=f"{len(failed)} that cannot: {shown}",
+            where=f"cohort {manifest.name}",
+            fix="`mpmri check` lists what is wrong with a manifest",
+        )
+    rows = [row for record in records.values() for row in record.rows]
+    table = make_table(rows, manifest.sequences, tuple(manifest.classes))
+    contents = {study: record.content for study, record in records.items()}
+    return Store(folder, settings, manifest.sequences, table, failed, contents)
+
+
+def _outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, str | None]]:
+    """Do the jobs, here or in ``workers`` processes, and yield (study, problem or None) as each ends."""
+    if workers < 1 or not jobs:
+        yield from map(_build, jobs)
+        return
+    context = get_context("forkserver")  # fork would copy the locks of running threads, spawn imports once a worker
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_end_with_parent) as pool:
+        futures = [pool.submit(_build, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise StoreError(
+                expected="workers that finish",
+                found="one that was ended by the system, most often for lack of memory",
+                fix="run again with fewer workers; finished studies are kept",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _build(job: Job) -> tuple[str, str | None]:
+    """Sample and store one study; return its name and, when it is not usable, why."""
+    try:
+        samples = sample_study(job.study, job.folder, job.settings, job.sequences)
+        write_study(job.path, job.key, samples, job.sequences, job.settings)
+    except OutputError:
+        raise  # not the study's fault: the next one would fare no better
+    except MpmriError as error:
+        return job.study.study, str(error)
+    return job.study.study, None
+
+
+def _end_with_parent() -> None:
+    """End this worker when the main process is killed; its queue alone would keep it waiting for ever."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _study_key(study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence]) -> str:
+    entry = study.model_dump(mode="json")
+    return digest([SCHEMA, __version__, settings.model_dump(), list(sequences), entry, signature])
+
+
+def _signature(study: Study, folder: Path) -> list[tuple[str, int, int]]:
+    """Return (relative name, size, modification time in ns) of every file that a study refers to, in order of name.
+
+    A file that is missing has no part in it; reading the study will say so.
+    """
+    images = {image.dicom if isinstance(image, DicomImage) else image for image in study.images.values()}
+    regions = [*study.organs.values(), *(lesion.region for lesion in study.lesions)]
+    masks = {region if isinstance(region, str) else region.mask for region in regions} - {None}
+    found = []
+    for name in images | masks:
+        path = folder / name
+        for file in _files_under(path) if path.is_dir() else [path] * path.is_file():
+            status = file.stat()
+            found.append((os.path.relpath(file, folder), status.st_size, status.st_mtime_ns))
+    return sorted(found)
+
+
+def _files_under(path: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder, name) for name in names)
+
+
+def _memory(signature: Sequence[tuple[str, int, int]]) -> int:
+    """Return about how many bytes a study takes in memory."""
+    return sum(size * (GZIP_RATIO if name.endswith(".gz") else 1) for name, size, _ in signature)

@@ -1,0 +1,155 @@
+"""The sample: one position of one lesion or background region, every sequence taken at the same physical place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpmri_monai.cohort import Study
+from mpmri_monai.errors import MaskError
+from mpmri_monai.samples.intensity import Window
+from mpmri_monai.samples.locate import Position
+from mpmri_monai.samples.resample import angle_deg, take_crop
+from mpmri_monai.samples.settings import Settings
+from mpmri_monai.volumes import Stack
+
+PRESENT_FRACTION = 0.5
+"""A sequence that covers less of the lesion's box (what the network sees) is not present there."""
+
+OBLIQUE_DEG = 2.0
+"""Largest angle between the slices of two stacks that passes without a flag: at the corner of a 60 mm lesion it moves
+a point by 1.5 mm, a quarter of a 6 mm slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample with all sequences of the manifest; where ``present`` is false the image is 0 and means nothing."""
+
+    patient: str
+    study: str
+    site: str
+    lesion: str
+    sample: str
+    kind: str
+    """``lesion`` or ``background``."""
+    labels: Mapping[str, str]
+    """Class name by label key; empty for background."""
+    sequences: tuple[str, ...]
+    image: NDArray[np.float32]
+    """(sequence, row, column), in [0, 1]."""
+    mask: NDArray[np.bool_]
+    """(row, column): the lesion, or the disc inscribed in the box of a background sample."""
+    present: NDArray[np.bool_]
+    """(sequence,)."""
+    offset_mm: NDArray[np.float64]
+    """(sequence,): largest distance between asked and acquired position in the crop; NaN when absent."""
+    signal: NDArray[np.float64]
+    """(sequence,): mean in ``mask`` before normalisation; NaN when absent."""
+    level: NDArray[np.float64]
+    """(sequence,): mean in ``mask`` after normalisation; NaN when absent."""
+    position_mm: NDArray[np.float64]
+    """(3,): centre of the crop, RAS+."""
+    extent_mm: float
+    """Larger in-plane extent of the lesion."""
+    pitch_mm: float
+    voxels: Mapping[str, str]
+    """Digest of the voxels of each sequence that the sample was taken from."""
+    flags: tuple[str, ...]
+    """``oblique:<sequence>`` (slices more than 2° from the reference's), ``partial:<sequence>`` (part of the box is not
+    covered)."""
+
+
+def take_samples(
+    study: Study,
+    stacks: Mapping[str, Stack],
+    windows: Mapping[str, Window],
+    positions: Sequence[Position],
+    sequences: Sequence[str],
+    settings: Settings,
+) -> list[Sample]:
+    """Take every position in every sequence; a sequence that the study lacks is not present.
+
+    Raises:
+        MaskError: a lesion lies outside every sequence.
+    """
+    samples = [_take_sample(study, stacks, windows, position, tuple(sequences), settings) for position in positions]
+    seen = {sample.lesion for sample in samples if sample.present.any()}
+    unseen = sorted({sample.lesion for sample in samples if sample.kind == "lesion"} - seen)
+    if unseen:
+        raise MaskError(
+            expected="lesions inside the images",
+            found=f"no sequence of the study covers {', '.join(unseen)}",
+            where=f"study {study.study}",
+            fix="check that mask and images belong to the same study",
+            code="E_MASK_OUT",
+        )
+    return samples
+
+
+def _take_sample(
+    study: Study,
+    stacks: Mapping[str, Stack],
+    windows: Mapping[str, Window],
+    position: Position,
+    sequences: tuple[str, ...],
+    settings: Settings,
+) -> Sample:
+    plane, mask = position.plane, position.mask
+    image = np.zeros((len(sequences), plane.pixels, plane.pixels), np.float32)
+    present = np.zeros(len(sequences), bool)
+    offset, signal, level = np.full((3, len(sequences)), np.nan)
+    flags = []
+    for i, sequence in enumerate(sequences):
+        if sequence not in stacks:
+            continue
+        stack = stacks[sequence]
+        crop = take_crop(stack, plane, windows[sequence], settings.through_plane, position.slab_mm)
+        fraction = _box(crop.covered, settings.pixels).mean()
+        lesion = mask & crop.covered
+        if fraction < PRESENT_FRACTION or not lesion.any():
+            continue
+        image[i], present[i], offset[i] = crop.image, True, crop.offset_mm
+        signal[i], level[i] = _mean(crop.signal, lesion), _mean(crop.image, lesion)
+        if fraction < 1:
+            flags.append(f"partial:{sequence}")
+        if angle_deg(plane.normal, stack.geometry.normal) > OBLIQUE_DEG:
+            flags.append(f"oblique:{sequence}")
+    labels = {**study.labels, **_lesion_labels(study, position)} if position.kind == "lesion" else {}
+    return Sample(
+        patient=study.patient,
+        study=study.study,
+        site=study.site,
+        lesion=position.region,
+        sample=f"{position.region}-{position.number:02d}",
+        kind=position.kind,
+        labels=labels,
+        sequences=sequences,
+        image=image,
+        mask=mask,
+        present=present,
+        offset_mm=offset,
+        signal=signal,
+        level=level,
+        position_mm=plane.centre_mm,
+        extent_mm=position.extent_mm,
+        pitch_mm=plane.pitch_mm,
+        voxels={sequence: stack.digest for sequence, stack in stacks.items()},
+        flags=tuple(flags),
+    )
+
+
+def _lesion_labels(study: Study, position: Position) -> Mapping[str, str]:
+    return next(lesion.labels for lesion in study.lesions if lesion.id == position.region)
+
+
+def _box(image: NDArray, pixels: int) -> NDArray:
+    """Return the central square that shows the lesion's box."""
+    margin = (image.shape[0] - pixels) // 2
+    return image[margin : margin + pixels, margin : margin + pixels]
+
+
+def _mean(image: NDArray[np.float32], inside: NDArray[np.bool_]) -> float:
+    return float(image[inside].mean(dtype=np.float64))
