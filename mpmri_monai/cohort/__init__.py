@@ -13,6 +13,7 @@ from mpmri_monai.cohort.manifest import (
     save_manifest,
 )
 from mpmri_monai.cohort.splits import (
+    ROLES,
     holdout,
     kfold,
     patient_table,
@@ -23,6 +24,7 @@ from mpmri_monai.cohort.splits import (
 )
 
 __all__ = [
+    "ROLES",
     "DicomImage",
     "Finding",
     "Lesion",

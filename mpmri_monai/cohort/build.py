@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from mpmri_monai.catalogue import Problem, scan
+from mpmri_monai.catalogue import scan
 from mpmri_monai.cohort.labels import read_labels
 from mpmri_monai.cohort.manifest import SCHEMA, Manifest, parse_manifest
 from mpmri_monai.errors import ManifestError, MpmriError
@@ -104,11 +104,11 @@ def _study(job: tuple[Path, list[dict[str, str]], tuple[str, ...]]) -> dict[str,
         return Finding("error", first["study"], f"no file {', '.join(absent)}")
     try:
         catalogue = scan(folder / first["folder"], protocol=PROTOCOL)
+        catalogue.require(())  # a missing sequence is no problem, anything that leaves a role in doubt is
     except MpmriError as error:
         return Finding("error", first["study"], str(error))
-    doubts = [f"{problem.code}: {problem.message}" for problem in catalogue.problems if not lacks_a_sequence(problem)]
-    if doubts or not catalogue.roles:
-        return Finding("error", first["study"], "; ".join(doubts) or "none of its series is a sequence of the protocol")
+    if not catalogue.roles:
+        return Finding("error", first["study"], f"none of its series is a sequence of the protocol {PROTOCOL}")
     return {
         "patient": first["patient"],
         "study": first["study"],
@@ -136,11 +136,6 @@ def _lesion(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, Any]
 
 def _labels(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, str]:
     return {key: row[key] for key in label_keys if row[key]}
-
-
-def lacks_a_sequence(problem: Problem) -> bool:
-    """Tell whether a catalogue's problem is that no series fills a role, which a manifest can live with."""
-    return problem.code == "E_MISSING" and problem.series_number is None
 
 
 def in_processes(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mpmri_monai.catalogue import scan
-from mpmri_monai.cohort.build import PROTOCOL, Finding, in_processes, lacks_a_sequence
+from mpmri_monai.cohort.build import PROTOCOL, Finding, in_processes
 from mpmri_monai.cohort.manifest import DicomImage, Manifest, Region, Study
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.sequences import SEQUENCES
@@ -75,10 +75,10 @@ def _missing_volumes(manifest: Manifest, study: Study) -> Iterator[str]:
     for folder, volumes in wanted.items():
         try:
             catalogue = scan(manifest.path(folder), protocol=protocol)
+            catalogue.require(())
         except MpmriError as error:
             yield str(error)
             continue
-        yield from (f"{p.code}: {p.message}" for p in catalogue.problems if not lacks_a_sequence(p))
         there = {volume.id for volume in catalogue.volumes}
         for sequence, volume in volumes.items():
             if volume not in there:

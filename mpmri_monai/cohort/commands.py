@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
         folder: the cohort's folder.
         labels: the label table, see `mpmri_monai.cohort.labels.read_labels`.
         output: where the manifest goes.
-        name: of the cohort; the folder's name when not given.
+        name: of the cohort; made from the folder's name when not given.
         workers: processes that scan studies side by side.
 
     Returns:
@@ -33,7 +34,7 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
     console = Console()
     truth = "truth.csv" if (folder / "truth.csv").is_file() else None
     manifest, failed = build_manifest(
-        folder, labels, name or folder.resolve().name, truth=truth, workers=workers, progress=True
+        folder, labels, name or _name_of(folder), truth=truth, workers=workers, progress=True
     )
     save_manifest(manifest, output)
     _print_counts(console, manifest)
@@ -67,6 +68,10 @@ def check_command(path: Path, workers: int = 2) -> int:
         return 1
     console.print(f"No errors, {len(findings)} warnings. Next: mpmri prepare {escape(str(path))}", soft_wrap=True)
     return 0
+
+
+def _name_of(folder: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", folder.resolve().name).strip("_") or "cohort"
 
 
 def _print_counts(console: Console, manifest: Manifest) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mpmri_monai.cohort.manifest import near_match
+from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, near_match
 from mpmri_monai.errors import ManifestError
 
 REQUIRED_COLUMNS = ("patient", "study", "site", "folder")
 OPTIONAL_COLUMNS = ("lesion", "mask", "value", "segment", "drawn_on", "liver")
+
+NAME_COLUMNS = ("patient", "study", "site", "lesion")
 
 STUDY_COLUMNS = ("patient", "site", "folder", "liver")
 """Columns that say the same on every row of a study."""
@@ -76,6 +78,12 @@ def _check_row(row: dict[str, str], where: str, classes: Mapping[str, Sequence[s
     for column in REQUIRED_COLUMNS:
         if not row[column]:
             raise ManifestError(expected=f"a {column}", found="an empty cell", where=where, code="E_LABELS")
+    for column in NAME_COLUMNS:
+        # What stands there may identify somebody, so that it is not repeated.
+        if row[column] and not re.match(NAME_PATTERN, row[column]):
+            raise ManifestError(
+                expected=f"a {column} of {NAME_IN_WORDS}", found="another text", where=where, code="E_LABELS"
+            )
     for column, known in {**classes, "drawn_on": sequences}.items():
         if row[column] and row[column] not in known:
             raise ManifestError(

@@ -29,7 +29,10 @@ from mpmri_monai.errors import ManifestError
 SCHEMA = "mpmri-monai/manifest/1"
 MAX_PROBLEMS_SHOWN = 8
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME_IN_WORDS = "at most 64 letters, digits, '.', '_' and '-', beginning with a letter or digit; no person's name"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Names become file names and table cells, so they hold no separators; a DICOM person name (``A^B``) never fits."""
 
 SequenceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]{0,31}$")]
@@ -278,6 +281,8 @@ def _explain(error: ValidationError) -> tuple[str, str | None]:
             hints.append(near_match(key, known))
         elif detail["type"] == "missing":
             problems.append(f"no key {place}")
+        elif detail["type"] == "string_pattern_mismatch":
+            problems.append(f"{place} is no name ({NAME_IN_WORDS})")
         else:
             problems.append(f"{place}: {detail['msg'].removeprefix('Value error, ')}".removeprefix(": "))
     return _listed(problems), next((hint for hint in hints if hint), None)

@@ -53,7 +53,8 @@ def roi_baseline(
     fitted lesions, with an indicator beside it.
 
     Args:
-        table: rows of the samples store: ``patient, study, lesion, site, label_<key>, extent_mm, level_<sequence>``.
+        table: rows of the samples store: ``patient, study, lesion, site, extent_mm, level_<sequence>…`` and ``label``
+            (class name) or, as the store has it, ``label_<key of the task>``.
         roles: role of each patient; a patient without one is left out.
         task: names the label and the classes in order.
         sequences: those whose signals are used.
@@ -94,7 +95,8 @@ def roi_baseline(
 
 def _lesions(table: pd.DataFrame, task: Task, sequences: Sequence[str]) -> pd.DataFrame:
     """Return one row for each labelled lesion: means over its slices, and its largest extent."""
-    label, levels = f"label_{task.label}", [f"level_{sequence}" for sequence in sequences]
+    label = "label" if "label" in table else f"label_{task.label}"
+    levels = [f"level_{sequence}" for sequence in sequences]
     missing = [column for column in (*LESION, "site", label, "extent_mm", *levels) if column not in table]
     if missing:
         raise EvaluationError(

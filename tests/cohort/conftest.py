@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,9 +73,19 @@ class FakeScanner:
     def full(*without: str) -> SimpleNamespace:
         """A catalogue with every sequence but those named."""
         roles = {name: f"v{name}" for name in SEQUENCES if name not in without}
-        return SimpleNamespace(
-            roles=roles, problems=(), volumes=tuple(SimpleNamespace(id=volume) for volume in roles.values())
-        )
+        volumes = tuple(SimpleNamespace(id=volume) for volume in roles.values())
+        return SimpleNamespace(roles=roles, volumes=volumes, require=lambda sequences: None)
+
+    @classmethod
+    def in_doubt(cls, code: str) -> SimpleNamespace:
+        """A catalogue that has every sequence and yet a problem."""
+
+        def require(sequences: Sequence[str]) -> None:
+            raise CatalogueError(expected="a study without a problem", found=f"{code}: what it met", code=code)
+
+        catalogue = cls.full()
+        catalogue.require = require
+        return catalogue
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 
 from mpmri_monai.cohort import build_manifest
@@ -16,10 +14,6 @@ def edit(cohort, old, new):
     labels = cohort / "labels.csv"
     assert old in labels.read_text()
     labels.write_text(labels.read_text().replace(old, new))
-
-
-def problem(code, series_number=None):
-    return SimpleNamespace(code=code, message="what the catalogue says", series_number=series_number)
 
 
 def test_every_study_is_taken_with_all_its_sequences(cohort, scanner):
@@ -48,24 +42,24 @@ def test_order_of_the_rows_does_not_matter(cohort, scanner):
 
 
 def test_study_without_a_sequence_stays(cohort, scanner):
-    catalogue = scanner.full("OUT")
-    catalogue.problems = (problem("E_MISSING"),)
-    scanner.answers["P002"] = catalogue
+    scanner.answers["P002"] = scanner.full("OUT")
     manifest, failed = build(cohort)
     assert failed == []
     assert "OUT" not in manifest.studies[1].images
     assert "T2" in manifest.studies[1].images
 
 
-@pytest.mark.parametrize(("code", "series"), [("E_AMBIG", None), ("E_MISSING", 4), ("E_PHASE", None)])
-def test_study_in_doubt_is_left_out_whole(cohort, scanner, code, series):
-    catalogue = scanner.full()
-    catalogue.problems = (problem(code, series),)
-    scanner.answers["P002"] = catalogue
+def test_study_in_doubt_is_left_out_whole(cohort, scanner):
+    scanner.answers["P002"] = scanner.in_doubt("E_PHASE")
     manifest, failed = build(cohort)
     assert [study.patient for study in manifest.studies] == ["P001", "P003"]
     assert [finding.where for finding in failed] == ["P002-1"]
-    assert code in failed[0].message
+    assert "E_PHASE" in failed[0].message
+
+
+def test_study_without_any_sequence_is_left_out(cohort, scanner):
+    scanner.answers["P002"] = scanner.full(*SEQUENCES)
+    assert [finding.where for finding in build(cohort)[1]] == ["P002-1"]
 
 
 def test_missing_folder_and_missing_mask_fail_their_study_only(cohort, scanner):
@@ -108,6 +102,8 @@ def test_row_without_lesion_labels_the_study(cohort, scanner):
         ("P001/lesions.nii.gz,1,,", "P001/lesions.nii.gz,1,1,", "either its value"),
         ("P001/lesions.nii.gz,1,,", "P001/lesions.nii.gz,one,,", "positive whole number"),
         ("P001-L1,", ",", "name of the lesion"),
+        ("P001,P001-1", "DOE^JANE,P001-1", "no person's name; found another text"),
+        ("P003-L2", "P003/../L2", "a lesion of at most 64"),
         ("P002,P002-1,A", "P002,P002-1,", "a site"),
         ("P003-1,A,P003/dicom,P003-L2", "P003-1,B,P003/dicom,P003-L2", "one site on all rows"),
     ],

@@ -134,3 +134,10 @@ def test_class_without_fitted_lesions_is_refused(table):
 def test_missing_column_is_refused(table):
     with pytest.raises(EvaluationError, match="level_S4"):
         fit(table.drop(columns="level_S4"))
+
+
+def test_label_of_the_rows_counts_before_the_store_s(table):
+    """Rows that carry the task's label in ``label`` give what ``label_<key>`` would."""
+    roles = roles_for(table)
+    renamed = table.assign(label=table["label_grade"], label_grade="")
+    pd.testing.assert_frame_equal(fit(table, roles), fit(renamed, roles))
