@@ -65,7 +65,9 @@ def draw_answers(answers: Sequence[LesionAnswer]) -> Figure:
     panels = max((_panel_count(answer) for answer in answers), default=1)
     height = max(len(answers), 1) * (PANEL + TITLE)
     figure = new_figure(max(panels * PANEL + BARS, 5.5), height + FOOT)
-    *rows, foot = figure.subfigures(len(answers) + 1, 1, height_ratios=[PANEL + TITLE] * len(answers) + [FOOT])
+    *rows, foot = figure.subfigures(
+        len(answers) + 1, 1, height_ratios=[PANEL + TITLE] * len(answers) + [FOOT], squeeze=False
+    )[:, 0]
     for row, answer in zip(rows, answers, strict=True):
         _draw_row(row, answer, panels)
     text = RESEARCH_ONLY if answers else f"No lesion was given. {RESEARCH_ONLY}"

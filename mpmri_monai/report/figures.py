@@ -123,28 +123,25 @@ def confusion_matrix(level: Mapping[str, Any], classes: Sequence[str], unit: str
     return figure
 
 
-def forest(metrics: Mapping[str, Any]) -> Figure:
-    """Draw accuracy and macro AUC at every level with their intervals, beside baseline, ceiling and no information.
+def forest(metrics: Mapping[str, Any], metric: str) -> Figure:
+    """Draw one metric at every level with its intervals, beside baseline, ceiling and no information.
 
-    The ceiling is defined for lesions and drawn there only. No information is, for accuracy,
-    always naming the commonest class; for AUC, 0.5.
+    Args:
+        metrics: the content of ``metrics.json``. The ceiling is defined for lesions and drawn there only.
+        metric: ``accuracy`` (no information: always naming the commonest class) or ``macro_auc`` (no information: 0.5).
     """
     levels = [name for name in LEVELS if name in metrics["levels"]]
-    figure = new_figure(7.2, 0.9 + 0.72 * len(levels))
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, metric, title in zip(panels, ("accuracy", "macro_auc"), ("Accuracy", "Macro AUC"), strict=True):
-        for row, name in enumerate(levels):
-            _forest_row(axes, row, name, metric, metrics)
-        quiet(axes, title=title)
-        axes.set_xlim(0, 1.02)
-        axes.set_ylim(len(levels) - 0.5, -0.5)
-        axes.set_yticks(
-            range(len(levels)), [f"{name}\nn = {metrics['levels'][name]['n']}" for name in levels], fontsize=TEXT
-        )
-    handles = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), fontsize=SMALL, frameon=False, loc="outside lower center", ncols=5)
+    figure = new_figure(4.4, 1.1 + 0.74 * len(levels))
+    axes = figure.subplots()
+    for row, name in enumerate(levels):
+        _forest_row(axes, row, name, metric, metrics)
+    quiet(axes)
+    axes.set_xlim(0, 1.04)
+    axes.set_ylim(len(levels) - 0.5, -0.5)
+    names = [f"{name}\nn = {metrics['levels'][name]['n']}" for name in levels]
+    axes.set_yticks(range(len(levels)), names, fontsize=TEXT)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each label once
+    figure.legend(handles.values(), handles.keys(), fontsize=SMALL, frameon=False, loc="outside lower center", ncols=3)
     return figure
 
 

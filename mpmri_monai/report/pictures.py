@@ -33,23 +33,21 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
-def interval_picture(folder: RunFolder) -> Picture:
-    metrics = folder.metrics
-    rows = [
-        f"{row[0]} of the network {row[1]}, baseline {row[2]}, ceiling {row[4]}"
-        for row in tables.headline_rows(metrics)
-    ]
-    caption = (
-        "Points are estimates, bars 95 % intervals over patients. Dotted: no information (for accuracy, always naming "
-        "the commonest class; for AUC, 0.5)."
-    )
-    if metrics.get("ceiling"):
-        caption += " Green: the ceiling, defined for lesions only."
-    alt = "Forest plot at lesion level: " + "; ".join(rows) + "."
-    return Picture("intervals", "Network, baseline and ceiling", caption, alt, png(figures.forest(metrics)), wide=True)
+def interval_pictures(folder: RunFolder) -> list[Picture]:
+    """Return the forest plots of accuracy and macro AUC."""
+    metrics, pictures = folder.metrics, []
+    nothing = {"accuracy": "always naming the commonest class", "macro_auc": "0.5"}
+    for name, row in zip(nothing, tables.headline_rows(metrics), strict=True):
+        caption = f"Bars: {wording.percent(metrics)} % intervals over patients. Dotted: {nothing[name]}."
+        if metrics.get("ceiling"):
+            caption += " Green: ceiling, defined for lesions only."
+        alt = f"{row[0]} of lesions: network {row[1]}, baseline {row[2]}, no information {row[3]}, ceiling {row[4]}."
+        pictures.append(Picture(f"interval_{name}", row[0], caption, alt, png(figures.forest(metrics, name))))
+    return pictures
 
 
 def performance_pictures(folder: RunFolder) -> list[Picture]:
+    """Return learning curves, where something was trained, ROC and confusion matrix of lesions."""
     metrics, pictures = folder.metrics, []
     classes, level = metrics["classes"], metrics["levels"]["lesion"]
     if not folder.history.empty:
@@ -104,6 +102,7 @@ def _history_words(history: pd.DataFrame) -> str:
 
 
 def signal_picture(curves: Curves | None, task: Task) -> Picture:
+    """Return the time-signal intensity curves."""
     if curves is None:
         caption = alt = "No contrast phase was measured in this cohort."
     else:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.report import tables, wording
-from mpmri_monai.report.pictures import interval_picture, lesion_pictures, performance_pictures, signal_picture
+from mpmri_monai.report.pictures import interval_pictures, lesion_pictures, performance_pictures, signal_picture
 from mpmri_monai.report.run_folder import RunFolder, read_run
 from mpmri_monai.report.style import RESEARCH_ONLY
 from mpmri_monai.report.tsic import curve_rows, tsic_curves
@@ -47,6 +47,7 @@ def write_report(run: Path, store: Any, manifest: Any, task: Task, fusion: str |
     results = tables.lesion_results(folder.predictions, store.table, task, folder.metrics["role"])
     curves = tsic_curves(store.table, labels, task.classes)
     pictures = {
+        "intervals": interval_pictures(folder),
         "performance": performance_pictures(folder),
         "signal": [signal_picture(curves, task)],
         "lesions": lesion_pictures(store, manifest, task, names, labels, roles, results),
@@ -57,7 +58,6 @@ def write_report(run: Path, store: Any, manifest: Any, task: Task, fusion: str |
     content = _content(folder, store, manifest, task, names) | {
         "cohort": {"header": tables.cohort_header(roles), "rows": tables.cohort_rows(store.table, task, roles)},
         "lesions": tables.lesion_rows(results, task),
-        "forest": interval_picture(folder),
         "pictures": pictures,
         "tsic": [] if curves is None else curve_rows(curves),
     }
@@ -90,6 +90,8 @@ def _content(folder: RunFolder, store: Any, manifest: Any, task: Task, names: Se
         "headline": tables.headline_rows(metrics),
         "levels": [{"name": name, **metrics["levels"][name]} for name in levels],
         "metrics": tables.metric_rows(metrics),
+        "percent": wording.percent(metrics),
+        "bootstraps": metrics["bootstraps"],
         "confusion": metrics["levels"]["lesion"]["confusion"],
         "classes": metrics["classes"],
         "sites": sorted({study.site for study in manifest.studies}),

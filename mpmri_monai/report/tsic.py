@@ -108,11 +108,12 @@ def tsic(curves: Curves | None, classes: Sequence[str]) -> Figure:
 
 
 def curve_rows(curves: Curves) -> list[list[str]]:
-    """Return ``group, n, <mean ± SE of each phase>`` as text."""
-    rows = []
+    """Return ``group, n, <mean ± SE of each phase>`` as text, below a row of names."""
+    phases = list(dict.fromkeys(curves.points["phase"]))
+    rows = [["group", "n", *phases]]
     for group, part in curves.points.groupby("group", sort=False):
-        cells = [
-            f"{row.phase} {row.mean:.2f}" + ("" if pd.isna(row.se) else f" ± {row.se:.2f}") for row in part.itertuples()
-        ]
-        rows.append([group, str(part["n"].max()), ", ".join(cells)])
+        cells = {
+            row.phase: f"{row.mean:.2f}" + ("" if pd.isna(row.se) else f" ± {row.se:.2f}") for row in part.itertuples()
+        }
+        rows.append([str(group), str(part["n"].max()), *(cells.get(phase, "–") for phase in phases)])
     return rows

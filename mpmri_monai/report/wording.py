@@ -51,6 +51,11 @@ def with_interval(entry: Mapping[str, Any] | None, why: str = "") -> str:
     return f"{number(value)} ({number(entry['low'])}\u00a0to\u00a0{number(entry['high'])})"
 
 
+def percent(metrics: Mapping[str, Any]) -> int:
+    """Return the confidence of the intervals in percent."""
+    return round(100 * metrics["confidence"])
+
+
 def class_counts(level: Mapping[str, Any], classes: Sequence[str]) -> dict[str, int]:
     """Return the number of cases of each true class; a case that several repeats predicted counts once."""
     return {name: int(level["per_class"].get(name, 0)) for name in classes}

@@ -9,6 +9,7 @@ import pytest
 
 from mpmri_monai.cohort import Manifest, holdout, patient_table, write_splits
 from mpmri_monai.evaluation import evaluate, write_predictions
+from mpmri_monai.report import style
 from mpmri_monai.sequences import GRADES, SEQUENCES, TASKS
 
 TASK = TASKS["hcc_grade"]
@@ -62,8 +63,19 @@ def _image(rng, mask, grade):
 
 def _row(number, kind, lesion, index, grade, gain, radius):
     patient = f"P{number:03d}"
-    row = {"patient": patient, "study": f"{patient}-1", "site": "A", "lesion": lesion, "sample": f"{lesion}-{index:02d}"}
-    row |= {"kind": kind, "extent_mm": 2 * radius, "label_grade": GRADES[grade] if kind == "lesion" else "", "flags": ""}
+    row = {
+        "patient": patient,
+        "study": f"{patient}-1",
+        "site": "A",
+        "lesion": lesion,
+        "sample": f"{lesion}-{index:02d}",
+    }
+    row |= {
+        "kind": kind,
+        "extent_mm": 2 * radius,
+        "label_grade": GRADES[grade] if kind == "lesion" else "",
+        "flags": "",
+    }
     for position, name in enumerate(SEQUENCES):
         phase = position - 3
         signal = gain * (1 + 0.05 * phase + (0.1 * grade if kind == "lesion" else 0))
@@ -98,7 +110,13 @@ def make_predictions(store, splits, seed=1):
             continue
         scores = rng.normal(0, 1.0, 3) + 1.3 * np.eye(3)[GRADES.index(row.label_grade)]
         shares = np.exp(scores) / np.exp(scores).sum()
-        found = {"task": TASK.name, "patient": row.patient, "study": row.study, "lesion": row.lesion, "sample": row.sample}
+        found = {
+            "task": TASK.name,
+            "patient": row.patient,
+            "study": row.study,
+            "lesion": row.lesion,
+            "sample": row.sample,
+        }
         found |= {"site": row.site, "repeat": 0, "outer": 0, "inner": "", "role": roles[row.patient]}
         found |= {"label": row.label_grade} | {f"p_{name}": share for name, share in zip(GRADES, shares, strict=True)}
         rows.append(found | {f"present_{name}": bool(getattr(row, f"present_{name}")) for name in SEQUENCES})
@@ -116,14 +134,26 @@ def make_run(folder, store, *, baseline=True, ceiling=True, validation=True, pre
     if baseline:
         metrics["baseline"] = evaluate(make_predictions(store, splits, seed=7), TASK, bootstraps=bootstraps)
     if ceiling:
-        top = {"accuracy": {"mean": 0.88, "low": 0.8, "high": 0.95}, "macro_auc": {"mean": 0.96, "low": 0.92, "high": 0.99}}
-        metrics["ceiling"] = {"fusion": top, "all": {"accuracy": {**top["accuracy"], "mean": 0.91}, "macro_auc": top["macro_auc"]}}
+        top = {
+            "accuracy": {"mean": 0.88, "low": 0.8, "high": 0.95},
+            "macro_auc": {"mean": 0.96, "low": 0.92, "high": 0.99},
+        }
+        metrics["ceiling"] = {
+            "fusion": top,
+            "all": {"accuracy": {**top["accuracy"], "mean": 0.91}, "macro_auc": top["macro_auc"]},
+        }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_predictions(folder / "predictions.csv", predictions)
     write_splits(folder / "splits.csv", splits)
     _write_history(folder, validation)
-    config = {"seed": 3, "max_epochs": 30, "output_dir": "/home/somebody/runs/7", "network": "$build()", "fusion": "T2-OUT-S4"}
+    config = {
+        "seed": 3,
+        "max_epochs": 30,
+        "output_dir": "/home/somebody/runs/7",
+        "network": "$build()",
+        "fusion": "T2-OUT-S4",
+    }
     (folder / "config.json").write_text(json.dumps(config))
     environment = {
         "versions": {"monai": "1.6.1", "torch": "2.8.0"},
@@ -147,11 +177,37 @@ def _write_history(folder, validation):
     history.to_csv(folder / "history.csv", index=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_pixels():
+    """Draw at few dots per inch: what is drawn stays the same, and the tests are fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DOTS_PER_INCH", 40)
+        yield
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The builders above, since test modules do not import each other."""
+    return SimpleNamespace(store=make_store, manifest=make_manifest, predictions=make_predictions, run=make_run)
+
+
 @pytest.fixture(scope="session")
 def store():
     return make_store()
 
 
 @pytest.fixture(scope="session")
-def manifest(store):
-    return make_manifest(store, truth="truth.csv")
+def metrics(tmp_path_factory, store):
+    """Metrics of a run with baseline and ceiling."""
+    return make_run(tmp_path_factory.mktemp("runs") / "run", store)
+
+
+@pytest.fixture
+def without_well():
+    """Take all lesions of class well out of the predictions."""
+
+    def predictions(store, splits):
+        table = make_predictions(store, splits)
+        return table[table["label"] != "well"]
+
+    return predictions

@@ -1,0 +1,158 @@
+"""The report as a reader meets it: parsed HTML, not the functions behind it."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mpmri_monai.report import write_report
+from mpmri_monai.report.style import RESEARCH_ONLY
+from mpmri_monai.report.wording import with_interval
+from mpmri_monai.sequences import TASKS
+
+TASK = TASKS["hcc_grade"]
+SECTIONS = ["purpose", "answer", "cohort", "metrics", "figures", "lesions", "missing", "made", "limits"]
+
+
+class Page(HTMLParser):
+    """What a report holds: its text, tags with attributes, ids in order, and images."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words = [], []
+        self._style = False
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+        self.ids = [values["id"] for _, values in self.tags if "id" in values]
+        self.images = [values for tag, values in self.tags if tag == "img"]
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_data(self, data):
+        if not self._style:
+            self.words.append(data)
+
+
+def plain(text):
+    return text.replace("\u00a0", " ")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, build, store):
+    run = tmp_path_factory.mktemp("report") / "run"
+    build.run(run, store)
+    return write_report(run, store, build.manifest(store, "truth.csv"), TASK, "T2-OUT-S4")
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    return Page(finished.read_text(encoding="utf-8"))
+
+
+def test_every_section_is_there_in_order(page):
+    assert [name for name in page.ids if name in SECTIONS] == SECTIONS
+
+
+def test_nothing_is_fetched_from_elsewhere(page):
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object"})
+    for _, values in page.tags:
+        assert "href" not in values
+        assert values.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+    assert "http" not in page.text
+
+
+def test_no_folder_of_the_machine_is_told(finished, page):
+    without_images = re.sub(r"base64,[A-Za-z0-9+/=]+", "", finished.read_text(encoding="utf-8"))
+    for told in ("/home", "somebody", "secret place", str(finished.parent)):
+        assert told not in without_images
+    assert "--manifest …/M.json" in page.text
+
+
+def test_values_are_those_of_the_metrics_file(finished, page):
+    metrics = json.loads((finished.parent / "metrics.json").read_text())
+    for level in metrics["levels"].values():
+        for entry in level["metrics"].values():
+            assert plain(with_interval(entry)) in page.text
+        assert f"n = {level['n']}, {level['patients']} patients" in page.text
+        assert level["rule"] in page.text
+    for entry in (
+        metrics["baseline"]["levels"]["lesion"]["metrics"],
+        metrics["ceiling"]["fusion"],
+        metrics["ceiling"]["all"],
+    ):
+        assert plain(with_interval(entry["accuracy"])) in page.text
+
+
+def test_a_synthetic_cohort_is_called_so(page):
+    assert "synthetic" in page.ids and "Synthetic data." in page.text and "The data are synthetic." in page.text
+
+
+def test_research_use_only_is_said_and_the_limits_are_named(page):
+    assert page.text.count(RESEARCH_ONLY) >= 3
+    assert "They leave out how much it would change if trained again" in page.text
+    assert "The unit is the patient." in page.text
+
+
+def test_every_image_has_words_and_lies_in_the_figures_folder_too(finished, page):
+    assert len(page.images) >= 9
+    files = {path.read_bytes() for path in (finished.parent / "figures").glob("*.png")}
+    for image in page.images:
+        assert len(image["alt"]) > 40
+        assert base64.b64decode(image["src"].split(",")[1]) in files
+
+
+def test_how_it_was_made_is_told(finished, page, store):
+    for told in ("python -m monai.bundle run training", "monai 1.6.1", "a" * 64, store.digest(), "T2-OUT-S4", "cpu"):
+        assert told in page.text
+
+
+def test_the_same_run_gives_the_same_bytes(finished, store, build):
+    before = finished.read_bytes()
+    write_report(finished.parent, store, build.manifest(store, "truth.csv"), TASK, ("T2", "OUT", "S4"))
+    assert finished.read_bytes() == before
+
+
+def test_an_absent_class_no_validation_no_baseline_no_ceiling(tmp_path, build, without_well):
+    store = build.store(patients=18)
+    build.run(tmp_path, store, baseline=False, ceiling=False, validation=False, predictions=without_well)
+    page = Page(write_report(tmp_path, store, build.manifest(store), TASK, "T2-OUT-S4").read_text())
+    assert "not defined: no lesion of class well" in page.text
+    assert "No patients were set aside for validation." in page.text
+    assert "synthetic" not in page.ids and "synthetic" not in page.text.lower()
+    assert "not computed" in page.text and "No ceiling is known" in page.text
+    assert "nan" not in page.text.lower().split() and "None" not in page.text
+
+
+def test_absent_sequences_background_and_training_record(tmp_path, build):
+    store = build.store(patients=12)
+    store.table.loc[store.table["study"] == "P000-1", "present_OUT"] = False
+    keep = (store.table["kind"] == "lesion").to_numpy()
+    store.table, store._images, store._masks = (
+        store.table[keep].reset_index(drop=True),
+        store._images[keep],
+        store._masks[keep],
+    )
+    store.failed = {"P099-1": "E_MISSING: expected S3; found none in /mnt/pacs/x"}
+    build.run(tmp_path, store, validation=False)
+    for name in ("history.csv", "config.json", "environment.json"):
+        (tmp_path / name).unlink()
+    page = Page(write_report(tmp_path, store, build.manifest(store), TASK, "T2-S0").read_text())
+    assert "The fusion T2-S0" not in page.text and "None of them is used by the fusion T2-S0." in page.text
+    assert "1 of 12" in page.text and "own plain-phase signal" in page.text
+    assert "No learning curves" in page.text and "not recorded" in page.text
+    assert "P099-1: E_MISSING: expected S3; found none in …/x" in page.text
+
+
+def test_sample_splits_are_called_so_and_recorded_text_is_never_markup(tmp_path, store, build):
+    build.run(tmp_path, store)
+    (tmp_path / "environment.json").write_text(json.dumps({"device": "<script>alert(1)</script>"}))
+    lines = (tmp_path / "splits.csv").read_text().replace("patient,P", "sample,P")
+    (tmp_path / "splits.csv").write_text(lines)
+    html = write_report(tmp_path, store, build.manifest(store), TASK, "T2-OUT-S4").read_text()
+    page = Page(html)
+    assert "not-disjoint" in page.ids and "Not patient-disjoint." in page.text
+    assert "<script>" not in html and "&lt;script&gt;" in html
