@@ -1,0 +1,27 @@
+"""Which series and phase of a study is which sequence, and why: found from the headers of its files."""
+
+from mpmri_monai.catalogue.header import FileHeader
+from mpmri_monai.catalogue.pixels import stored_pixels
+from mpmri_monai.catalogue.record import (
+    Catalogue,
+    Caution,
+    Evidence,
+    ObjectRecord,
+    Problem,
+    SetAside,
+    VolumeRecord,
+)
+from mpmri_monai.catalogue.scan import scan
+
+__all__ = [
+    "Catalogue",
+    "Caution",
+    "Evidence",
+    "FileHeader",
+    "ObjectRecord",
+    "Problem",
+    "SetAside",
+    "VolumeRecord",
+    "scan",
+    "stored_pixels",
+]

@@ -1,0 +1,159 @@
+"""Elements of a DICOM header, decoded from their raw bytes.
+
+Touching every element of a header through pydicom costs several times more than reading it, so only the few that are
+asked for are decoded, and nearly all of them without pydicom's value classes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from datetime import date
+from typing import Any
+
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+FIRST_BYTES = 64 * 2**10
+"""Nearly every header fits into this; a longer one is read again up to MAX_HEADER_BYTES."""
+MAX_HEADER_BYTES = 16 * 2**20
+"""No byte of a file beyond this is taken for header (bytes)."""
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""Transfer syntax that the head of a deflated file names; nothing else that is wanted holds these bytes."""
+SECONDS_A_DAY = 86400.0
+NUMBERS = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
+"""Value representations of binary numbers and their struct codes."""
+PRIVATE_BLOCKS = range(0x10, 0x100)
+
+
+class HeaderError(Exception):
+    """A DICOM header that cannot be read; the text says why and holds nothing from the header."""
+
+
+def parse(file: io.FileIO, size: int) -> tuple[pydicom.FileDataset, int] | None:
+    """Read a header up to its pixels.
+
+    pydicom is handed the file's first bytes only, so that no element can take more memory than they allow; and never a
+    deflated data set, which it inflates as a whole even when it stops before the pixels.
+
+    Returns:
+        The data set and the offset at which reading stopped; None when the file is not DICOM.
+
+    Raises:
+        HeaderError: the header is damaged, deflated or too large.
+    """
+    content = file.read(FIRST_BYTES)
+    while True:
+        if DEFLATED in content:
+            raise HeaderError("a header is deflated, which is not read")
+        buffer, whole = io.BytesIO(content), len(content) in (size, MAX_HEADER_BYTES)
+        try:
+            dataset = _parse(buffer)
+        except Exception as error:  # pydicom raises whatever damaged bytes lead to: struct, key, recursion errors
+            if whole:
+                raise HeaderError("a DICOM header is damaged") from error
+        else:
+            if dataset is None:
+                return None
+            if whole or buffer.tell() + 12 <= len(content):
+                if buffer.tell() >= MAX_HEADER_BYTES:
+                    raise HeaderError(f"a header is larger than {MAX_HEADER_BYTES >> 20} MiB")
+                return dataset, buffer.tell()
+        file.seek(0)
+        content = file.read(min(size, MAX_HEADER_BYTES))
+
+
+def _parse(buffer: io.BytesIO) -> pydicom.FileDataset | None:
+    """Parse a header. Without the DICOM preamble it counts only when it names a class of DICOM object."""
+    try:
+        return pydicom.dcmread(buffer, stop_before_pixels=True)
+    except InvalidDicomError:
+        buffer.seek(0)
+    try:
+        dataset = pydicom.dcmread(buffer, stop_before_pixels=True, force=True)
+        return dataset if Elements(dataset).text(0x00080016).startswith("1.2.840.10008.") else None
+    except Exception:  # anything may come of bytes that are no DICOM
+        return None
+
+
+class Elements:
+    """Values of a data set by tag. Texts are read as ASCII: only codes, numbers and UIDs are asked for."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._raw = {int(tag): element for tag, element in dataset.items()}
+
+    def text(self, tag: int) -> str:
+        """Value as text, empty when absent."""
+        element = self._raw.get(tag)
+        value = element.value if element is not None else None
+        if value is None:
+            return ""
+        return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Values of an element that may hold several."""
+        text = self.text(tag)
+        return tuple(part.strip() for part in text.split("\\")) if text else ()
+
+    def number(self, tag: int) -> float | None:
+        """First number of an element, as text or binary; None when it is absent or no finite number."""
+        element: Any = self._raw.get(tag)
+        if element is None or not element.value:
+            return None
+        if not isinstance(element.value, bytes):
+            return _number(str(self.dataset[tag].value))
+        code = NUMBERS.get(element.VR or "")
+        if code is None:
+            return _number(self.text(tag).split("\\", maxsplit=1)[0])
+        order = "<" if element.is_little_endian else ">"
+        value = float(struct.unpack_from(order + code, element.value)[0])
+        return value if math.isfinite(value) else None
+
+    def numbers(self, tag: int, count: int) -> tuple[float, ...] | None:
+        """All ``count`` values of a DS element; None when one of them is absent or no finite number."""
+        texts = self.texts(tag)
+        values = tuple(value for value in map(_number, texts) if value is not None)
+        return values if len(values) == len(texts) == count else None
+
+    def integer(self, tag: int) -> int:
+        """Value of a US element, 0 when absent."""
+        element: Any = self._raw.get(tag)
+        if element is None or not element.value:
+            return 0
+        if isinstance(element.value, bytes):
+            return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
+        return int(element.value)
+
+    def private(self, group: int, creator: str, element: int) -> float | None:
+        """First number in a private element of the block that ``creator`` reserved; None when there is none."""
+        for block in PRIVATE_BLOCKS:
+            name = self.text(group << 16 | block)
+            if name == creator:
+                return self.number(group << 16 | block << 8 | element)
+            if not name:  # blocks are reserved one after the other
+                break
+        return None
+
+    def seconds(self, day_tag: int, time_tag: int) -> float | None:
+        """Clock time in seconds, counted from a fixed day when the header names the date, else from midnight."""
+        text = self.text(time_tag).replace(":", "")
+        second = _number(text[4:] or "0")
+        if len(text) < 4 or not text[:4].isdigit() or second is None:
+            return None
+        clock = int(text[:2]) * 3600.0 + int(text[2:4]) * 60.0 + second
+        day = self.text(day_tag).replace(".", "")
+        try:
+            return clock + date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * SECONDS_A_DAY
+        except ValueError:
+            return clock
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,92 @@
+"""The files of one study's folder: every header read once, one patient and one study made sure of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable, read_header
+from mpmri_monai.errors import CatalogueError
+
+MAX_FILES = 20_000
+"""Files in a study's folder (count)."""
+MAX_STUDY_BYTES = 4 * 2**30
+"""Size of all images of a study when decoded (bytes)."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds. Nothing here depends on the names of files or the order in which they are found."""
+
+    images: tuple[FileHeader, ...]
+    objects: tuple[ObjectHeader, ...]
+    unreadable: tuple[Unreadable, ...]
+    other_files: int
+    """Files that are not DICOM (count)."""
+
+
+def read_folder(folder: Path, progress: bool = False) -> Contents:
+    """Read the headers of all files under ``folder``; hidden files and links are passed over.
+
+    Raises:
+        CatalogueError: no such folder, nothing in it, no DICOM, more than one patient or study, or beyond the limits.
+    """
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing there"
+        raise CatalogueError(expected="a folder of DICOM files", found=found, where=str(folder), code="E_FOLDER")
+    paths = []
+    for path in _files(folder):
+        paths.append(path)
+        if len(paths) > MAX_FILES:
+            raise _too_much(folder, f"at most {MAX_FILES} files", "more")
+    steps = track(paths, "reading headers", console=Console(stderr=True), disable=not progress, transient=True)
+    read = [read_header(path) for path in steps]
+    images = sorted((item for item in read if isinstance(item, FileHeader)), key=lambda item: item.instance)
+    objects = sorted((item for item in read if isinstance(item, ObjectHeader)), key=lambda item: item.instance)
+    unreadable = [item for item in read if isinstance(item, Unreadable)]
+    if not (images or objects or unreadable):
+        found = f"{len(paths)} files, none of them DICOM" if paths else "no files"
+        raise CatalogueError(
+            expected="a folder of DICOM files",
+            found=found,
+            where=str(folder),
+            fix="name the folder that holds the study as exported; archives have to be unpacked first",
+            code="E_EMPTY",
+        )
+    _one_study(folder, [*images, *objects, *unreadable])
+    decoded = sum(image.pixel_bytes for image in images)
+    if decoded > MAX_STUDY_BYTES:
+        raise _too_much(folder, f"images of at most {MAX_STUDY_BYTES >> 20} MiB together", f"{decoded >> 20} MiB")
+    return Contents(tuple(images), tuple(objects), tuple(unreadable), read.count(None))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place, name)
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _one_study(folder: Path, items: list[FileHeader | ObjectHeader | Unreadable]) -> None:
+    named = [item for item in items if item.study]
+    patients, studies = len({item.patient for item in named}), len({item.study for item in named})
+    if patients > 1 or studies > 1:
+        raise CatalogueError(
+            expected="one study of one patient",
+            found=f"{patients} patient{'s' * (patients != 1)} and {studies} stud{'ies' if studies != 1 else 'y'}",
+            where=str(folder),
+            fix="put each study into its own folder",
+            code="E_MULTIPATIENT",
+        )
+
+
+def _too_much(folder: Path, expected: str, found: str) -> CatalogueError:
+    fix = "put each study into its own folder"
+    return CatalogueError(expected=expected, found=found, where=str(folder), fix=fix, code="E_LIMIT")

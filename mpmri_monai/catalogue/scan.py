@@ -1,0 +1,97 @@
+"""Scan a study: headers in, a catalogue out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpmri_monai.catalogue.folder import Contents, read_folder
+from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
+from mpmri_monai.catalogue.phases import families, in_time_order
+from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
+from mpmri_monai.catalogue.roles import assign
+from mpmri_monai.catalogue.series import Findings, sort_series
+
+OBJECT_NAMES = {
+    "ENHANCED": "enhanced multi-frame images, which this version does not read",
+    "MULTI": "an image with colours or several frames, which this version does not read",
+    "SEG": "a segmentation (SEG)",
+    "RTSTRUCT": "contours (RTSTRUCT)",
+    "SR": "a structured report (SR)",
+    "KO": "a key object selection (KO)",
+    "PR": "a presentation state (PR)",
+    "SC": "a screen capture (SC)",
+    "RAW": "raw data",
+    "DICOMDIR": "an index (DICOMDIR)",
+    "OTHER": "no MR image",
+}
+
+
+def scan(folder: Path, protocol: str = "liver", progress: bool = False) -> Catalogue:
+    """Find out which series and phase of a study is which sequence, from the headers alone.
+
+    Args:
+        folder: holds one study, in any order, under any file names, in any subfolders.
+        protocol: "liver", or "none" to list the volumes only.
+        progress: whether to show a progress bar on standard error.
+
+    Returns:
+        The catalogue. What is wrong with single series is in its ``problems``. Pixels are read only to tell whether two
+        images at one slice position are the same.
+
+    Raises:
+        CatalogueError: the folder is missing, holds no DICOM, more than one patient or study, or is beyond the limits.
+        ConfigError: no such protocol.
+    """
+    folder, wanted = Path(folder), protocol_named(protocol)
+    contents = read_folder(folder, progress)
+    findings = Findings(wanted)
+    for images, unreadable in _by_series(contents):
+        sort_series(images, unreadable, findings)
+    volumes = _in_phases(findings.volumes)
+    roles, volumes, problems = assign(volumes, wanted)
+    objects = tuple(_object_record(item, volumes) for item in contents.objects)
+    for item in contents.objects:
+        findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
+    if contents.other_files:
+        findings.leave_out(None, f"{contents.other_files} files that are not DICOM")
+    return Catalogue(
+        folder=folder,
+        protocol=wanted.name,
+        roles=roles,
+        volumes=volumes,
+        set_aside=tuple(sorted(findings.set_aside, key=lambda entry: (_last(entry.series_number), entry.why))),
+        problems=(*sorted(findings.problems, key=lambda entry: (_last(entry.series_number), entry.code)), *problems),
+        objects=objects,
+    )
+
+
+def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadable]]]:
+    series: dict[str, tuple[list[FileHeader], list[Unreadable]]] = {}
+    for image in contents.images:
+        series.setdefault(image.series, ([], []))[0].append(image)
+    for item in contents.unreadable:
+        series.setdefault(item.series, ([], []))[1].append(item)
+    return [series[key] for key in sorted(series)]
+
+
+def _in_phases(volumes: list[VolumeRecord]) -> tuple[VolumeRecord, ...]:
+    """Order the volumes of each acquisition in time, then all volumes by series, phase and echo."""
+    ordered: list[VolumeRecord] = []
+    for family in families(sorted(volumes, key=_listing)):
+        ordered.extend(in_time_order(family))
+    return tuple(sorted(ordered, key=_listing))
+
+
+def _listing(volume: VolumeRecord) -> tuple:
+    phase = -1 if volume.phase is None else volume.phase
+    return _last(volume.series_number), phase, volume.split_order, volume.id
+
+
+def _last(number: int | None) -> float:
+    return float("inf") if number is None else number
+
+
+def _object_record(item: ObjectHeader, volumes: tuple[VolumeRecord, ...]) -> ObjectRecord:
+    hit = [volume.id for volume in volumes if any(header.instance in item.referenced for header in volume.files)]
+    return ObjectRecord(item.path, item.kind, item.series_number, hit[0] if len(hit) == 1 else None)

@@ -1,0 +1,238 @@
+"""The images of one series: which are set aside, how the others fall into volumes, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mpmri_monai.catalogue.axes import INSTANCE_NUMBER, Part, Split, split, split_by_rank
+from mpmri_monai.catalogue.header import FileHeader, Unreadable
+from mpmri_monai.catalogue.pixels import stored_pixels
+from mpmri_monai.catalogue.protocol import Protocol
+from mpmri_monai.catalogue.record import Caution, Evidence, Problem, SetAside, VolumeRecord
+from mpmri_monai.catalogue.roles import may_fit
+from mpmri_monai.catalogue.slices import affine_of, axes_of, fault_of, orientation_name, slots_of
+from mpmri_monai.errors import CatalogueError
+
+GRID_TOLERANCE = 0.01
+"""Images are on one grid when direction cosines and pixel spacings (mm) differ by no more."""
+LOCALIZER_IMAGES = 10
+"""A series with several orientations of at most this many images each is a localizer (count)."""
+GE_LOCALIZER_PLANE = 256
+"""Value of GE's series plane for three-plane localizers."""
+PROJECTIONS = ("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "REFORMATTED", "MAX_IP", "MIN_IP")
+"""Values of ImageType for images computed along rays or on another plane."""
+
+
+@dataclass
+class Findings:
+    """What the series of a study come to."""
+
+    protocol: Protocol
+    volumes: list[VolumeRecord] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def refuse(self, images: Sequence[FileHeader], number: int | None, code: str, message: str) -> None:
+        """Note a problem; images that could have no role anyway are only set aside."""
+        if images and not may_fit(images, self.protocol):
+            self.leave_out(number, f"{code}: {message}; the protocol has no role for such images")
+        elif (problem := Problem(code, message, number)) not in self.problems:
+            self.problems.append(problem)
+
+    def leave_out(self, number: int | None, why: str) -> None:
+        """Note images that are left out on purpose."""
+        if (entry := SetAside(number, why)) not in self.set_aside:
+            self.set_aside.append(entry)
+
+
+def sort_series(images: Sequence[FileHeader], unreadable: Sequence[Unreadable], findings: Findings) -> None:
+    """Add the volumes of one series to ``findings``, or say why there are none.
+
+    Args:
+        images: of one series, in an order that does not depend on their files.
+        unreadable: its other files; with any of them the series is not known to be whole and is refused.
+        findings: taken from and added to.
+    """
+    wanted = [image for image in images if not _left_out(image, findings)]
+    if images and not wanted:
+        return
+    for (number, code, message), count in Counter((u.series_number, u.code, u.message) for u in unreadable).items():
+        findings.refuse(wanted, number, code, f"{message} ({count} files)" if count > 1 else message)
+    if unreadable:
+        return
+    number, grids = wanted[0].series_number, _grids(wanted)
+    if _is_localizer(grids):
+        findings.leave_out(number, "localizer")
+        return
+    strays = _strays(grids)
+    if strays:
+        message = f"{strays} of {len(wanted)} images have another matrix, pixel spacing or frame of reference"
+        findings.refuse(wanted, number, "E_GRID", message)
+        return
+    for grid in grids:
+        _sort_grid(grid, findings)
+
+
+def _left_out(image: FileHeader, findings: Findings) -> bool:
+    """Whether an image is set aside for what it says it is."""
+    kinds = image.image_type
+    why = None
+    if "LOCALIZER" in kinds or image.ge_series_plane == GE_LOCALIZER_PLANE:
+        why = "localizer"
+    elif findings.protocol.originals_only:
+        if any(kind.startswith("SUB") for kind in kinds):
+            why = "subtraction images"
+        elif any(kind in PROJECTIONS for kind in kinds):
+            why = "projection or reformatted images"
+        elif kinds[:1] == ("DERIVED",):
+            why = "derived images"
+    if why:
+        findings.leave_out(image.series_number, why)
+    return why is not None
+
+
+def _grids(images: Sequence[FileHeader]) -> list[list[FileHeader]]:
+    """Put images on one grid together: matrix, orientation, pixel spacing, frame of reference."""
+    exact: dict[tuple[Any, ...], list[FileHeader]] = {}
+    for image in images:
+        key = (image.rows, image.columns, image.frame_of_reference, *image.orientation, *image.pixel_spacing)
+        exact.setdefault(key, []).append(image)
+    found: list[tuple[tuple[Any, ...], list[FileHeader]]] = []
+    for key, members in exact.items():  # one orientation may be spelled in two ways
+        home = next((own for other, own in found if key[:3] == other[:3] and _close(key[3:], other[3:])), None)
+        if home is None:
+            found.append((key, list(members)))
+        else:
+            home.extend(members)
+    return [sorted(members, key=lambda image: image.instance) for _, members in found]
+
+
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= GRID_TOLERANCE
+
+
+def _is_localizer(grids: Sequence[Sequence[FileHeader]]) -> bool:
+    orientations: list[tuple[float, ...]] = []
+    for grid in grids:
+        if not any(_close(grid[0].orientation, known) for known in orientations):
+            orientations.append(grid[0].orientation)
+    return len(orientations) > 1 and max(map(len, grids)) <= LOCALIZER_IMAGES
+
+
+def _strays(grids: Sequence[Sequence[FileHeader]]) -> int:
+    """Images parallel to the largest grid of the series that lie on another, smaller one."""
+    largest = max(grids, key=len)
+    parallel = [grid for grid in grids if grid is not largest and _close(grid[0].orientation, largest[0].orientation)]
+    return sum(len(grid) for grid in parallel if len(grid) < len(largest) / 2)
+
+
+def _sort_grid(images: Sequence[FileHeader], findings: Findings) -> None:
+    """Split the images of one grid into volumes and check each."""
+    number, slots = images[0].series_number, slots_of(images)
+    if max(slots) == 0:
+        findings.leave_out(number, "one slice position, which is no stack")
+        return
+    cautions: tuple[Caution, ...] = ()
+    found = split(images, slots)
+    if found is None:
+        try:
+            unique = _without_duplicates(images, slots)
+        except CatalogueError as error:
+            findings.refuse(images, number, error.code or "E_TRUNCATED", f"an image holds {error.found}")
+            return
+        found, images, cautions = _split_again(images, slots, unique)
+        slots = slots_of(images)
+    if found is None:
+        findings.refuse(images, number, *_unsplit(slots))
+        return
+    cautions += tuple(
+        Caution("W_AXES", f"{used} and {other} split this series differently; used the former")
+        for used, other in found.disagreements
+    )
+    volumes = []
+    for part in found.parts:
+        members = sorted(part.members, key=lambda member: slots[member])
+        headers = tuple(images[member] for member in members)
+        fault = fault_of(headers)
+        if fault is not None:
+            findings.refuse(headers, number, fault.code, fault.message)
+            continue
+        volumes.append(_record(headers, part, len(found.parts), cautions))
+    findings.volumes.extend(volumes)
+
+
+def _without_duplicates(images: Sequence[FileHeader], slots: Sequence[int]) -> list[FileHeader]:
+    """Keep one of the images that have the same pixels at the same slice position."""
+    kept: dict[tuple[int, str], FileHeader] = {}
+    for image, slot in zip(images, slots, strict=True):
+        digest = hashlib.sha256(stored_pixels(image).tobytes()).hexdigest()
+        kept.setdefault((slot, digest), image)
+    return list(kept.values())
+
+
+def _split_again(
+    images: Sequence[FileHeader], slots: Sequence[int], unique: Sequence[FileHeader]
+) -> tuple[Split | None, Sequence[FileHeader], tuple[Caution, ...]]:
+    """Split what no attribute splits: without duplicates, else by the order of InstanceNumber."""
+    dropped = len(images) - len(unique)
+    caution = Caution("W_DUP", f"{dropped} images dropped: the same pixels at the same slice position as another one")
+    in_order = Caution(
+        "W_INORDER", f"no attribute separates the volumes of this series; took them by {INSTANCE_NUMBER}"
+    )
+    own = slots_of(unique)
+    if dropped and (found := split(unique, own)) is not None:
+        return found, unique, (caution,)
+    if dropped and (found := split_by_rank(unique, own)) is not None:
+        return found, unique, (caution, in_order)
+    return split_by_rank(images, slots), images, (in_order,)
+
+
+def _unsplit(slots: Sequence[int]) -> tuple[str, str]:
+    """Code and message for images that do not fall into volumes."""
+    counts = Counter(Counter(slots).values())
+    if len(counts) > 1:
+        held = ", ".join(f"{places} hold {count}" for count, places in sorted(counts.items(), reverse=True))
+        return "E_INCOMPLETE", f"slice positions hold different numbers of images: {held}"
+    return "E_AMBIG", f"{next(iter(counts))} images at each slice position, and no attribute separates them"
+
+
+def _record(headers: tuple[FileHeader, ...], part: Part, parts: int, cautions: tuple[Caution, ...]) -> VolumeRecord:
+    first, affine = headers[0], affine_of(headers)
+    spacing = float(abs(np.dot(np.subtract(headers[-1].position, first.position), axes_of(first)[2])))
+    spacing /= len(headers) - 1
+    place = " ".join(f"{axis} {value:g}" for axis, value in zip(part.axes, part.places, strict=True))
+    evidence = (
+        Evidence(
+            "every slice position exactly once",
+            place or "one image at each position",
+            f"volume {'1 of 1' if parts == 1 else f'of {parts}'} with {len(headers)} slices",
+        ),
+        Evidence("even spacing along the normal, no shear", f"{spacing:.3f} mm", "holds"),
+    )
+    identity = hashlib.sha256("\n".join(sorted(header.instance for header in headers)).encode()).hexdigest()
+    return VolumeRecord(
+        id="v" + identity[:10],
+        series_number=first.series_number,
+        role=None,
+        rows=first.rows,
+        columns=first.columns,
+        slices=len(headers),
+        spacing_mm=(first.pixel_spacing[0], first.pixel_spacing[1], spacing),
+        orientation=orientation_name(first),
+        echo_time_ms=first.echo_time_ms,
+        component=first.component,
+        phase=None,
+        time_s=None,
+        split_by=part.axes,
+        evidence=evidence,
+        warnings=cautions,
+        files=headers,
+        affine=affine,
+        split_order=part.places,
+    )
