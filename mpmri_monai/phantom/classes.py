@@ -1,0 +1,102 @@
+"""What a grade is in the phantom: Gaussian latents whose mean depends on the class.
+
+Every lesion has one latent vector z ~ N(mean of its class, identity). Latent k changes the picture by an amount that grows
+with z_k, times a pattern (module ``lesion``), times a weight per sequence. A latent is visible in the
+sequences with a weight, so the density of the latents that a subset of sequences shows is the restriction of the same
+Gaussian, and the posterior of the class given those sequences is exact.
+
+Latents with the pattern ``mean`` shift the mean signal of the lesion; there the grades differ little. All other patterns
+have zero mean over the lesion: most of the class can only be read from structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpmri_monai.sequences import GRADES, SEQUENCES
+
+LATE = {"S3": 0.85, "S4": 1.0, "S5": 0.95}
+ARTERIAL = {"S1": 0.6, "S2": 1.0}
+EVERYWHERE = dict.fromkeys(SEQUENCES, 1.0)
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One way in which lesions differ.
+
+    Attributes:
+        means: mean per class in the order of ``GRADES``, in units of the standard deviation that all classes share.
+        pattern: where in the lesion it acts: ``size``, ``outline``, ``mean``, or a zero-mean structure of module ``lesion``.
+        typical, slope: the amount is ``typical · 2 / (1 + exp(−slope · z))``, which stays below twice the typical one; for
+            ``size`` it is ``typical · exp(slope · z)``. It multiplies the typical diameter (``size``), the radius
+            (``outline``) or the signal of the liver around.
+        weights: sign and strength per sequence; sequences that are not named do not show it.
+    """
+
+    name: str
+    means: tuple[float, float, float]
+    pattern: str
+    typical: float
+    slope: float
+    weights: Mapping[str, float] = field(repr=False)
+
+    def amount(self, z: float) -> float:
+        """Return the amount that the standardised value ``z`` stands for: a growing function of it, never negative."""
+        if self.pattern == "size":
+            return float(self.typical * np.exp(self.slope * z))
+        return float(self.typical * 2 / (1 + np.exp(-self.slope * z)))
+
+
+LATENTS = (
+    Latent("diameter", (-0.3, 0.0, 0.3), "size", 1.0, 0.3, EVERYWHERE),
+    Latent("nodularity", (-0.35, 0.0, 0.35), "outline", 0.06, 0.8, EVERYWHERE),
+    Latent("t2_brightness", (-0.5, 0.0, 0.5), "mean", 0.35, 0.8, {"T2": 1.0}),
+    Latent("fat_fraction", (0.45, 0.0, -0.45), "mean", 0.14, 1.0, {"OUT": -1.0}),
+    Latent("plain_darkness", (-0.4, 0.0, 0.4), "mean", 0.12, 1.0, {"IN": -0.7, "S0": -1.0}),
+    Latent("arterial_enhancement", (-0.7, 0.0, 0.7), "mean", 0.45, 0.8, ARTERIAL),
+    Latent("washout", (-0.7, 0.0, 0.7), "mean", 0.20, 1.0, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
+    Latent("necrosis", (-0.4, -0.3, 0.9), "core", 0.18, 1.2, {"T2": 1.0, "S3": -0.6, "S4": -0.7, "S5": -0.7}),
+    Latent("t2_mosaic", (-1.2, 0.2, 0.9), "fine mosaic", 0.17, 1.2, {"T2": 1.0}),
+    Latent("fat_ring", (1.2, -0.5, -0.5), "ring", 0.16, 1.2, {"OUT": -1.0}),
+    Latent("fat_mosaic", (-0.6, 0.9, -0.6), "coarse mosaic", 0.16, 1.2, {"OUT": 1.0}),
+    Latent("arterial_rim", (-0.5, -0.2, 0.7), "rim", 0.15, 1.2, ARTERIAL),
+    Latent("capsule", (-1.0, 0.9, 0.2), "rim", 0.17, 1.2, LATE),
+    Latent("late_nodules", (-0.6, -0.5, 1.1), "nodules", 0.17, 1.2, LATE),
+)
+
+NAMES = tuple(latent.name for latent in LATENTS)
+MEANS = np.array([latent.means for latent in LATENTS]).T
+"""Class means (class, latent)."""
+
+
+def draw(grade: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the latents (latent,) of one lesion of class ``grade``."""
+    return MEANS[GRADES.index(grade)] + rng.standard_normal(len(LATENTS))
+
+
+def visible(sequences: Collection[str]) -> NDArray[np.bool_]:
+    """Return which latents (latent,) at least one of ``sequences`` shows."""
+    return np.array([any(name in latent.weights for name in sequences) for latent in LATENTS])
+
+
+def posterior(z: NDArray[np.float64], sequences: Collection[str], prior: Sequence[float]) -> NDArray[np.float64]:
+    """Return the probability of each class (lesion, class) given the latents that ``sequences`` show.
+
+    Bayes' rule with unit-variance Gaussians: log p(class | z) = log prior − |z − mean|² / 2 + const.
+
+    Args:
+        z: latents (lesion, latent).
+        sequences: what the observer sees; none at all leaves the prior.
+        prior: share of each class in the cohort.
+    """
+    seen = visible(sequences)
+    distance = ((z[:, None, seen] - MEANS[None, :, seen]) ** 2).sum(axis=-1)
+    with np.errstate(divide="ignore"):
+        score = np.log(np.asarray(prior, dtype=float)) - distance / 2
+    score -= score.max(axis=1, keepdims=True)
+    weight = np.exp(score)
+    return weight / weight.sum(axis=1, keepdims=True)

@@ -1,0 +1,141 @@
+"""The cohorts that ship: how many patients, which hospitals, which scanners. Data, not code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mpmri_monai.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one group of sequences is acquired.
+
+    Attributes:
+        columns, rows, slices: matrix.
+        pixel_mm, spacing_mm, thickness_mm: in the plane, between slice centres, and of the slice.
+        noise: standard deviation of the noise in each of the two receiver channels, relative to the liver's signal.
+        tr_ms, flip_deg: repetition time and flip angle.
+        te_ms: echo time; for the dual echo that of OUT and IN.
+    """
+
+    columns: int
+    rows: int
+    slices: int
+    pixel_mm: float
+    spacing_mm: float
+    thickness_mm: float
+    noise: float
+    tr_ms: float
+    flip_deg: float
+    te_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One hospital: its scanner and its habits.
+
+    Attributes:
+        vendor: ``GE``, ``SIEMENS`` or ``PHILIPS``: whose tag habits the files follow.
+        share: relative number of its patients.
+        dynamic: how the six DCE phases lie in series: ``one``, ``six`` or ``mixed`` (both kinds of patients).
+        out_of_phase: whether it acquires OUT at all.
+        contrast: exponent on the relative contrast between tissues; 1 is as in ``tissues``.
+    """
+
+    name: str
+    vendor: str
+    field_t: float
+    t2: Protocol
+    dual: Protocol
+    dce: Protocol
+    share: int = 1
+    dynamic: str = "mixed"
+    out_of_phase: bool = True
+    contrast: float = 1.0
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The sequences it acquires, in canonical order."""
+        dual = ("IN", "OUT") if self.out_of_phase else ("IN",)
+        return ("T2", *dual, "S0", "S1", "S2", "S3", "S4", "S5")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A cohort.
+
+    Attributes:
+        second_lesions: patients with two lesions are this many of 48.
+        class_weights: relative number of lesions per grade (well, moderately, poorly).
+        diameter_mm: typical diameter of a lesion; the latent ``diameter`` multiplies it.
+        diameter_range_mm: hard limits of the diameter.
+        lesion_height_mm: lesion centres lie within this distance of the middle of the stacks.
+        seg_every: every so many patients' masks are DICOM SEG instead of NIfTI.
+    """
+
+    name: str
+    patients: int
+    seed: int
+    sites: tuple[Site, ...] = field(repr=False)
+    second_lesions: int
+    class_weights: tuple[int, int, int]
+    diameter_mm: float
+    diameter_range_mm: tuple[float, float]
+    lesion_height_mm: float
+    seg_every: int = 5
+
+
+_QUICK = Site(
+    "A", "GE", 3.0,
+    t2=Protocol(192, 144, 14, 1.60, 6.0, 6.0, 0.040, 6000, 110, (85.0,)),
+    dual=Protocol(160, 120, 14, 1.90, 6.0, 6.0, 0.035, 180, 75, (1.15, 2.3)),
+    dce=Protocol(160, 120, 36, 1.85, 2.2, 2.2, 0.045, 3.6, 12, (1.3,)),
+)  # fmt: skip
+
+_PAPER = Site(
+    "A", "GE", 3.0,
+    t2=Protocol(320, 320, 27, 1.19, 6.0, 6.0, 0.045, 6000, 110, (85.0,)),
+    dual=Protocol(256, 256, 27, 1.48, 6.0, 6.0, 0.040, 180, 75, (1.15, 2.3)),
+    dce=Protocol(288, 288, 72, 1.32, 2.2, 2.2, 0.050, 3.6, 12, (1.3,)),
+)  # fmt: skip
+
+_SITES = (
+    Site(
+        "A", "GE", 3.0,
+        t2=Protocol(224, 176, 16, 1.45, 6.0, 6.0, 0.040, 6000, 110, (85.0,)),
+        dual=Protocol(192, 144, 16, 1.65, 6.0, 6.0, 0.035, 180, 75, (1.15, 2.3)),
+        dce=Protocol(192, 144, 42, 1.60, 2.2, 2.2, 0.045, 3.6, 12, (1.3,)),
+    ),
+    Site(
+        "B", "SIEMENS", 1.5,
+        t2=Protocol(208, 160, 16, 1.56, 6.2, 5.5, 0.055, 3400, 150, (92.0,)),
+        dual=Protocol(176, 132, 16, 1.80, 6.2, 5.5, 0.050, 120, 70, (2.38, 4.76)),
+        dce=Protocol(176, 132, 34, 1.75, 2.8, 2.8, 0.060, 4.1, 10, (1.9,)),
+        dynamic="six", contrast=0.9,
+    ),
+    Site(
+        "C", "PHILIPS", 3.0,
+        t2=Protocol(240, 192, 15, 1.40, 6.6, 6.0, 0.050, 1900, 90, (78.0,)),
+        dual=Protocol(192, 144, 15, 1.70, 6.6, 6.0, 0.040, 150, 60, (2.3,)),
+        dce=Protocol(192, 144, 48, 1.70, 2.0, 4.0, 0.050, 3.3, 10, (1.4,)),
+        dynamic="one", out_of_phase=False, contrast=1.05,
+    ),
+)  # fmt: skip
+
+PRESETS = {
+    "quick": Preset("quick", 27, 0, (_QUICK,), 5, (1, 1, 1), 28.0, (12.0, 50.0), 10.0),
+    "paper": Preset("paper", 48, 0, (_PAPER,), 3, (12, 34, 5), 21.0, (8.0, 60.0), 40.0),
+    "sites": Preset("sites", 30, 0, _SITES, 5, (1, 1, 1), 28.0, (10.0, 56.0), 12.0),
+}
+
+
+def preset(name: str) -> Preset:
+    """Return the preset called ``name``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in PRESETS:
+        raise ConfigError(expected=f"a preset among {', '.join(PRESETS)}", found=repr(name))
+    return PRESETS[name]

@@ -1,0 +1,142 @@
+"""What is known about a phantom's lesions, and how well any classifier can do on them: the ceiling.
+
+The Bayes classifier of the generating model is the best there is. Its expected accuracy over the given lesions is the
+mean of the largest posterior; how far a test set of this size scatters around it is found by drawing labels from the
+posteriors. No network that sees only the pictures of these sequences can beat it on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.phantom.classes import NAMES, posterior
+from mpmri_monai.phantom.patients import Patient
+from mpmri_monai.sequences import GRADES, PAPER_FUSIONS, SEQUENCES, fusion_name
+
+KEYS = ("patient", "study", "site", "lesion", "label", "sequences", "diameter_mm")
+
+DRAWS = 4000
+"""Label sets drawn for the spread of the ceiling: percentiles are then good to about a percent of their width."""
+
+
+def truth_table(patients: Sequence[Patient], prior: Sequence[float] | NDArray) -> pd.DataFrame:
+    """Return one row a lesion: keys, latents, and the posterior of the model over all sequences and each paper fusion."""
+    rows = [
+        {
+            "patient": patient.name,
+            "study": patient.study,
+            "site": patient.site.name,
+            "lesion": patient.lesion_name(k),
+            "label": lesion.grade,
+            "sequences": fusion_name(patient.site.sequences),
+            "diameter_mm": 2 * lesion.radius,
+            **dict(zip(NAMES, lesion.latents, strict=True)),
+        }
+        for patient in patients
+        for k, lesion in enumerate(patient.body.lesions)
+    ]
+    table = pd.DataFrame(rows, columns=[*KEYS, *NAMES])
+    for name, sequences in {"all": SEQUENCES, **{fusion_name(f): f for f in PAPER_FUSIONS.values()}}.items():
+        table[[f"p_{name}_{grade}" for grade in GRADES]] = _posteriors(table, sequences, prior)
+    return table
+
+
+def read_truth(path: Path | str) -> pd.DataFrame:
+    """Read ``truth.csv``.
+
+    Raises:
+        EvaluationError: the file is missing, or a column is.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EvaluationError(expected="the truth table of a phantom cohort", found="no such file", where=path.name)
+    table = pd.read_csv(path, dtype=dict.fromkeys(KEYS[:-1], str))
+    missing = [name for name in (*KEYS, *NAMES) if name not in table]
+    if missing:
+        raise EvaluationError(
+            expected="a column for every latent of this version's phantom",
+            found=f"no column {', '.join(missing)}",
+            where=path.name,
+            fix="write the cohort again with mpmri phantom",
+        )
+    return table
+
+
+def ceiling(
+    truth: pd.DataFrame,
+    fusion: Sequence[str],
+    lesions: set[tuple[str, str]] | None = None,
+    classes: Sequence[str] = GRADES,
+    seed: int = 0,
+) -> dict[str, dict[str, float | None]]:
+    """Return the accuracy and macro one-vs-rest AUC that the Bayes classifier reaches on ``lesions``.
+
+    Args:
+        truth: the whole cohort's table; the prior is its share of each class.
+        fusion: the sequences that the classifier sees; a site's missing sequences are taken away.
+        lesions: (patient, lesion) pairs; None for all.
+        classes: order of the classes, those of the phantom.
+        seed: of the label draws.
+
+    Returns:
+        {"accuracy": {"mean", "low", "high"}, "macro_auc": {...}}: mean and central 95 % over label sets drawn from the
+        posteriors; an AUC is None when no draw has two classes.
+
+    Raises:
+        EvaluationError: none of the lesions is in the table, or the classes are not the phantom's.
+    """
+    if set(classes) != set(GRADES):
+        raise EvaluationError(expected=f"the classes {', '.join(GRADES)}", found=", ".join(classes))
+    chosen = truth
+    if lesions is not None:
+        chosen = truth[[pair in lesions for pair in zip(truth["patient"], truth["lesion"], strict=True)]]
+    if chosen.empty:
+        raise EvaluationError(expected="lesions of the phantom's truth table", found="none of them")
+    prior = [float((truth["label"] == grade).mean()) for grade in GRADES]
+    probability = _posteriors(chosen, fusion, prior)
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random((DRAWS, len(chosen), 1)) > probability.cumsum(axis=1)[None, :, :-1]).sum(axis=2)
+    accuracy = (drawn == probability.argmax(axis=1)).mean(axis=1)
+    return {"accuracy": _summary(accuracy), "macro_auc": _summary(_macro_auc(drawn, probability))}
+
+
+def _posteriors(table: pd.DataFrame, sequences: Sequence[str], prior: Sequence[float] | NDArray) -> NDArray[np.float64]:
+    """Return the posterior (lesion, class) given what each lesion's site acquired of ``sequences``."""
+    result = np.empty((len(table), len(GRADES)))
+    z = table[list(NAMES)].to_numpy(float)
+    for acquired in table["sequences"].unique():
+        rows = (table["sequences"] == acquired).to_numpy()
+        result[rows] = posterior(z[rows], [name for name in sequences if name in acquired.split("-")], prior)
+    return result
+
+
+def _macro_auc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean one-vs-rest AUC of each label set (draw, lesion), over the classes that it holds; NaN without.
+
+    Mann-Whitney: AUC = (sum of the positives' ranks − n₊(n₊+1)/2) / (n₊ n₋).
+    """
+    areas = []
+    for k in range(scores.shape[1]):
+        positive = labels == k
+        count = positive.sum(axis=1)
+        pairs = count * (labels.shape[1] - count)
+        area = (positive @ rankdata(scores[:, k]) - count * (count + 1) / 2) / np.where(pairs > 0, pairs, 1)
+        areas.append(np.where(pairs > 0, area, np.nan))
+    stacked = np.stack(areas)
+    known = np.isfinite(stacked)
+    return np.where(known.any(axis=0), np.nansum(stacked, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def _summary(values: NDArray[np.float64]) -> dict[str, float | None]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return {"mean": None, "low": None, "high": None}
+    low, high = np.percentile(values, [2.5, 97.5])
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
