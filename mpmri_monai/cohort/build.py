@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def build_manifest(
         name: of the cohort.
         classes: the classes of each label column, in order.
         truth: path of a generated cohort's truth table, relative to ``folder``.
-        workers: processes that scan studies side by side; 0 scans in this process.
+        workers: processes that scan studies side by side; 0 or 1 scans in this process.
         progress: show a bar.
 
     Returns:
@@ -141,17 +142,28 @@ def _labels(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, str]
 def in_processes(
     function: Callable[[Any], Any], jobs: Sequence[Any], workers: int, description: str | None
 ) -> Iterator[Any]:
-    """Yield ``function(job)`` in the order of ``jobs``, in processes when ``workers`` > 0, with a bar if described."""
+    """Yield ``function(job)`` in the order of ``jobs``, in processes when ``workers`` > 1, with a bar if described.
+
+    Raises:
+        MpmriError: a process was ended from outside.
+    """
 
     def shown(results: Iterable[Any]) -> Iterable[Any]:
         if description is None:
             return results
         return track(results, description, total=len(jobs), console=Console(stderr=True))
 
-    if workers <= 0 or len(jobs) <= 1:
+    if min(workers, len(jobs)) <= 1:
         yield from shown(map(function, jobs))
         return
     # Fresh processes: forking one that runs threads (as torch and BLAS do) can hang.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        yield from shown(pool.map(function, jobs))
+    try:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+            yield from shown(pool.map(function, jobs))
+    except BrokenProcessPool as error:
+        raise MpmriError(
+            expected="worker processes that run to their end",
+            found="one that was ended: out of memory, or started by a script that does not guard its main part",
+            fix="use fewer workers (0 for none), or put the script's calls under `if __name__ == '__main__':`",
+        ) from error

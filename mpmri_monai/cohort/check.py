@@ -22,7 +22,7 @@ def check_manifest(manifest: Manifest, *, workers: int = 0, progress: bool = Fal
 
     Args:
         manifest: the cohort.
-        workers: processes that check studies side by side; 0 checks in this process.
+        workers: processes that check studies side by side; 0 or 1 checks in this process.
         progress: show a bar.
     """
     jobs = [(manifest, study) for study in manifest.studies]

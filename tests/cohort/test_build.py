@@ -1,8 +1,10 @@
+import os
+
 import pytest
 
 from mpmri_monai.cohort import build_manifest
 from mpmri_monai.cohort.build import in_processes
-from mpmri_monai.errors import ManifestError
+from mpmri_monai.errors import ManifestError, MpmriError
 from mpmri_monai.sequences import SEQUENCES
 
 
@@ -137,3 +139,8 @@ def test_missing_table_is_refused(tmp_path):
 def test_processes_keep_the_order():
     assert list(in_processes(abs, [-3, 1, -2], 2, None)) == [3, 1, 2]
     assert list(in_processes(abs, [-3, 1, -2], 0, None)) == [3, 1, 2]
+
+
+def test_process_that_dies_is_told_in_words():
+    with pytest.raises(MpmriError, match="fewer workers"):
+        list(in_processes(os._exit, [1, 1], 2, None))
