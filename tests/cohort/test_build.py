@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -144,3 +145,14 @@ def test_processes_keep_the_order():
 def test_process_that_dies_is_told_in_words():
     with pytest.raises(MpmriError, match="fewer workers"):
         list(in_processes(os._exit, [1, 1], 2, None))
+
+
+def test_real_studies_of_other_organs_are_left_out_with_a_reason(tmp_path):
+    data = Path(os.environ.get("MPMRI_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+    studies = ("prostatex_0218", "ge_mr750_multiphase", "qin_prostate_001")
+    if not all((data / name).is_dir() for name in studies):
+        pytest.skip("the real data is not here; MPMRI_TEST_DATA names its folder")
+    rows = [f"p{number},{name},A,{name},well" for number, name in enumerate(studies)]
+    (tmp_path / "labels.csv").write_text("\n".join(["patient,study,site,folder,grade", *rows]) + "\n")
+    with pytest.raises(ManifestError, match="3 that failed"):
+        build_manifest(data, tmp_path / "labels.csv", "prostates")
