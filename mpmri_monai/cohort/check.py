@@ -90,9 +90,8 @@ def _shared_images(manifest: Manifest) -> Iterator[Finding]:
     owners: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for study in manifest.studies:
         for image in study.images.values():
-            is_dicom = isinstance(image, DicomImage)
-            place = manifest.path(image.dicom if is_dicom else image).resolve()
-            owners[place, image.volume if is_dicom else ""].add(study.patient)
+            file, volume = (image.dicom, image.volume) if isinstance(image, DicomImage) else (image, "")
+            owners[manifest.path(file).resolve(), volume].add(study.patient)
     reported = set()
     for patients in owners.values():
         if len(patients) > 1 and frozenset(patients) not in reported:

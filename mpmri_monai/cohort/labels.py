@@ -59,7 +59,7 @@ def _check_columns(table: pd.DataFrame, path: Path, classes: Mapping[str, Sequen
     needed = (*REQUIRED_COLUMNS, *classes)
     known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *classes)
     missing = [column for column in needed if column not in table]
-    unknown = [column for column in table if column not in known]
+    unknown = [str(column) for column in table if column not in known]
     if missing or unknown or table.columns.has_duplicates:
         raise ManifestError(
             expected=f"the columns {', '.join(needed)} and, as needed, {', '.join(OPTIONAL_COLUMNS)}",

@@ -83,8 +83,8 @@ def roi_baseline(
     with threadpool_limits(1):
         model = _model(_chosen_strength(features[fitted], lesions[fitted], task, seed))
         model.fit(features[fitted], lesions.loc[fitted, "label"])
-    constant = {"task": task.name, "sample": "", "repeat": repeat, "outer": outer, "inner": ""}
-    predictions = lesions.assign(**constant)[list(KEY_COLUMNS)]
+    fit = lesions.assign(task=task.name, sample="", repeat=repeat, outer=outer, inner="")
+    predictions = fit[list(KEY_COLUMNS)]
     probabilities = _probabilities(model, features, task)
     for index, name in enumerate(task.classes):
         predictions[PROBABILITY + name] = probabilities[:, index]

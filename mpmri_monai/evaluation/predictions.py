@@ -77,7 +77,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """
     probabilities, present = _prefixed(table, PROBABILITY), _prefixed(table, PRESENT)
     missing = [column for column in KEY_COLUMNS if column not in table]
-    unknown = [column for column in table if column not in (*KEY_COLUMNS, *probabilities, *present)]
+    unknown = [str(column) for column in table if column not in (*KEY_COLUMNS, *probabilities, *present)]
     if missing or unknown or not probabilities:
         raise EvaluationError(
             expected=f"the columns {', '.join(KEY_COLUMNS)}, p_<class>…, present_<sequence>…",

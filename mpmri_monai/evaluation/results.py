@@ -73,7 +73,7 @@ def _level(rows: pd.DataFrame, task: Task, level: str, patients: pd.Index, count
     truth = units["label"].map({name: index for index, name in enumerate(task.classes)}).to_numpy(int)
     probabilities = units[[PROBABILITY + name for name in task.classes]].to_numpy(float)
     fits = units.groupby(FIT).ngroup().to_numpy()
-    owner = patients.get_indexer(units["patient"])
+    owner = patients.get_indexer(pd.Index(units["patient"]))
     step = max(1, CHUNK // len(units))
     blocks = [
         metrics.all_metrics(truth, probabilities, fits, counts[start : start + step][:, owner], task)
@@ -81,14 +81,13 @@ def _level(rows: pd.DataFrame, task: Task, level: str, patients: pd.Index, count
     ]
     once = units.drop_duplicates(UNIT[level])
     as_is = np.ones((1, len(units)))
+    (matrix,) = metrics.confusion(truth, probabilities.argmax(axis=1), as_is, len(task.classes))
     return {
         "n": len(once),
         "patients": int(units["patient"].nunique()),
         "per_class": {name: int((once["label"] == name).sum()) for name in task.classes},
         "rule": RULES[level],
-        "confusion": metrics.confusion(truth, probabilities.argmax(axis=1), as_is, len(task.classes))[0]
-        .astype(int)
-        .tolist(),
+        "confusion": matrix.astype(int).tolist(),
         "roc": {name: _roc(truth == k, probabilities[:, k], fits) for k, name in enumerate(task.classes)},
         "metrics": {
             name: interval(value[0], np.concatenate([block[name] for block in blocks]))
