@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,23 +12,23 @@ from matplotlib.figure import Figure
 from mpmri_monai.report.answer import LesionAnswer
 from mpmri_monai.report.panels import central
 from mpmri_monai.report.sequences_figure import sequences_and_fusions
+from mpmri_monai.report.tables import sample_classes
 from mpmri_monai.sequences import Task
+
+if TYPE_CHECKING:
+    from mpmri_monai.samples import Store
 
 ERRORS_SHOWN = 4
 
 
 def example_figures(
-    store: Any,
-    sequences: Sequence[str],
-    task: Task,
-    fusion: Sequence[str],
-    labels: pd.Series,
-    roles: pd.Series | None,
+    store: Store, sequences: Sequence[str], task: Task, fusion: Sequence[str], roles: pd.Series | None
 ) -> Iterator[tuple[str, str, str, Figure]]:
     """Yield class, title, caption and figure 3 for a typical lesion of each class that there is.
 
     Typical is the lesion of median size among those with the most sequences, of the test patients where these have one.
     """
+    labels = sample_classes(store.table, task)
     for name in task.classes:
         row = _typical(store, labels == name, sequences, None if roles is None else roles == "test")
         if row is None:
@@ -47,7 +47,7 @@ def example_figures(
         yield name, f"Sequences and fusions: {name}", caption, figure
 
 
-def error_answers(store: Any, task: Task, fusion: Sequence[str], results: pd.DataFrame) -> list[LesionAnswer]:
+def error_answers(store: Store, task: Task, fusion: Sequence[str], results: pd.DataFrame) -> list[LesionAnswer]:
     """Return the errors with the highest probability as the network saw them; ``results`` as of ``lesion_results``."""
     answers = []
     for found in results[results["wrong"]].head(ERRORS_SHOWN).to_dict("records"):
@@ -64,13 +64,13 @@ def error_answers(store: Any, task: Task, fusion: Sequence[str], results: pd.Dat
                 present={name: bool(sample[f"present_{name}"]) for name in fusion},
                 probabilities={name: found[f"p_{name}"] for name in task.classes},
                 predicted=found["predicted"],
-                note=f"truth: {found['label']}",
+                note=f"patient {found['patient']}, truth: {found['label']}",
             )
         )
     return answers
 
 
-def _typical(store: Any, chosen: pd.Series, sequences: Sequence[str], preferred: pd.Series | None) -> int | None:
+def _typical(store: Store, chosen: pd.Series, sequences: Sequence[str], preferred: pd.Series | None) -> int | None:
     if preferred is not None and (chosen & preferred).any():
         chosen = chosen & preferred
     rows = store.table[chosen]
@@ -87,7 +87,7 @@ def _typical(store: Any, chosen: pd.Series, sequences: Sequence[str], preferred:
     return _middle(store, np.flatnonzero(same))
 
 
-def _middle(store: Any, rows: np.ndarray) -> int:
+def _middle(store: Store, rows: np.ndarray) -> int:
     """Return the row whose mask is largest: the slice through the middle of the lesion."""
     areas = np.asarray(store.masks(rows)).reshape(len(rows), -1).sum(axis=1)
     return int(rows[int(areas.argmax())])

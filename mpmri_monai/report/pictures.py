@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mpmri_monai.report import figures, tables, wording
 from mpmri_monai.report.answer import draw_answers
@@ -14,6 +17,9 @@ from mpmri_monai.report.run_folder import RunFolder
 from mpmri_monai.report.style import png
 from mpmri_monai.report.tsic import Curves, tsic
 from mpmri_monai.sequences import Task
+
+if TYPE_CHECKING:
+    from mpmri_monai.samples import Store
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,18 @@ class Picture:
     caption: str
     alt: str
     content: bytes
-    wide: bool = False
+    wide: float | None = None
+    """Width in inches of a figure that spans the page; None for one that shares it with another."""
 
     @property
     def source(self) -> str:
         """The pixels as a data URI, so that the report needs no second file."""
         return "data:image/png;base64," + base64.b64encode(self.content).decode()
+
+
+def picture(key: str, title: str, caption: str, alt: str, figure: Figure, wide: bool = False) -> Picture:
+    """Return ``figure`` as a picture of the report."""
+    return Picture(key, title, caption, alt, png(figure), figure.get_figwidth() if wide else None)
 
 
 def interval_pictures(folder: RunFolder) -> list[Picture]:
@@ -42,7 +54,7 @@ def interval_pictures(folder: RunFolder) -> list[Picture]:
         if metrics.get("ceiling"):
             caption += " Green: ceiling, defined for lesions only."
         alt = f"{row[0]} of lesions: network {row[1]}, baseline {row[2]}, no information {row[3]}, ceiling {row[4]}."
-        pictures.append(Picture(f"interval_{name}", row[0], caption, alt, png(figures.forest(metrics, name))))
+        pictures.append(picture(f"interval_{name}", row[0], caption, alt, figures.forest(metrics, name)))
     return pictures
 
 
@@ -52,11 +64,8 @@ def performance_pictures(folder: RunFolder) -> list[Picture]:
     classes, level = metrics["classes"], metrics["levels"]["lesion"]
     if not folder.history.empty:
         caption = _history_words(folder.history)
-        pictures.append(
-            Picture(
-                "learning_curves", "Learning curves", caption, caption, png(figures.learning_curves(folder.history))
-            )
-        )
+        curves = figures.learning_curves(folder.history)
+        pictures.append(picture("learning_curves", "Learning curves", caption, caption, curves))
     why = wording.why_undefined(level, classes, "lesion")
     areas = [f"{name} {wording.with_interval(level['metrics'].get(f'auc_{name}'), why)}" for name in classes]
     rows = [
@@ -64,21 +73,23 @@ def performance_pictures(folder: RunFolder) -> list[Picture]:
         + ", ".join(f"{count} called {name}" for name, count in zip(classes, row, strict=True))
         for truth, row in zip(classes, level["confusion"], strict=True)
     ]
+    total = sum(map(sum, level["confusion"]))
+    repeated = " Each repeat in which a lesion was tested counts once." if total != level["n"] else ""
     return [
         *pictures,
-        Picture(
+        picture(
             "roc",
             "ROC, each class against the rest",
             "Lesion level. The score of a lesion is its mean probability over slices.",
             "ROC curves at lesion level; AUC of " + "; ".join(areas) + ".",
-            png(figures.roc_curves(level, classes, "lesion")),
+            figures.roc_curves(level, classes, "lesion"),
         ),
-        Picture(
+        picture(
             "confusion",
             "Confusion matrix",
-            "Lesion level. Counts, and their share of the true class; shading follows the share.",
+            "Lesion level. Counts, and their share of the true class; shading follows the share." + repeated,
             "Confusion matrix of lesions; " + "; ".join(rows) + ".",
-            png(figures.confusion_matrix(level, classes, "lesion")),
+            figures.confusion_matrix(level, classes, "lesion"),
         ),
     ]
 
@@ -114,18 +125,25 @@ def signal_picture(curves: Curves | None, task: Task) -> Picture:
             f"{group}: " + ", ".join(f"{row.phase} {row.mean:.2f}" for row in part.itertuples())
             for group, part in curves.points.groupby("group", sort=False)
         )
-    return Picture("tsic", "Time–signal intensity curves", caption, alt, png(tsic(curves, task.classes)))
+    return picture("tsic", "Time–signal intensity curves", caption, alt, tsic(curves, task.classes))
 
 
-def lesion_pictures(store, manifest, task: Task, names, labels, roles, results) -> list[Picture]:
-    pictures = [
-        Picture(f"sequences_{name}", title, caption, caption, png(figure), wide=True)
-        for name, title, caption, figure in example_figures(store, manifest.sequences, task, names, labels, roles)
+def example_pictures(
+    store: Store, sequences: Sequence[str], task: Task, fusion: Sequence[str], roles: pd.Series | None
+) -> list[Picture]:
+    """Return figure 3 for a typical lesion of each class; ``roles`` as of `tables.sample_roles`."""
+    return [
+        picture(f"sequences_{name}", title, caption, caption, figure, wide=True)
+        for name, title, caption, figure in example_figures(store, sequences, task, fusion, roles)
     ]
-    answers = error_answers(store, task, names, results)
-    if answers:
-        caption = "The lesions that the network got wrong with the highest probability, as it saw them: "
-        caption += "middle slice, and the mean probability over slices."
-        alt = caption + " " + "; ".join(f"{item.lesion}: {item.predicted}, {item.note}" for item in answers) + "."
-        pictures.append(Picture("errors", "Surest errors", caption, alt, png(draw_answers(answers)), wide=True))
-    return pictures
+
+
+def error_pictures(store: Store, task: Task, fusion: Sequence[str], results: pd.DataFrame) -> list[Picture]:
+    """Return the surest errors as one picture, or none when every lesion was right."""
+    answers = error_answers(store, task, fusion, results)
+    caption = (
+        "The lesions that the network got wrong with the highest probability, as it saw them: middle slice, and the "
+        "mean probability over slices."
+    )
+    alt = caption + " " + "; ".join(f"{item.lesion}: {item.predicted}, {item.note}" for item in answers) + "."
+    return [picture("errors", "Surest errors", caption, alt, draw_answers(answers), wide=True)] if answers else []

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.report import tables, wording
-from mpmri_monai.report.pictures import interval_pictures, lesion_pictures, performance_pictures, signal_picture
+from mpmri_monai.report.pictures import (
+    error_pictures,
+    example_pictures,
+    interval_pictures,
+    performance_pictures,
+    signal_picture,
+)
 from mpmri_monai.report.run_folder import RunFolder, read_run
 from mpmri_monai.report.style import RESEARCH_ONLY
 from mpmri_monai.report.tsic import curve_rows, tsic_curves
 from mpmri_monai.sequences import Task
 
+if TYPE_CHECKING:
+    from mpmri_monai.cohort import Manifest
+    from mpmri_monai.samples import Store
+
 FEW_LESIONS = 10
 """Below this many test lesions of a class, the report says that the class rests on few."""
 
 
-def write_report(run: Path, store: Any, manifest: Any, task: Task, fusion: str | Sequence[str]) -> Path:
+def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion: str | Sequence[str]) -> Path:
     """Write ``report.html`` and ``figures/*.png`` into a run folder from what lies there.
 
     Args:
@@ -42,15 +52,17 @@ def write_report(run: Path, store: Any, manifest: Any, task: Task, fusion: str |
     run = Path(run)
     folder = read_run(run)
     names = vocabulary.fusion(fusion, manifest.sequences)
-    labels = tables.sample_classes(store.table, task)
     roles = tables.sample_roles(store.table, folder.splits, tables.fold(folder.predictions))
     results = tables.lesion_results(folder.predictions, store.table, task, folder.metrics["role"])
-    curves = tsic_curves(store.table, labels, task.classes)
+    curves = tsic_curves(store.table, tables.sample_classes(store.table, task), task.classes)
     pictures = {
         "intervals": interval_pictures(folder),
         "performance": performance_pictures(folder),
         "signal": [signal_picture(curves, task)],
-        "lesions": lesion_pictures(store, manifest, task, names, labels, roles, results),
+        "lesions": [
+            *example_pictures(store, manifest.sequences, task, names, roles),
+            *error_pictures(store, task, names, results),
+        ],
     }
     for picture in (picture for group in pictures.values() for picture in group):
         with whole_file(run / "figures" / f"{picture.key}.png") as part:
@@ -75,7 +87,7 @@ def _template():
     ).get_template("run.html")
 
 
-def _content(folder: RunFolder, store: Any, manifest: Any, task: Task, names: Sequence[str]) -> dict[str, Any]:
+def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, names: Sequence[str]) -> dict[str, Any]:
     metrics = folder.metrics
     levels = [name for name in tables.LEVELS if name in metrics["levels"]]
     units = set(folder.splits["unit"])
@@ -95,6 +107,7 @@ def _content(folder: RunFolder, store: Any, manifest: Any, task: Task, names: Se
         "confusion": metrics["levels"]["lesion"]["confusion"],
         "classes": metrics["classes"],
         "sites": sorted({study.site for study in manifest.studies}),
+        "cross_validated": tables.fold(folder.predictions) is None,
         "few": _few(metrics),
         "missing": tables.missing_rows(store.table, manifest.sequences),
         "missing_used": sorted(set(names) & {row[0] for row in tables.missing_rows(store.table, manifest.sequences)}),
@@ -112,7 +125,7 @@ def _few(metrics: dict[str, Any]) -> list[str]:
     return [f"{name} ({wording.plural(count, 'lesion')})" for name, count in counts.items() if count < FEW_LESIONS]
 
 
-def _made(folder: RunFolder, store: Any, manifest: Any, names: Sequence[str]) -> list[list[str]]:
+def _made(folder: RunFolder, store: Store, manifest: Manifest, names: Sequence[str]) -> list[list[str]]:
     command = folder.environment.get("command")
     epochs = "not recorded" if folder.history.empty else f"{int(folder.history['epoch'].iloc[-1])}"
     return [

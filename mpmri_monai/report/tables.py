@@ -135,9 +135,10 @@ def lesion_results(predictions: pd.DataFrame, table: pd.DataFrame, task: Task, r
 
 
 def lesion_rows(results: pd.DataFrame, task: Task) -> list[list[str]]:
-    """Return ``lesion, size, slices, truth, predicted, <probability of each class>`` of every lesion."""
+    """Return ``patient, lesion, size, slices, truth, predicted, <probability of each class>`` of every lesion."""
     return [
         [
+            row["patient"],
             row["lesion"],
             "–" if pd.isna(row["extent_mm"]) else f"{row['extent_mm']:.0f} mm",
             str(row["slices"]),

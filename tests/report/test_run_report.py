@@ -93,7 +93,7 @@ def test_a_synthetic_cohort_is_called_so(page):
 
 def test_research_use_only_is_said_and_the_limits_are_named(page):
     assert page.text.count(RESEARCH_ONLY) >= 3
-    assert "They leave out how much it would change if trained again" in page.text
+    assert "They leave out how much the result would change if trained again" in page.text
     assert "The unit is the patient." in page.text
 
 

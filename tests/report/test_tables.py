@@ -87,7 +87,7 @@ def test_lesions_are_averaged_over_slices_and_the_surest_error_comes_first(predi
     assert results["lesion"].tolist() == ["P001-L1", "P002-L1", "P000-L1"]
     assert results["wrong"].tolist() == [True, True, False]
     row = tables.lesion_rows(results, TASK)[0]
-    assert row[1].endswith(" mm") and row[2:6] == ["2", "moderately", "well ✗", "0.80"]
+    assert row[2].endswith(" mm") and row[3:7] == ["2", "moderately", "well ✗", "0.80"]
 
 
 def test_a_role_without_predictions_gives_no_lesion(predictions, store):
