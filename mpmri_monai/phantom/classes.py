@@ -53,19 +53,19 @@ class Latent:
 
 LATENTS = (
     Latent("diameter", (-0.3, 0.0, 0.3), "size", 1.0, 0.3, EVERYWHERE),
-    Latent("nodularity", (-0.35, 0.0, 0.35), "outline", 0.06, 0.8, EVERYWHERE),
-    Latent("t2_brightness", (-0.5, 0.0, 0.5), "mean", 0.35, 0.8, {"T2": 1.0}),
-    Latent("fat_fraction", (0.45, 0.0, -0.45), "mean", 0.14, 1.0, {"OUT": -1.0}),
-    Latent("plain_darkness", (-0.4, 0.0, 0.4), "mean", 0.12, 1.0, {"IN": -0.7, "S0": -1.0}),
-    Latent("arterial_enhancement", (-0.7, 0.0, 0.7), "mean", 0.45, 0.8, ARTERIAL),
-    Latent("washout", (-0.7, 0.0, 0.7), "mean", 0.20, 1.0, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
-    Latent("necrosis", (-0.4, -0.3, 0.9), "core", 0.18, 1.2, {"T2": 1.0, "S3": -0.6, "S4": -0.7, "S5": -0.7}),
-    Latent("t2_mosaic", (-1.2, 0.2, 0.9), "fine mosaic", 0.17, 1.2, {"T2": 1.0}),
+    Latent("nodularity", (-0.35, 0.0, 0.35), "outline", 0.05, 0.8, EVERYWHERE),
+    Latent("t2_brightness", (-0.5, 0.0, 0.5), "mean", 0.35, 0.5, {"T2": 1.0}),
+    Latent("fat_fraction", (0.45, 0.0, -0.45), "mean", 0.14, 0.8, {"OUT": -1.0}),
+    Latent("plain_darkness", (-0.4, 0.0, 0.4), "mean", 0.12, 0.8, {"IN": -0.7, "S0": -1.0}),
+    Latent("arterial_enhancement", (-0.7, 0.0, 0.7), "mean", 0.45, 0.6, ARTERIAL),
+    Latent("washout", (-0.7, 0.0, 0.7), "mean", 0.20, 0.8, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
+    Latent("necrosis", (-0.4, -0.3, 0.9), "core", 0.18, 1.2, {"T2": 1.0, "S3": -0.7, "S4": -0.8, "S5": -0.8}),
+    Latent("t2_mosaic", (-1.2, 0.2, 0.9), "outer mosaic", 0.17, 1.2, {"T2": 1.0}),
     Latent("fat_ring", (1.2, -0.5, -0.5), "ring", 0.16, 1.2, {"OUT": -1.0}),
-    Latent("fat_mosaic", (-0.6, 0.9, -0.6), "coarse mosaic", 0.16, 1.2, {"OUT": 1.0}),
-    Latent("arterial_rim", (-0.5, -0.2, 0.7), "rim", 0.15, 1.2, ARTERIAL),
-    Latent("capsule", (-1.0, 0.9, 0.2), "rim", 0.17, 1.2, LATE),
-    Latent("late_nodules", (-0.6, -0.5, 1.1), "nodules", 0.17, 1.2, LATE),
+    Latent("fat_mosaic", (-0.6, 0.9, -0.6), "inner mosaic", 0.14, 1.2, {"OUT": 1.0}),
+    Latent("arterial_rim", (-0.5, -0.2, 0.7), "capsule", 0.16, 1.2, ARTERIAL),
+    Latent("capsule", (-1.0, 0.9, 0.2), "capsule", 0.17, 1.2, LATE),
+    Latent("late_nodules", (-0.6, -0.5, 1.1), "beads", 0.15, 1.2, LATE),
 )
 
 NAMES = tuple(latent.name for latent in LATENTS)

@@ -16,16 +16,32 @@ from numpy.typing import NDArray
 from mpmri_monai.phantom.classes import LATENTS, NAMES
 from mpmri_monai.phantom.shapes import Points
 
-MOSAIC_WAVELENGTH = {"fine mosaic": 0.6, "coarse mosaic": 0.9, "nodules": 0.75}
-"""Wavelength of the textures in units of the lesion's radius."""
+ZONES = {
+    "core": (0.0, 0.34, 0.52),
+    "ring": (0.60, 0.78, 0.98),
+    "capsule": (0.72, 0.87, 1.05),
+}
+"""Radial structures: a band of the relative radius (inner, middle border, outer). ``core`` is bright inside and dark
+around; ``ring`` and ``capsule`` are dark inside and bright around."""
 
-PROFILES = {"core": (0.0, 0.3, 0.2), "ring": (0.6, 0.09, 0.14), "rim": (0.88, 0.07, 0.14)}
-"""Radial structures: relative radius of the middle, half width of the plateau, width of the slope beside it."""
+TEXTURES = {
+    "inner mosaic": (0.0, 0.62, 0.8),
+    "outer mosaic": (0.46, 1.05, 0.7),
+}
+"""Textures: inner and outer relative radius, wavelength in units of the lesion's radius."""
 
-TALL = 0.6
-"""Core and ring are stretched along z by the inverse of this: most slices through a lesion show them."""
+BEADS = (0.42, 0.74)
+"""Inner and outer relative radius of the beads, bright nodules that lie around the centre like pearls on a string."""
 
-UPRIGHT = 0.15
+BEAD_COUNTS = (4, 5, 6)
+
+SOFT = 0.06
+"""Width of the radial borders, in units of the lesion's radius."""
+
+POLE = 0.35
+"""Towards the poles structures shrink with the outline in the plane, down to this share of the radius."""
+
+UPRIGHT = 0.1
 """Textures vary this much slower along z than in the plane, so that thick slices do not average them away."""
 
 WAVES = 5
@@ -98,22 +114,35 @@ class Lesion:
         return (raw - mean) / deviation
 
     def _raw(self, name: str, pattern: str, u: NDArray, radius: NDArray) -> NDArray[np.float64]:
-        if pattern in PROFILES:
-            if pattern != "rim":
-                radius = np.sqrt(u[0] ** 2 + u[1] ** 2 + (TALL * u[2]) ** 2)
-            middle, plateau, slope = PROFILES[pattern]
-            return np.clip(1 - (np.abs(radius - middle) - plateau) / slope, 0, 1)
+        """Return a structure before it is scaled; ``s`` is the relative radius in the plane, 1 at the outline."""
+        s = np.sqrt(u[0] ** 2 + u[1] ** 2) / np.sqrt(np.maximum(1 - u[2] ** 2, POLE**2))
+        if pattern in ZONES:
+            inner, middle, outer = ZONES[pattern]
+            # areas of the two bands: their balance keeps the mean of every slice
+            inside, around = middle**2 - inner**2, min(outer, 1.0) ** 2 - middle**2
+            sign = 1.0 if pattern == "core" else -1.0
+            return sign * (_band(s, inner, middle) / inside - _band(s, middle, outer) / around)
+        if pattern == "beads":
+            count, phase = self._beads[name]
+            return _band(s, *BEADS) * np.cos(count * np.arctan2(u[1], u[0]) + phase)
+        inner, outer, _ = TEXTURES[pattern]
         wave = self._textures[name].at(u)
-        if pattern == "nodules":
-            return np.maximum(wave, 0) * np.clip((0.85 - radius) / 0.15, 0, 1)
-        return wave / np.sqrt(1 + wave * wave)  # flattened tops: the tiles of a mosaic
+        return _band(s, inner, outer) * wave / np.sqrt(1 + wave * wave)  # flattened tops: the tiles of a mosaic
 
     @cached_property
     def _textures(self) -> dict[str, Waves]:
         return {
-            latent.name: Waves.draw(self._rng(k), WAVES, 1 / MOSAIC_WAVELENGTH[latent.pattern], upright=UPRIGHT)
+            latent.name: Waves.draw(self._rng(k), WAVES, 1 / TEXTURES[latent.pattern][2], upright=UPRIGHT)
             for k, latent in enumerate(LATENTS)
-            if latent.pattern in MOSAIC_WAVELENGTH
+            if latent.pattern in TEXTURES
+        }
+
+    @cached_property
+    def _beads(self) -> dict[str, tuple[int, float]]:
+        return {
+            latent.name: (int(self._rng(k).choice(BEAD_COUNTS)), float(self._rng(k).uniform(0, 2 * np.pi)))
+            for k, latent in enumerate(LATENTS)
+            if latent.pattern == "beads"
         }
 
     @cached_property
@@ -157,6 +186,12 @@ class Waves:
         for (a, b, c), phase in zip(self.vectors, self.phases, strict=True):
             total += np.sin(2 * np.pi * (a * u[0] + b * u[1] + c * u[2]) + phase)
         return total * np.sqrt(2 / len(self.phases))
+
+
+def _band(s: NDArray[np.float64], inner: float, outer: float) -> NDArray[np.float64]:
+    """Return 1 between two relative radii and 0 elsewhere, with soft borders."""
+    rise = np.clip((s - inner) / SOFT + 0.5, 0, 1) if inner > 0 else 1.0
+    return rise * np.clip((outer - s) / SOFT + 0.5, 0, 1)
 
 
 def _ball(steps: int = 17) -> NDArray[np.float64]:

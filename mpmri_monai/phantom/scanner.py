@@ -13,6 +13,9 @@ from mpmri_monai.phantom.presets import Protocol
 from mpmri_monai.phantom.shapes import Points
 from mpmri_monai.sequences import DCE, SEQUENCES
 
+GAIN_SPREAD = 0.1
+"""Standard deviation of the log gain, one gain for each acquisition of a patient."""
+
 TILT_DEG = 0.8
 """Largest rotation of a stack about each axis: any two stacks stay well within 2 degrees of each other."""
 
@@ -133,7 +136,7 @@ def draw_scan(patient: Patient) -> Scan:
     grids_by_group = {name: _grid(protocol, rng) for name, protocol in (("T2", site.t2), ("dual", site.dual), ("dce", site.dce))}
     shifts = {name: _shift(rng, SHIFT_MM[name]) for name in ("T2", "dual")}
     phases = {name: _shift(rng, SHIFT_MM["dce"]) for name in DCE}
-    gains = {name: float(np.exp(rng.normal(0, 0.2))) for name in ("T2", "dual", "dce")}
+    gains = {name: float(np.exp(rng.normal(0, GAIN_SPREAD))) for name in ("T2", "dual", "dce")}
     shading = np.array([0.12, 0.14, 0.06, 0.05, 0.06]) * rng.standard_normal(5)
     return Scan(
         patient,
