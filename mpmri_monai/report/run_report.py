@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
@@ -77,7 +77,7 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
     return run / "report.html"
 
 
-def _template():
+def _template() -> Template:
     return Environment(
         loader=PackageLoader("mpmri_monai.report"),
         autoescape=True,
@@ -91,6 +91,7 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
     metrics = folder.metrics
     levels = [name for name in tables.LEVELS if name in metrics["levels"]]
     units = set(folder.splits["unit"])
+    missing = tables.missing_rows(store.table, manifest.sequences)
     return {
         "research_only": RESEARCH_ONLY,
         "task": task,
@@ -108,9 +109,10 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "classes": metrics["classes"],
         "sites": sorted({study.site for study in manifest.studies}),
         "cross_validated": tables.fold(folder.predictions) is None,
+        "unlabelled": metrics["unlabelled"],
         "few": _few(metrics),
-        "missing": tables.missing_rows(store.table, manifest.sequences),
-        "missing_used": sorted(set(names) & {row[0] for row in tables.missing_rows(store.table, manifest.sequences)}),
+        "missing": missing,
+        "missing_used": [row[0] for row in missing if row[0] in names],
         "failed": [[study, wording.without_folders(str(why))] for study, why in sorted(store.failed.items())],
         "made": _made(folder, store, manifest, names),
         "settings": tables.setting_rows(folder.config),
