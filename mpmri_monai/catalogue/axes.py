@@ -104,6 +104,8 @@ AXES = (
 """In the order in which they are tried."""
 INSTANCE_NUMBER = "InstanceNumber"
 """Last resort: the order of the images at each position. Always fits, so it is no evidence by itself."""
+TEMPORAL = {INSTANCE_NUMBER, *(axis.name for axis in AXES if axis.temporal)}
+"""Axes along which volumes follow one another in time."""
 
 
 def split(headers: Sequence[FileHeader], slots: Sequence[int], axes: Sequence[Axis] = AXES) -> Split | None:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from mpmri_monai.catalogue.axes import TEMPORAL
 from mpmri_monai.catalogue.clock import unwrapped
 from mpmri_monai.catalogue.protocol import Phase
 from mpmri_monai.catalogue.record import Caution, Evidence, VolumeRecord
@@ -168,7 +169,7 @@ def _by_clock(family: Sequence[VolumeRecord], clock: Clock, times: Sequence[floa
 
 
 def _by_axis(own: Sequence[VolumeRecord]) -> list[VolumeRecord]:
-    if len(own) < 2:
+    if len(own) < 2 or not all(volume.split_by and volume.split_by[-1] in TEMPORAL for volume in own):
         return list(own)
     evidence = Evidence("phases in time order", own[0].split_by[-1], "no clock tells them apart")
     ordered = sorted(own, key=lambda volume: volume.split_order)

@@ -113,7 +113,7 @@ def _grids(images: Sequence[FileHeader]) -> list[list[FileHeader]]:
     return [sorted(members, key=lambda image: image.instance) for _, members in found]
 
 
-def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+def _close(one: Sequence[Any], other: Sequence[Any]) -> bool:
     return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= GRID_TOLERANCE
 
 
@@ -182,9 +182,7 @@ def _split_again(
     """Split what no attribute splits: without duplicates, else by the order of InstanceNumber."""
     dropped = len(images) - len(unique)
     caution = Caution("W_DUP", f"{dropped} images dropped: the same pixels at the same slice position as another one")
-    in_order = Caution(
-        "W_INORDER", f"no attribute separates the volumes of this series; took them by {INSTANCE_NUMBER}"
-    )
+    in_order = Caution("W_INORDER", f"no attribute separates the volumes of this series; took {INSTANCE_NUMBER}")
     own = slots_of(unique)
     if dropped and (found := split(unique, own)) is not None:
         return found, unique, (caution,)
