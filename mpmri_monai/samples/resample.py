@@ -6,6 +6,7 @@ slices inside the reference slab) and interpolated bilinearly inside that slice.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,22 +55,20 @@ def take_crop(
     A pixel farther than half a slice spacing from every slice, or outside the slice, is not covered.
     """
     points = plane.points_mm().reshape(-1, 3)
-    geometry = stack.geometry
-    height = (points - geometry.affine[:3, 3]) @ geometry.normal
-    taken = _slices_to_take(height, geometry, slab_mm if through_plane == "slab_mean" else 0.0)
+    geometry, normal, spacing = stack.geometry, stack.geometry.normal, stack.geometry.slice_spacing_mm
+    height = (points - geometry.affine[:3, 3]) @ normal
     total = np.zeros((2, len(points)))
     distance = np.zeros(len(points))
     count = np.zeros(len(points), int)
-    for k in np.flatnonzero(taken.any(axis=0)):
-        pixels = np.flatnonzero(taken[:, k])
-        step = k * geometry.slice_spacing_mm - height[pixels]
-        index = geometry.to_index(points[pixels] + step[:, None] * geometry.normal)
+    for k, pixels in _slices_to_take(height, geometry, slab_mm if through_plane == "slab_mean" else 0.0):
+        step = k * spacing - height[pixels]
+        index = geometry.to_index(points[pixels] + step[:, None] * normal)
         inside = _inside(index, geometry)
         if inside.any():
-            pixels = pixels[inside]
-            total[:, pixels] += _bilinear(stack, int(k), index[inside, 0], index[inside, 1], window)
-            distance[pixels] += step[inside]
-            count[pixels] += 1
+            shown = pixels[inside]
+            total[:, shown] += _bilinear(stack, k, index[inside, 0], index[inside, 1], window)
+            distance[shown] += step[inside]
+            count[shown] += 1
     covered = count > 0
     divisor = np.maximum(count, 1)
     signal, image = (total / divisor).astype(np.float32).reshape(2, plane.pixels, plane.pixels)
@@ -79,22 +78,28 @@ def take_crop(
 
 def angle_deg(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the angle in degrees (0…90) between two stacks' unit normals; the sense of a normal does not matter."""
-    sine = np.linalg.norm(np.cross(first, second))  # unlike the cosine, precise at the small angles that matter
-    return float(np.degrees(np.arctan2(sine, abs(first @ second))))
+    chord = min(np.linalg.norm(first - second), np.linalg.norm(first + second))
+    return float(np.degrees(2 * np.arcsin(chord / 2)))  # unlike arccos, precise at the small angles that matter
 
 
-def _slices_to_take(height: NDArray[np.float64], geometry: Geometry, slab_mm: float) -> NDArray[np.bool_]:
-    """Return which slices each pixel is the mean of, (pixel, slice); none where the stack does not reach."""
-    slices = np.arange(geometry.shape[2])
-    nearest = np.clip(np.rint(height / geometry.slice_spacing_mm), 0, len(slices) - 1).astype(int)
-    reached = np.abs(nearest * geometry.slice_spacing_mm - height) <= geometry.slice_spacing_mm / 2 + TOLERANCE_MM
-    taken = slices == nearest[:, None]
+def _slices_to_take(
+    height: NDArray[np.float64], geometry: Geometry, slab_mm: float
+) -> Iterator[tuple[int, NDArray[np.int_]]]:
+    """Yield each slice that is needed with the pixels that need it; none for pixels that the stack does not reach."""
+    spacing, slices = geometry.slice_spacing_mm, geometry.shape[2]
+    nearest = np.clip(np.rint(height / spacing), 0, slices - 1).astype(int)
+    reached = np.abs(nearest * spacing - height) <= spacing / 2 + TOLERANCE_MM
     if slab_mm > 0:
-        above = slices * geometry.slice_spacing_mm - height[:, None]
+        above = np.arange(slices) * spacing - height[:, None]
         # Half open, so that a slice on the border of two slabs belongs to one of them.
         in_slab = (above > TOLERANCE_MM - slab_mm / 2) & (above <= slab_mm / 2 + TOLERANCE_MM)
-        taken = np.where(in_slab.any(axis=1, keepdims=True), in_slab, taken)
-    return taken & reached[:, None]
+        alone = ~in_slab.any(axis=1)
+        in_slab[alone, nearest[alone]] = True
+        for k in np.flatnonzero(in_slab[reached].any(axis=0)):
+            yield int(k), np.flatnonzero(in_slab[:, k] & reached)
+    else:
+        for k in np.flatnonzero(np.bincount(nearest[reached], minlength=slices)):
+            yield int(k), np.flatnonzero((nearest == k) & reached)
 
 
 def _inside(index: NDArray[np.float64], geometry: Geometry) -> NDArray[np.bool_]:
@@ -115,9 +120,12 @@ def _bilinear(
     right, bottom = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
     first_row, first_column = top.min(), left.min()
     block = stack.block(k, slice(first_row, bottom.max() + 1), slice(first_column, right.max() + 1))
-    values = np.stack([block, window.apply(block)]).astype(np.float64)
-    x, y = column - left, row - top
-    left, right, top, bottom = left - first_column, right - first_column, top - first_row, bottom - first_row
-    upper = values[:, top, left] * (1 - x) + values[:, top, right] * x
-    lower = values[:, bottom, left] * (1 - x) + values[:, bottom, right] * x
-    return upper * (1 - y) + lower * y
+    values = np.stack([block, window.apply(block)], axis=-1).reshape(-1, 2)
+    x, y = (column - left)[:, None], (row - top)[:, None]
+    upper, lower = (
+        (top - first_row) * block.shape[1] - first_column,
+        (bottom - first_row) * block.shape[1] - first_column,
+    )
+    above = values.take(upper + left, axis=0) * (1 - x) + values.take(upper + right, axis=0) * x
+    below = values.take(lower + left, axis=0) * (1 - x) + values.take(lower + right, axis=0) * x
+    return (above * (1 - y) + below * y).T

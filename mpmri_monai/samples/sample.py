@@ -97,7 +97,7 @@ def _take_sample(
     sequences: tuple[str, ...],
     settings: Settings,
 ) -> Sample:
-    plane, mask = position.plane, position.mask
+    plane, mask, normal = position.plane, position.mask, position.plane.normal
     image = np.zeros((len(sequences), plane.pixels, plane.pixels), np.float32)
     present = np.zeros(len(sequences), bool)
     offset, signal, level = np.full((3, len(sequences)), np.nan)
@@ -115,7 +115,7 @@ def _take_sample(
         signal[i], level[i] = _mean(crop.signal, lesion), _mean(crop.image, lesion)
         if fraction < 1:
             flags.append(f"partial:{sequence}")
-        if angle_deg(plane.normal, stack.geometry.normal) > OBLIQUE_DEG:
+        if angle_deg(normal, stack.geometry.normal) > OBLIQUE_DEG:
             flags.append(f"oblique:{sequence}")
     labels = {**study.labels, **_lesion_labels(study, position)} if position.kind == "lesion" else {}
     return Sample(

@@ -19,11 +19,11 @@ from mpmri_monai.volumes import (
     Mask,
     Stack,
     check_mask,
+    fits,
     read_dicom,
     read_nifti,
     read_nifti_mask,
     read_seg_mask,
-    same_grid,
 )
 
 LIVER = "liver"
@@ -110,7 +110,7 @@ def _lesion_mask(study: Study, lesion: Lesion, folder: Path, stacks: Mapping[str
                 fix="name in drawn_on a sequence that the study has and whose grid the mask shares",
             )
         check_mask(mask, stacks[lesion.drawn_on].geometry, name)
-    elif not any(same_grid(mask.geometry, stack.geometry) for stack in stacks.values()):
+    elif not any(fits(mask, stack.geometry) for stack in stacks.values()):
         columns, rows, slices = mask.geometry.shape
         raise MaskError(
             expected="a mask on the grid of one of the sequences",

@@ -33,7 +33,7 @@ def grid_mm(geometry):
 
 def stack_of(values, geometry, slope=1.0, intercept=0.0):
     slices = geometry.shape[2]
-    return Stack(values, np.full(slices, slope), np.full(slices, intercept), geometry, digest="0" * 64)
+    return Stack(values, np.full(slices, slope), np.full(slices, intercept), geometry)
 
 
 def write_nifti(path, values, geometry):

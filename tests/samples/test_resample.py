@@ -42,7 +42,7 @@ def test_linear_field_is_met_at_the_projected_point(seed, thick, flip):
     slope, constant = rng.uniform(-0.02, 0.02, 3), 5.0
     k, r, c = np.meshgrid(*map(np.arange, shape[::-1]), indexing="ij")
     field = geometry.to_mm(np.stack([c, r, k], -1).astype(float)) @ slope + constant
-    stack = Stack(field, np.ones(shape[2]), np.zeros(shape[2]), geometry, digest="0" * 64)
+    stack = Stack(field, np.ones(shape[2]), np.zeros(shape[2]), geometry)
     basis = Rotation.from_rotvec(rng.uniform(-0.3, 0.3, 3)).as_matrix()
     plane = CropPlane(affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3], basis[0], basis[1], 0.7, 24)
 
