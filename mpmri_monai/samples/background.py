@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from mpmri_monai.samples.locate import STEP_MM, Position, crop_plane
 from mpmri_monai.samples.plane import ParallelPlanes
-from mpmri_monai.samples.region import contains, extent_mm
+from mpmri_monai.samples.region import contains
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Mask
 
@@ -57,12 +58,12 @@ def background_positions(
 
 def _free_liver(planes: ParallelPlanes, liver: Mask, lesions, margin_mm: float):
     """Return a grid (across, down, offset) over the liver and where on it (plane, row, column) nothing stands."""
-    points = liver.points_mm()
+    corners = _corners_mm(liver)
     across, down = (
-        np.arange(*extent_mm(liver, points, direction), SEARCH_PITCH_MM)
+        np.arange((corners @ direction).min(), (corners @ direction).max(), SEARCH_PITCH_MM)
         for direction in (planes.row_direction, planes.column_direction)
     )
-    low, high = extent_mm(liver, points, planes.normal)
+    low, high = (corners @ planes.normal).min(), (corners @ planes.normal).max()
     offsets = planes.offsets_mm[(planes.offsets_mm >= low) & (planes.offsets_mm <= high)]
     grid = (
         offsets[:, None, None, None] * planes.normal
@@ -96,5 +97,15 @@ def _draw_place(free: NDArray[np.bool_], radius_mm: float, wanted: int, generato
 
 
 def _liver_planes(liver: Mask) -> ParallelPlanes:
-    low, high = extent_mm(liver, liver.points_mm(), liver.geometry.normal)
+    heights = _corners_mm(liver) @ liver.geometry.normal
+    low, high = heights.min(), heights.max()
     return ParallelPlanes.of(liver.geometry, np.arange(low + STEP_MM / 2, high, STEP_MM), STEP_MM)
+
+
+def _corners_mm(mask: Mask) -> NDArray[np.float64]:
+    """Return the corners (8, 3) of the smallest block of voxels that holds the mask; faster than all its points."""
+    ends = []
+    for axis in (2, 1, 0):  # column, row, slice
+        used = np.flatnonzero(mask.voxels.any(axis=tuple({0, 1, 2} - {axis})))
+        ends.append((used[0] - 0.5, used[-1] + 0.5))
+    return mask.geometry.to_mm(list(product(*ends)))

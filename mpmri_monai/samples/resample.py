@@ -39,15 +39,47 @@ class Crop:
     """Largest distance between asked and acquired position over the covered pixels; NaN when none is covered."""
 
 
+@dataclass(frozen=True, eq=False)
+class SliceShare:
+    """The pixels of a crop that one acquired slice shows, and how: bilinear weights of four stored pixels each."""
+
+    slice_index: int
+    pixels: NDArray[np.int_]
+    """(n,): flat index into the crop."""
+    rows: slice
+    columns: slice
+    """Part of the slice that is needed."""
+    corners: NDArray[np.int_]
+    """(4, n): flat index into that part."""
+    weights: NDArray[np.float64]
+    """(4, n), summing to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Footprint:
+    """Where a crop lies in a grid, whatever the voxels hold; sequences on the same grid share it."""
+
+    shares: tuple[SliceShare, ...]
+    count: NDArray[np.int_]
+    """(row, column): from how many slices each pixel is averaged; 0 where the grid does not cover it."""
+    offset_mm: float
+
+
 def take_crop(
     stack: Stack, plane: CropPlane, window: Window, through_plane: ThroughPlane = "nearest", slab_mm: float = 0.0
 ) -> Crop:
-    """Take ``plane`` out of ``stack``.
+    """Take ``plane`` out of ``stack``: ``show`` of its ``footprint``."""
+    return show(stack, footprint(stack.geometry, plane, through_plane, slab_mm), window)
+
+
+def footprint(
+    geometry: Geometry, plane: CropPlane, through_plane: ThroughPlane = "nearest", slab_mm: float = 0.0
+) -> Footprint:
+    """Find which stored pixels of a grid show ``plane``.
 
     Args:
-        stack: the sequence as acquired.
-        plane: where the pixels lie.
-        window: applied to the stored pixels before interpolation, as clipping and interpolating do not commute.
+        geometry: the grid as acquired.
+        plane: where the pixels of the crop lie.
         through_plane: ``nearest`` slice, or ``slab_mean``: the mean of the slices whose centres lie inside a slab of
             ``slab_mm`` around the pixel; where there is none, the nearest.
         slab_mm: thickness of the slab, the slice spacing of the reference.
@@ -55,25 +87,39 @@ def take_crop(
     A pixel farther than half a slice spacing from every slice, or outside the slice, is not covered.
     """
     points = plane.points_mm().reshape(-1, 3)
-    geometry, normal, spacing = stack.geometry, stack.geometry.normal, stack.geometry.slice_spacing_mm
+    normal, spacing = geometry.normal, geometry.slice_spacing_mm
     height = (points - geometry.affine[:3, 3]) @ normal
-    total = np.zeros((2, len(points)))
-    distance = np.zeros(len(points))
-    count = np.zeros(len(points), int)
-    for k, pixels in _slices_to_take(height, geometry, slab_mm if through_plane == "slab_mean" else 0.0):
-        step = k * spacing - height[pixels]
-        index = geometry.to_index(points[pixels] + step[:, None] * normal)
+    shares, distance, count = [], np.zeros(len(points)), np.zeros(len(points), int)
+    slab_mm = slab_mm if through_plane == "slab_mean" else 0.0
+    for k, reached in _slices_to_take(height, geometry.shape[2], spacing, slab_mm):
+        step = k * spacing - height[reached]
+        index = geometry.to_index(points[reached] + step[:, None] * normal)
         inside = _inside(index, geometry)
         if inside.any():
-            shown = pixels[inside]
-            total[:, shown] += _bilinear(stack, k, index[inside, 0], index[inside, 1], window)
-            distance[shown] += step[inside]
-            count[shown] += 1
+            pixels = reached[inside]
+            shares.append(_share(k, pixels, index[inside, 0], index[inside, 1], geometry))
+            distance[pixels] += step[inside]
+            count[pixels] += 1
     covered = count > 0
-    divisor = np.maximum(count, 1)
-    signal, image = (total / divisor).astype(np.float32).reshape(2, plane.pixels, plane.pixels)
-    offset = float(np.abs(distance / divisor)[covered].max()) if covered.any() else float("nan")
-    return Crop(image, signal, covered.reshape(plane.pixels, plane.pixels), offset)
+    offset = float(np.abs(distance[covered] / count[covered]).max()) if covered.any() else float("nan")
+    return Footprint(tuple(shares), count.reshape(plane.pixels, plane.pixels), offset)
+
+
+def show(stack: Stack, place: Footprint, window: Window) -> Crop:
+    """Return what ``stack`` holds at a footprint in its grid.
+
+    The window is applied to the stored pixels before they are interpolated, as clipping and interpolating do not
+    commute.
+    """
+    signal, image = np.zeros((2, place.count.size))
+    for share in place.shares:
+        block = stack.block(share.slice_index, share.rows, share.columns)
+        for values, total in ((block, signal), (window.apply(block), image)):
+            total[share.pixels] += (values.take(share.corners) * share.weights).sum(axis=0)
+    signal, image = (
+        (total.reshape(place.count.shape) / np.maximum(place.count, 1)).astype(np.float32) for total in (signal, image)
+    )
+    return Crop(image, signal, place.count > 0, place.offset_mm)
 
 
 def angle_deg(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -83,10 +129,9 @@ def angle_deg(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _slices_to_take(
-    height: NDArray[np.float64], geometry: Geometry, slab_mm: float
+    height: NDArray[np.float64], slices: int, spacing: float, slab_mm: float
 ) -> Iterator[tuple[int, NDArray[np.int_]]]:
     """Yield each slice that is needed with the pixels that need it; none for pixels that the stack does not reach."""
-    spacing, slices = geometry.slice_spacing_mm, geometry.shape[2]
     nearest = np.clip(np.rint(height / spacing), 0, slices - 1).astype(int)
     reached = np.abs(nearest * spacing - height) <= spacing / 2 + TOLERANCE_MM
     if slab_mm > 0:
@@ -110,22 +155,19 @@ def _inside(index: NDArray[np.float64], geometry: Geometry) -> NDArray[np.bool_]
     )
 
 
-def _bilinear(
-    stack: Stack, k: int, column: NDArray[np.float64], row: NDArray[np.float64], window: Window
-) -> NDArray[np.float64]:
-    """Return signal and normalised signal, (2, pixel), from the part of slice ``k`` that the pixels need."""
-    columns, rows = stack.geometry.shape[:2]
+def _share(
+    k: int, pixels: NDArray[np.int_], column: NDArray[np.float64], row: NDArray[np.float64], geometry: Geometry
+) -> SliceShare:
+    """Return how slice ``k`` shows the pixels that lie at these fractions of columns and rows."""
+    columns, rows = geometry.shape[:2]
     column, row = np.clip(column, 0, columns - 1), np.clip(row, 0, rows - 1)
     left, top = np.floor(column).astype(int), np.floor(row).astype(int)
     right, bottom = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
-    first_row, first_column = top.min(), left.min()
-    block = stack.block(k, slice(first_row, bottom.max() + 1), slice(first_column, right.max() + 1))
-    values = np.stack([block, window.apply(block)], axis=-1).reshape(-1, 2)
-    x, y = (column - left)[:, None], (row - top)[:, None]
-    upper, lower = (
-        (top - first_row) * block.shape[1] - first_column,
-        (bottom - first_row) * block.shape[1] - first_column,
-    )
-    above = values.take(upper + left, axis=0) * (1 - x) + values.take(upper + right, axis=0) * x
-    below = values.take(lower + left, axis=0) * (1 - x) + values.take(lower + right, axis=0) * x
-    return (above * (1 - y) + below * y).T
+    x, y = column - left, row - top
+    needed_rows, needed_columns = slice(top.min(), bottom.max() + 1), slice(left.min(), right.max() + 1)
+    width = needed_columns.stop - needed_columns.start
+    upper, lower = (top - needed_rows.start) * width, (bottom - needed_rows.start) * width
+    left, right = left - needed_columns.start, right - needed_columns.start
+    corners = np.stack([upper + left, upper + right, lower + left, lower + right])
+    weights = np.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x])
+    return SliceShare(k, pixels, needed_rows, needed_columns, corners, weights)

@@ -12,7 +12,7 @@ from mpmri_monai.cohort import Study
 from mpmri_monai.errors import MaskError
 from mpmri_monai.samples.intensity import Window
 from mpmri_monai.samples.locate import Position
-from mpmri_monai.samples.resample import angle_deg, take_crop
+from mpmri_monai.samples.resample import Footprint, angle_deg, footprint, show
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Stack
 
@@ -101,12 +101,16 @@ def _take_sample(
     image = np.zeros((len(sequences), plane.pixels, plane.pixels), np.float32)
     present = np.zeros(len(sequences), bool)
     offset, signal, level = np.full((3, len(sequences)), np.nan)
-    flags = []
+    flags: list[str] = []
+    places: dict[tuple, Footprint] = {}
     for i, sequence in enumerate(sequences):
         if sequence not in stacks:
             continue
         stack = stacks[sequence]
-        crop = take_crop(stack, plane, windows[sequence], settings.through_plane, position.slab_mm)
+        grid = (stack.geometry.affine.tobytes(), stack.geometry.shape)
+        if grid not in places:
+            places[grid] = footprint(stack.geometry, plane, settings.through_plane, position.slab_mm)
+        crop = show(stack, places[grid], windows[sequence])
         fraction = _box(crop.covered, settings.pixels).mean()
         lesion = mask & crop.covered
         if fraction < PRESENT_FRACTION or not lesion.any():
