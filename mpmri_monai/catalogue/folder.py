@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,9 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
         if len(paths) > MAX_FILES:
             raise _too_much(folder, f"at most {MAX_FILES} files", "more")
     steps = track(paths, "reading headers", console=Console(stderr=True), disable=not progress, transient=True)
-    read = [read_header(path) for path in steps]
+    with warnings.catch_warnings():  # pydicom's warnings quote header values
+        warnings.simplefilter("ignore")
+        read = [read_header(path) for path in steps]
     images = sorted((item for item in read if isinstance(item, FileHeader)), key=lambda item: item.instance)
     objects = sorted((item for item in read if isinstance(item, ObjectHeader)), key=lambda item: item.instance)
     unreadable = [item for item in read if isinstance(item, Unreadable)]

@@ -49,6 +49,8 @@ NATIVE = {
 }
 """Transfer syntax by (implicit, little-endian) for files that do not name theirs."""
 
+SCANNING_SEQUENCES = ("SE", "IR", "GR", "EP", "RM")
+ACQUISITION_TYPES = ("1D", "2D", "3D")
 COMPONENTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
 GE_COMPONENTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 PRIVATE_B_VALUES = (
@@ -172,7 +174,9 @@ def _header(
     path: Path, elements: Elements, file: io.FileIO, size: int, end: int
 ) -> FileHeader | ObjectHeader | Unreadable:
     try:
-        sop_class = elements.text(0x00080016)
+        sop_class = elements.text(0x00080016) or Elements(elements.dataset.file_meta).text(0x00020002)
+        if not sop_class:
+            raise _fault("E_HEADER", "a DICOM file does not say what it holds")
         if sop_class != MR_IMAGE or _several(elements):
             return _object_header(path, elements, sop_class)
         return _image_header(path, elements, file, size, end)
@@ -203,6 +207,8 @@ def _object_header(path: Path, elements: Elements, sop_class: str) -> ObjectHead
 
 
 def _image_header(path: Path, elements: Elements, file: io.FileIO, size: int, end: int) -> FileHeader:
+    if end + 12 > size:
+        raise _fault("E_TRUNCATED", "a file ends before its pixels")
     patient, study, series, series_number = _identity(elements)
     position, orientation, spacing = _geometry(elements)
     rows, columns, allocated, stored = _pixel_layout(elements)
@@ -238,8 +244,8 @@ def _image_header(path: Path, elements: Elements, file: io.FileIO, size: int, en
         pixel_representation=elements.integer(0x00280103),
         big_endian=not little,
         component=_component(elements),
-        scanning_sequence=elements.texts(0x00180020),
-        acquisition_type=elements.text(0x00180023),
+        scanning_sequence=tuple(_coded(kind, SCANNING_SEQUENCES) for kind in elements.texts(0x00180020)),
+        acquisition_type=_coded(elements.text(0x00180023), ACQUISITION_TYPES),
         echo_time_ms=elements.number(0x00180081),
         repetition_time_ms=elements.number(0x00180080),
         flip_angle_deg=elements.number(0x00181314),
@@ -293,8 +299,6 @@ def _pixel_offset(element: bytes, start: int, size: int, encoding: tuple[bool, b
     """Find native pixels from the bytes at which reading stopped; the element's own header has 8 or 12 of them."""
     implicit, little = encoding
     order: Literal["little", "big"] = "little" if little else "big"
-    if len(element) < 12:
-        raise _fault("E_TRUNCATED", "a file ends before its pixels")
     group, number = int.from_bytes(element[:2], order), int.from_bytes(element[2:4], order)
     if (group, number) != (0x7FE0, 0x0010):
         raise _fault("E_PIXELS", "an image holds no integer pixels")
@@ -308,11 +312,16 @@ def _pixel_offset(element: bytes, start: int, size: int, encoding: tuple[bool, b
     return offset
 
 
+def _coded(text: str, known: tuple[str, ...]) -> str:
+    """A code of the standard as it is; any other text is not passed on, for it could say anything."""
+    return text if text in known or not text else "other"
+
+
 def _component(elements: Elements) -> str:
     """Complex component: the standard's attribute, GE's private one, or the third and later values of ImageType."""
     named = elements.text(0x00089208).lower()
     if named:
-        return named
+        return _coded(named, tuple(COMPONENTS.values()))
     code = elements.private(0x0043, "GEMS_PARM_01", 0x2F)
     if code is not None and int(code) in GE_COMPONENTS:
         return GE_COMPONENTS[int(code)]

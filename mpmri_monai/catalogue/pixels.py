@@ -50,7 +50,7 @@ def _decoded(header: FileHeader) -> np.ndarray:
     if not available:
         raise CatalogueError(
             expected="a compression that the installed decoders know",
-            found=f"transfer syntax {syntax} ({syntax.name})",
+            found=syntax.name if syntax.is_transfer_syntax else "an unknown one",
             where=header.path.name,
             fix="export the study without compression, or as JPEG 2000, JPEG-LS, JPEG lossless or RLE",
             code="E_CODEC",

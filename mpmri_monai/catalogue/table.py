@@ -21,8 +21,8 @@ def scan_command(study: Path, as_json: bool = False, protocol: str = "liver") ->
     """Scan a study and print what was found.
 
     Returns:
-        Exit status: 0 when every role of the protocol is filled and nothing is wrong, else 1. Protocol "none" only lists
-        and returns 0.
+        Exit status: 0 when every role of the protocol is filled and nothing is wrong, else 1; 0 for protocol "none",
+        which only lists.
 
     Raises:
         CatalogueError: as ``scan`` does.

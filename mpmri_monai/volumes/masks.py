@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,9 @@ def read_seg_mask(path: Path, segment: int, name: str) -> Mask:
     from highdicom.seg import segread  # takes longer to import than most masks take to read
 
     try:
-        segmentation = segread(path)
+        with warnings.catch_warnings():  # pydicom's warnings quote header values
+            warnings.simplefilter("ignore")
+            segmentation = segread(path)
         frames = int(segmentation.NumberOfFrames) * int(segmentation.Rows) * int(segmentation.Columns)
         numbers = list(segmentation.segment_numbers)
     except Exception as error:  # whatever a damaged or foreign file makes pydicom and highdicom raise
