@@ -102,7 +102,15 @@ def _clear_error(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             found, fix = "a full disk", "free some space and run the same command again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY):
+        elif error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.ENOTEMPTY,
+            errno.EEXIST,
+        ):
             found, fix = os.strerror(error.errno).lower(), "choose a place that can be written"
         else:
             raise

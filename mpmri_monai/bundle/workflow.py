@@ -77,12 +77,10 @@ def guard() -> None:
     on_command_line = _is_bundle_command()
     if on_command_line:
         sys.excepthook = _show_for_people
-    config_files = _config_files(workflow)
-    known: dict[str, Any] = {}
-    parser = ConfigParser()
-    parser.read_config(config_files)
-    known = _raw_config(parser)
-    _refuse_unknown(_raw_config(workflow.parser), known, ())
+    written = ConfigParser()
+    written.read_config(_config_files(workflow))
+    known = _raw_config(written)
+    _refuse_unknown({key: value for key, value in _raw_config(workflow.parser).items() if key != META}, known, ())
     if on_command_line:
         _restore_typed_strings(workflow.parser, known)
 
@@ -104,7 +102,7 @@ def _config_files(workflow: ConfigWorkflow) -> list[str]:
 
 def _refuse_unknown(config: Mapping[str, Any], known: Mapping[str, Any], path: tuple[str, ...]) -> None:
     """Walk ``config`` beside ``known`` and refuse keys that only it has, unless a component takes them."""
-    allowed = set(known) | CONFIG_WORDS | (set() if path else {META})
+    allowed = set(known) | CONFIG_WORDS
     for key, value in config.items():
         if key not in allowed and key not in _parameters(known.get("_target_")):
             names = sorted((allowed | _parameters(known.get("_target_"))) - CONFIG_WORDS - {META, "initialize"})
@@ -162,6 +160,7 @@ def _restore_typed_strings(parser: ConfigParser, known: Mapping[str, Any]) -> No
             continue
         item = "::".join(path)
         parser.ref_resolver.items[item] = ConfigItem(config=typed, id=item)
+        parser.ref_resolver.resolved_content[item] = typed  # resolving would rewrite "#" once more
         holder = parser.get()
         for step in path[:-1]:
             holder = holder[step]

@@ -18,6 +18,7 @@ def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch, and keep to deterministic algorithms where torch has them."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a workspace
     set_determinism(seed=seed, use_deterministic_algorithms=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time and changes nothing
 
 
 def pin_threads(threads: int) -> None:

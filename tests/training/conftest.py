@@ -35,3 +35,8 @@ def make_samples(count=24, seed=0, classes=3, signal=1.0):
 @pytest.fixture
 def samples():
     return make_samples()
+
+
+@pytest.fixture(name="make_samples")
+def make_samples_fixture():
+    return make_samples

@@ -1,12 +1,12 @@
 """The engine as a whole: learning, resuming, stopping early, choosing an epoch."""
 
+import functools
 import math
 
 import ignite
 import numpy as np
 import pytest
 import torch
-from conftest import make_samples
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.handlers import LrScheduleHandler, ValidationHandler, from_engine
@@ -32,7 +32,12 @@ class Killed(Exception):
     pass
 
 
-def build(folder, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2):
+@pytest.fixture
+def build(make_samples):
+    return functools.partial(build_trainer, make_samples)
+
+
+def build_trainer(make_samples, folder, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2, views=1):
     seed_everything(0)
     network = SPPResNet(embedding=8, dropout=dropout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -52,7 +57,7 @@ def build(folder, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2
     trainer = Trainer(
         max_epochs=epochs,
         device="cpu",
-        train_data_loader=TrainingLoader(SampleDataset(make_samples(signal=signal)), views=1),
+        train_data_loader=TrainingLoader(SampleDataset(make_samples(signal=signal)), views=views),
         network=network,
         optimizer=optimizer,
         loss_function=torch.nn.CrossEntropyLoss(),
@@ -67,8 +72,8 @@ def weights(trainer):
     return {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
 
 
-def test_it_learns_what_there_is_to_learn(tmp_path):
-    trainer = build(tmp_path, epochs=12)
+def test_it_learns_what_there_is_to_learn(build, make_samples, tmp_path):
+    trainer = build(tmp_path, epochs=8, views=6)
     trainer.run()
     loss = trainer.checkpoint.history.column("train_loss")
     assert loss[-1] < 0.7 * loss[0]
@@ -78,7 +83,7 @@ def test_it_learns_what_there_is_to_learn(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["in the second epoch", "while the second checkpoint is written"])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, moment, monkeypatch):
+def test_killed_and_resumed_equals_uninterrupted(build, tmp_path, moment, monkeypatch):
     whole = build(tmp_path / "whole")
     (tmp_path / "whole").mkdir()
     whole.run()
@@ -93,7 +98,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, moment, monkeypatch):
         killed.add_event_handler(Events.ITERATION_COMPLETED(once=len(killed.data_loader) + 1), kill)
     else:
         killed.add_event_handler(
-            Events.ITERATION_COMPLETED(once=2 * len(killed.data_loader)), lambda: monkeypatch.setattr(torch, "save", kill)
+            Events.ITERATION_COMPLETED(once=2 * len(killed.data_loader)),
+            lambda: monkeypatch.setattr(torch, "save", kill),
         )
     with pytest.raises(Killed):
         killed.run()
@@ -106,7 +112,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, moment, monkeypatch):
         assert torch.equal(tensor, weights(resumed)[name]), name
 
 
-def test_a_complete_run_is_not_trained_again(tmp_path):
+def test_a_complete_run_is_not_trained_again(build, tmp_path):
     first = build(tmp_path)
     first.run()
     again = build(tmp_path)
@@ -115,13 +121,13 @@ def test_a_complete_run_is_not_trained_again(tmp_path):
     assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(first).items())
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
+def test_a_damaged_checkpoint_is_refused(build, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="another output_dir"):
         build(tmp_path).run()
 
 
-def test_early_stop_holds_when_resumed(tmp_path):
+def test_early_stop_holds_when_resumed(build, tmp_path):
     trainer = build(tmp_path, epochs=50, patience=1, signal=0.0)
     trainer.run()
     epochs = trainer.state.epoch
@@ -131,7 +137,7 @@ def test_early_stop_holds_when_resumed(tmp_path):
     assert again.state.epoch == epochs
 
 
-def test_the_best_epoch_counts_only_when_asked(tmp_path):
+def test_the_best_epoch_counts_only_when_asked(build, tmp_path):
     for keep_best in (False, True):
         folder = tmp_path / str(keep_best)
         folder.mkdir()
@@ -143,14 +149,14 @@ def test_the_best_epoch_counts_only_when_asked(tmp_path):
         assert (folder / "model.pt").is_file()
 
 
-def test_an_undefined_metric_is_never_best(tmp_path):
+def test_an_undefined_metric_is_never_best(build, tmp_path):
     trainer = build(tmp_path, keep_best=True)
     trainer.checkpoint.history.rows = [{"val_macro_auc": value} for value in (None, 0.5, None, 0.7, 0.6)]
     assert trainer.checkpoint._best_epoch() == 4
     assert math.isnan(trainer.checkpoint.history.column("val_macro_auc")[0])
 
 
-def test_learning_rates_of_the_history_are_those_used(tmp_path):
+def test_learning_rates_of_the_history_are_those_used(build, tmp_path):
     trainer = build(tmp_path, epochs=3)
     trainer.run()
     assert trainer.checkpoint.history.column("learning_rate") == pytest.approx([1e-3, 1e-3, 1e-4])
