@@ -99,7 +99,7 @@ def _draw_place(free: NDArray[np.bool_], radius_mm: float, wanted: int, generato
 def _liver_planes(liver: Mask) -> ParallelPlanes:
     heights = _corners_mm(liver) @ liver.geometry.normal
     low, high = heights.min(), heights.max()
-    return ParallelPlanes.of(liver.geometry, np.arange(low + STEP_MM / 2, high, STEP_MM), STEP_MM)
+    return ParallelPlanes.parallel_to(liver.geometry, np.arange(low + STEP_MM / 2, high, STEP_MM), STEP_MM)
 
 
 def _corners_mm(mask: Mask) -> NDArray[np.float64]:

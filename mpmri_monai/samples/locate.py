@@ -62,7 +62,7 @@ def lesion_positions(name: str, mask: Mask, references: Sequence[ParallelPlanes]
     for planes in (*references, _own_planes(mask, points)):
         cut = planes.offsets_mm[_cuts(mask, points, planes)]
         box, extent = _box(mask, points, planes, settings)
-        positions = []
+        positions: list[Position] = []
         for offset in cut:
             plane = crop_plane(planes, *box, offset, extent, settings)
             inside = contains(mask, plane.points_mm())
@@ -113,4 +113,4 @@ def _own_planes(mask: Mask, points: NDArray[np.float64]) -> ParallelPlanes:
     low, high = extent_mm(mask, points, mask.geometry.normal)
     middle = heights[np.argmin(np.abs(heights - (low + high) / 2))]
     steps = np.arange(np.ceil((low - middle) / STEP_MM), np.floor((high - middle) / STEP_MM) + 1)
-    return ParallelPlanes.of(mask.geometry, middle + STEP_MM * steps, STEP_MM)
+    return ParallelPlanes.parallel_to(mask.geometry, middle + STEP_MM * steps, STEP_MM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +26,19 @@ class ParallelPlanes:
     spacing_mm: float
 
     @classmethod
-    def of(cls, geometry: Geometry, offsets_mm: Sequence[float] | None = None, spacing_mm: float | None = None):
-        """Return the slice planes of ``geometry``, or planes parallel to them at other offsets."""
-        row_direction = _unit(geometry.affine[:3, 0])
-        normal = np.asarray(geometry.normal, float)
-        column_direction = np.cross(normal, row_direction)
+    def of(cls, geometry: Geometry) -> ParallelPlanes:
+        """Return the slice planes of a grid."""
+        first = geometry.normal @ geometry.affine[:3, 3]
+        spacing = geometry.slice_spacing_mm
+        return cls.parallel_to(geometry, first + spacing * np.arange(geometry.shape[2]), spacing)
+
+    @classmethod
+    def parallel_to(cls, geometry: Geometry, offsets_mm: Vector, spacing_mm: float) -> ParallelPlanes:
+        """Return planes parallel to the slices of a grid, at other offsets along its normal."""
+        row_direction = geometry.affine[:3, 0] / np.linalg.norm(geometry.affine[:3, 0])
+        column_direction = np.cross(geometry.normal, row_direction)
         column_direction *= np.sign(column_direction @ geometry.affine[:3, 1])
-        if offsets_mm is None:
-            first = normal @ geometry.affine[:3, 3]
-            offsets_mm = first + geometry.slice_spacing_mm * np.arange(geometry.shape[2])
-            spacing_mm = geometry.slice_spacing_mm
-        return cls(row_direction, column_direction, normal, np.asarray(offsets_mm, float), float(spacing_mm))
+        return cls(row_direction, column_direction, geometry.normal, offsets_mm, spacing_mm)
 
     def point(self, across: float, down: float, offset: float) -> Vector:
         """Return the point (RAS+, mm) with these coordinates along the row, the column and the normal direction."""
@@ -69,7 +70,3 @@ class CropPlane:
         """Return which pixels (row, column) lie within a disc around the centre."""
         steps = (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.pitch_mm
         return np.hypot(steps[:, None], steps[None, :]) <= diameter_mm / 2
-
-
-def _unit(vector: Vector) -> Vector:
-    return vector / np.linalg.norm(vector)

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
@@ -143,11 +144,14 @@ def _build(job: Job) -> tuple[str, str | None]:
 def _end_with_parent() -> None:
     """End this worker when the main process is killed; its queue alone would keep it waiting for ever."""
 
-    def watch() -> None:
-        parent_process().join()
-        os._exit(1)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
-    threading.Thread(target=watch, daemon=True).start()
+
+def _end_after(process: BaseProcess) -> None:
+    process.join()
+    os._exit(1)
 
 
 def _study_key(study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence]) -> str:
@@ -162,9 +166,9 @@ def _signature(study: Study, folder: Path) -> list[tuple[str, int, int]]:
     """
     images = {image.dicom if isinstance(image, DicomImage) else image for image in study.images.values()}
     regions = [*study.organs.values(), *(lesion.region for lesion in study.lesions)]
-    masks = {region if isinstance(region, str) else region.mask for region in regions} - {None}
+    masks = {region if isinstance(region, str) else region.mask for region in regions}
     found = []
-    for name in images | masks:
+    for name in filter(None, images | masks):
         path = folder / name
         for file in _files_under(path) if path.is_dir() else [path] * path.is_file():
             status = file.stat()

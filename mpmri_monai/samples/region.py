@@ -30,6 +30,6 @@ def extent_mm(mask: Mask, points_mm: NDArray[np.float64], direction: NDArray[np.
 def contains(mask: Mask, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of the points (…, 3) lie in a voxel of ``mask``; (…)."""
     index = np.floor(mask.geometry.to_index(points_mm) + 0.5).astype(int)
-    inside = ((index >= 0) & (index < mask.geometry.shape)).all(axis=-1)
+    inside = np.all((index >= 0) & (index < mask.geometry.shape), axis=-1)
     column, row, k = np.moveaxis(np.where(inside[..., None], index, 0), -1, 0)
-    return inside & mask.voxels[k, row, column]
+    return np.asarray(inside & mask.voxels[k, row, column])

@@ -111,14 +111,13 @@ def show(stack: Stack, place: Footprint, window: Window) -> Crop:
     The window is applied to the stored pixels before they are interpolated, as clipping and interpolating do not
     commute.
     """
-    signal, image = np.zeros((2, place.count.size))
+    total = np.zeros((2, place.count.size))
     for share in place.shares:
         block = stack.block(share.slice_index, share.rows, share.columns)
-        for values, total in ((block, signal), (window.apply(block), image)):
-            total[share.pixels] += (values.take(share.corners) * share.weights).sum(axis=0)
-    signal, image = (
-        (total.reshape(place.count.shape) / np.maximum(place.count, 1)).astype(np.float32) for total in (signal, image)
-    )
+        for values, sums in zip((block, window.apply(block)), total, strict=True):
+            sums[share.pixels] += (values.take(share.corners) * share.weights).sum(axis=0)
+    mean = total.reshape(2, *place.count.shape) / np.maximum(place.count, 1)
+    signal, image = mean.astype(np.float32)
     return Crop(image, signal, place.count > 0, place.offset_mm)
 
 

@@ -83,7 +83,7 @@ class Store:
         """Return the memory that ``images(rows, sequences)`` takes."""
         return len(np.asarray(rows)) * len(sequences) * self.settings.stored_pixels**2 * np.dtype(np.float32).itemsize
 
-    def _by_study(self, rows: NDArray[np.int_]) -> Iterator[tuple[Any, NDArray[np.int_], NDArray[np.int_]]]:
+    def _by_study(self, rows: NDArray[np.int_]) -> Iterator[tuple[Any, NDArray, NDArray]]:
         """Yield for each study among ``rows``: its arrays, places in ``rows``, and indices in the study's file."""
         studies = self.table["study"].to_numpy()
         number = self.table.groupby("study").cumcount().to_numpy()
@@ -129,7 +129,7 @@ def write_study(path: Path, key: str, samples: Sequence[Sample], sequences: Sequ
     """
     side = settings.stored_pixels
     images = np.stack([sample.image for sample in samples]) if samples else np.empty((0, len(sequences), side, side))
-    arrays = {_image(sequence): images[:, i].astype(np.float32) for i, sequence in enumerate(sequences)}
+    arrays: dict[str, Any] = {_image(sequence): images[:, i].astype(np.float32) for i, sequence in enumerate(sequences)}
     arrays["mask"] = np.stack([sample.mask for sample in samples]) if samples else np.empty((0, side, side), bool)
     rows = [_row(sample) for sample in samples]
     content = hashlib.sha256(json.dumps(rows).encode())

@@ -126,11 +126,11 @@ def _lesion_mask(study: Study, lesion: Lesion, folder: Path, stacks: Mapping[str
 def _read_mask(region: Region | str, folder: Path, name: str) -> Mask:
     if isinstance(region, str):
         return read_nifti_mask(folder / region, ORGAN_VALUE, name)
-    if region.mask is None:
+    if region.center_mm is not None and region.size_mm is not None:
         return box_mask(region.center_mm, region.size_mm)
-    if region.value is not None:
+    if region.mask is not None and region.value is not None:
         return read_nifti_mask(folder / region.mask, region.value, name)
-    if region.segment is not None:
+    if region.mask is not None and region.segment is not None:
         return read_seg_mask(folder / region.mask, region.segment, name)
     raise MaskError(
         expected="a mask in NIfTI or DICOM SEG",

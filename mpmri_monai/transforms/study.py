@@ -5,7 +5,7 @@ They map ``{"study": Study, "folder": Path}`` onwards: ``stacks``, ``regions``, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
@@ -17,7 +17,7 @@ from mpmri_monai.samples.intensity import trimmed_windows
 from mpmri_monai.samples.sample import take_samples
 from mpmri_monai.samples.study import load_regions, load_sequences, locate_samples
 
-Data = Mapping[Hashable, Any]
+Data = dict[Hashable, Any]
 
 
 class LoadSequencesd(MapTransform):
