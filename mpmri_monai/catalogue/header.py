@@ -88,11 +88,10 @@ class FileHeader:
     intercept: float
     transfer_syntax: str
     pixel_offset: int | None
-    """Byte offset of native pixels in the file; None when they are compressed."""
+    """Byte offset of the pixels; None when they are compressed or big-endian, so that pydicom has to read them."""
     bits_allocated: int
     bits_stored: int
     pixel_representation: int
-    big_endian: bool
     component: str
     scanning_sequence: tuple[str, ...]
     acquisition_type: str
@@ -113,9 +112,8 @@ class FileHeader:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the stored values as they lie in the file."""
-        kind = "i" if self.pixel_representation else "u"
-        return np.dtype(f"{'>' if self.big_endian else '<'}{kind}{self.bits_allocated // 8}")
+        """Type of the stored values."""
+        return np.dtype(f"{'i' if self.pixel_representation else 'u'}{self.bits_allocated // 8}")
 
     @property
     def pixel_bytes(self) -> int:
@@ -238,11 +236,10 @@ def _image_header(path: Path, elements: Elements, file: io.FileIO, size: int, en
         slope=1.0 if slope is None else slope,
         intercept=elements.number(0x00281052) or 0.0,
         transfer_syntax=transfer_syntax,
-        pixel_offset=None if expected is None else offset,
+        pixel_offset=offset if expected is not None and little else None,
         bits_allocated=allocated,
         bits_stored=stored,
         pixel_representation=elements.integer(0x00280103),
-        big_endian=not little,
         component=_component(elements),
         scanning_sequence=tuple(_coded(kind, SCANNING_SEQUENCES) for kind in elements.texts(0x00180020)),
         acquisition_type=_coded(elements.text(0x00180023), ACQUISITION_TYPES),

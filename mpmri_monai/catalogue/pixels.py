@@ -20,7 +20,7 @@ def stored_pixels(header: FileHeader, out: np.ndarray | None = None) -> np.ndarr
     Raises:
         CatalogueError: the file changed, ends early, or its compression cannot be decoded. It names the file.
     """
-    target = np.empty((header.rows, header.columns), header.dtype.newbyteorder("=")) if out is None else out
+    target = np.empty((header.rows, header.columns), header.dtype) if out is None else out
     if header.pixel_offset is None:
         target[...] = _decoded(header)
         return target
@@ -32,8 +32,6 @@ def stored_pixels(header: FileHeader, out: np.ndarray | None = None) -> np.ndarr
         raise _unreadable(header, "a file that cannot be opened") from error
     if read != header.pixel_bytes:
         raise _unreadable(header, f"{read} of {header.pixel_bytes} bytes of pixels")
-    if header.dtype.byteorder == ">":
-        target.byteswap(inplace=True)
     unused = header.bits_allocated - header.bits_stored
     if unused:  # bits above the stored ones may hold anything (PS3.5, 8.1.1); shifting back extends the sign
         np.left_shift(target, unused, out=target)

@@ -19,10 +19,10 @@ def read_dicom(record: VolumeRecord) -> Stack:
         CatalogueError: a file ends early, has gone, or its compression cannot be decoded; it names the file.
     """
     headers = record.files
-    dtype = np.result_type(*{header.dtype.newbyteorder("=") for header in headers})
+    dtype = np.result_type(*{header.dtype for header in headers})
     stored = np.empty((record.slices, record.rows, record.columns), dtype)
     for plane, header in zip(stored, headers, strict=True):
-        if header.dtype.newbyteorder("=") == dtype:
+        if header.dtype == dtype:
             stored_pixels(header, out=plane)
         else:
             plane[...] = stored_pixels(header)

@@ -75,7 +75,10 @@ def dual_echo(series: int = 4, echoes: Sequence[float] = (1.15, 2.3), slices: in
 
 
 def dynamic(
-    first_series: int = 10, delays_s: Sequence[float] = DELAYS_S, one_series: bool = True, start_s: float = START_S + 600
+    first_series: int = 10,
+    delays_s: Sequence[float] = DELAYS_S,
+    one_series: bool = True,
+    start_s: float = START_S + 600,
 ) -> list[pydicom.Dataset]:
     """Dynamic phases, as one series with temporal tags or as one series each."""
     images = []

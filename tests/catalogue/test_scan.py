@@ -55,7 +55,9 @@ def test_json_is_as_the_contract_says_and_names_nobody(make, scanned):
     catalogue = scanned(make.liver())
     content = catalogue.to_json()
     assert list(content) == ["schema", "protocol", "roles", "volumes", "set_aside", "problems"]
-    keys = "id series_number role rows columns slices spacing_mm orientation echo_time_ms component phase time_s split_by"
+    keys = (
+        "id series_number role rows columns slices spacing_mm orientation echo_time_ms component phase time_s split_by"
+    )
     assert set(content["volumes"][0]) == {*keys.split(), "files", "evidence", "warnings"}
     assert content["volumes"][0]["spacing_mm"] == [1.5, 1.25, 6.0]
     assert set(content["volumes"][0]["evidence"][0]) == {"rule", "value", "outcome"}
@@ -114,7 +116,7 @@ def test_segmentation_knows_its_volume(make, scanned):
 def test_two_patients_or_studies_are_refused_without_naming_them(make, scanned):
     images = make.t2()
     images[0].PatientID = "OTHER-ID"
-    with pytest.raises(CatalogueError, match="E_MULTIPATIENT.*2 patients and 1 study") as caught:
+    with pytest.raises(CatalogueError, match=r"E_MULTIPATIENT.*2 patients and 1 study") as caught:
         scanned(images)
     assert "OTHER-ID" not in str(caught.value) and "SECRET" not in str(caught.value)
     images[0].PatientID, images[0].StudyInstanceUID = images[1].PatientID, "2.25.99"
@@ -123,14 +125,14 @@ def test_two_patients_or_studies_are_refused_without_naming_them(make, scanned):
 
 
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path):
-    with pytest.raises(CatalogueError, match="E_EMPTY.*no files"):
+    with pytest.raises(CatalogueError, match=r"E_EMPTY.*no files"):
         scan(tmp_path)
     (tmp_path / "readme.txt").write_text("hello" * 100)
-    with pytest.raises(CatalogueError, match="E_EMPTY.*1 files, none of them DICOM"):
+    with pytest.raises(CatalogueError, match=r"E_EMPTY.*1 files, none of them DICOM"):
         scan(tmp_path)
-    with pytest.raises(CatalogueError, match="E_FOLDER.*nothing there"):
+    with pytest.raises(CatalogueError, match=r"E_FOLDER.*nothing there"):
         scan(tmp_path / "no such folder")
-    with pytest.raises(CatalogueError, match="E_FOLDER.*a file"):
+    with pytest.raises(CatalogueError, match=r"E_FOLDER.*a file"):
         scan(tmp_path / "readme.txt")
     with pytest.raises(ConfigError, match="liver"):
         scan(tmp_path, protocol="lever")

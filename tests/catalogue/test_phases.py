@@ -1,0 +1,108 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpmri_monai.catalogue.phases import match
+from mpmri_monai.catalogue.protocol import LIVER_PHASES
+
+NAMES = [phase.sequence for phase in LIVER_PHASES]
+DELAYS = [-30.0, 16.0, 26.0, 60.0, 180.0, 300.0]
+
+
+def problem(catalogue):
+    (found,) = catalogue.problems
+    return found.code, found.message
+
+
+def named(found):
+    return {phase.sequence: index for phase, index in zip(found.phases, found.volumes, strict=True)}
+
+
+@given(start=st.floats(-1e5, 1e5), jitter=st.lists(st.floats(-2, 2), min_size=6, max_size=6))
+def test_six_phases_keep_their_names_whatever_the_start_and_a_little_jitter(start, jitter):
+    found = match([start + delay + own for delay, own in zip(DELAYS, jitter, strict=True)], LIVER_PHASES)
+    assert named(found) == {name: index for index, name in enumerate(NAMES)}
+    assert abs(found.start_s - start) <= 5
+
+
+@given(missing=st.integers(0, 5), start=st.floats(-1e4, 1e4))
+def test_five_phases_name_the_one_that_is_missing(missing, start):
+    found = match([start + delay for index, delay in enumerate(DELAYS) if index != missing], LIVER_PHASES)
+    assert [phase.sequence for phase in found.phases] == NAMES[:missing] + NAMES[missing + 1 :]
+
+
+def test_times_that_fit_no_start_are_refused():
+    assert match([0, 5, 10, 15, 20, 25], LIVER_PHASES) is None
+    assert match([float(step) for step in range(40)], LIVER_PHASES) is None
+
+
+def test_five_phases_are_refused_and_the_missing_one_named(make, scanned):
+    catalogue = scanned(make.dynamic(delays_s=make.delays_s[:5]))
+    code, message = problem(catalogue)
+    assert code == "E_PHASE" and "found 5 phases at 0, 56, 66, 100, 220 s" in message
+    assert "S5 (delayed) is missing" in message
+    assert not catalogue.roles
+
+
+def test_seven_phases_are_refused_and_the_extra_one_named(make, scanned):
+    catalogue = scanned(make.dynamic(delays_s=(-40, 16, 26, 60, 85, 180, 300)))
+    code, message = problem(catalogue)
+    assert code == "E_PHASE" and "found 7 phases" in message and "the one at 125 s is too many" in message
+
+
+def test_six_phases_at_impossible_times_are_refused(make, scanned):
+    code, message = problem(scanned(make.dynamic(delays_s=(0, 5, 10, 15, 20, 25))))
+    assert code == "E_PHASE" and "do not fit" in message
+
+
+def test_phases_over_midnight(make, scanned):
+    catalogue = scanned(make.dynamic(one_series=False, start_s=86400 - 30))
+    assert [catalogue.volume(catalogue.roles[name]).series_number for name in NAMES] == list(range(10, 16))
+
+
+def test_six_phases_without_a_clock_keep_the_order_of_their_tag_with_a_warning(make, scanned):
+    images = make.dynamic()
+    for dataset in images:
+        dataset.AcquisitionTime = dataset.ContentTime = "101500"
+    catalogue = scanned(images)
+    assert list(catalogue.roles) == NAMES and not catalogue.problems
+    volume = catalogue.volume(catalogue.roles["S4"])
+    assert (volume.phase, volume.time_s) == (4, None)
+    assert [caution.code for caution in volume.warnings] == ["W_PHASE_ORDER"]
+
+
+def test_six_series_without_a_clock_are_refused(make, scanned):
+    images = make.dynamic(one_series=False)
+    for dataset in images:
+        dataset.AcquisitionTime = dataset.ContentTime = "101500"
+    code, message = problem(scanned(images))
+    assert code == "E_PHASE" and "without a usable clock" in message
+
+
+def test_trigger_time_is_the_clock_when_it_starts_at_zero(make, scanned):
+    images = make.dynamic()
+    for dataset in images:
+        phase = dataset.TemporalPositionIdentifier - 1
+        dataset.TriggerTime = 1000.0 * (make.delays_s[phase] - make.delays_s[0])
+        del dataset.AcquisitionTime, dataset.ContentTime
+    volume = (catalogue := scanned(images)).volume(catalogue.roles["S3"])
+    assert volume.time_s == 100
+    assert any(entry.value == "TriggerTime" for entry in volume.evidence)
+
+
+def test_clocks_are_not_mixed(make, scanned):
+    """With AcquisitionTime missing from one phase, all phases are ordered by the next clock."""
+    images = make.dynamic(one_series=False)
+    for dataset in images:
+        if dataset.SeriesNumber == 12:
+            del dataset.AcquisitionTime
+    catalogue = scanned(images)
+    values = {entry.value for volume in catalogue.volumes for entry in volume.evidence if "time order" in entry.rule}
+    assert values == {"ContentTime"}
+
+
+def test_two_dynamic_acquisitions_are_rivals(make, scanned):
+    other = make.dynamic(first_series=30)
+    for dataset in other:
+        dataset.PixelSpacing = [1.0, 1.0]
+    code, message = problem(scanned([*make.dynamic(), *other]))
+    assert code == "E_ROLE" and "series 10 and 30" in message

@@ -1,0 +1,101 @@
+import pytest
+
+from mpmri_monai.catalogue.header import FileHeader, read_header
+from mpmri_monai.catalogue.roles import fat_phase
+
+
+def header(make, tmp_path, **tags) -> FileHeader:
+    found = read_header(next(make.write(tmp_path / "one", [make.image(1, 0, **tags)]).iterdir()))
+    assert isinstance(found, FileHeader)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("echo_ms", "frequency", "phase"),
+    [
+        (1.15, 127.7, "out"),
+        (2.3, 127.7, "in"),
+        (3.45, 127.7, "out"),
+        (2.3, 63.9, "out"),
+        (4.6, 63.9, "in"),
+        (6.9, 63.9, "out"),
+        (1.7, 127.7, "between"),
+    ],
+)
+def test_the_field_decides_which_echo_is_in_phase(make, tmp_path, echo_ms, frequency, phase):
+    found = fat_phase(header(make, tmp_path, EchoTime=echo_ms, ImagingFrequency=frequency))
+    assert found is not None and found[1] == phase
+
+
+def test_field_strength_stands_in_for_the_frequency(make, tmp_path):
+    one = header(make, tmp_path, EchoTime=2.3, ImagingFrequency=None, MagneticFieldStrength=1.5)
+    assert fat_phase(one)[1] == "out"
+
+
+def test_without_field_or_echo_there_is_no_phase(make, tmp_path):
+    one = header(make, tmp_path, EchoTime=2.3, ImagingFrequency=None, MagneticFieldStrength=None)
+    assert fat_phase(one) is None
+
+
+def test_two_out_of_phase_echoes_are_refused(make, scanned):
+    catalogue = scanned(make.dual_echo(echoes=(1.15, 3.45)))
+    (problem,) = catalogue.problems
+    assert problem.code == "E_IPOP" and problem.series_number == 4
+    assert "1.15 ms (out), 3.45 ms (out)" in problem.message
+    assert not catalogue.roles
+
+
+def test_echoes_in_two_series_are_a_pair_too(make, scanned):
+    images = [*make.dual_echo(series=4, echoes=(1.15,)), *make.dual_echo(series=5, echoes=(2.3,))]
+    catalogue = scanned(images)
+    assert catalogue.volume(catalogue.roles["OUT"]).series_number == 4
+    assert catalogue.volume(catalogue.roles["IN"]).series_number == 5
+
+
+def test_a_single_echo_leaves_the_other_role_open(make, scanned):
+    catalogue = scanned(make.dual_echo(echoes=(2.3,)))
+    assert list(catalogue.roles) == ["IN"] and not catalogue.problems
+
+
+def test_a_pair_is_preferred_to_a_single_echo_elsewhere(make, scanned):
+    other = make.dual_echo(series=8, echoes=(2.3,))
+    for dataset in other:
+        dataset.PixelSpacing = [3.0, 3.0]
+    catalogue = scanned([*make.dual_echo(), *other])
+    assert catalogue.volume(catalogue.roles["IN"]).series_number == 4 and not catalogue.problems
+
+
+def test_rivals_for_a_role_are_named(make, scanned):
+    catalogue = scanned([*make.t2(series=3), *make.t2(series=7)])
+    (problem,) = catalogue.problems
+    assert problem.code == "E_ROLE" and "2 volumes fit T2 (series 3 and 7)" in problem.message
+    assert "T2" not in catalogue.roles
+
+
+def test_every_rule_leaves_evidence_for_and_against(make, scanned):
+    catalogue = scanned(make.liver())
+    chosen = catalogue.volume(catalogue.roles["T2"]).evidence
+    assert any(
+        "echo time 60 to" in entry.rule and entry.value == "85 ms" and entry.outcome == "fits" for entry in chosen
+    )
+    other = catalogue.volume(catalogue.roles["IN"]).evidence
+    assert any(entry.rule.startswith("T2:") and entry.outcome == "does not fit" for entry in other)
+
+
+def test_diffusion_and_short_echoes_are_no_t2(make, scanned):
+    diffusion, proton_density = make.t2(series=5), make.t2(series=6)
+    for dataset in diffusion:
+        dataset.ScanningSequence = ["EP", "SE"]
+    for dataset in proton_density:
+        dataset.EchoTime = 25.0
+    catalogue = scanned([*make.t2(), *diffusion, *proton_density])
+    assert catalogue.volume(catalogue.roles["T2"]).series_number == 3
+
+
+def test_free_text_in_a_coded_value_is_not_passed_on(make, scanned):
+    images = make.t2()
+    for dataset in images:
+        dataset.MRAcquisitionType = "NAME"
+        dataset.ScanningSequence = ["SE", "NAME"]
+        dataset.ComplexImageComponent = "NAME"
+    assert "NAME" not in str(scanned(images).to_json()).upper().replace("FILENAME", "")

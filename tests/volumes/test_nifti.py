@@ -1,0 +1,84 @@
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+
+from mpmri_monai.errors import GeometryError
+from mpmri_monai.volumes import nifti, read_nifti
+
+AFFINE = np.array([[-1.5, 0, 0.2, 30], [0, -2.0, 0, 40], [0.2, 0, 3.0, -50], [0, 0, 0, 1]])
+
+
+def save(path, voxels, affine=AFFINE, slope=None, **header):
+    image = nibabel.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units(header.get("units", "mm"))
+    if slope:
+        image.header.set_slope_inter(*slope)
+    nibabel.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "f4", ">i2"])
+def test_voxels_and_geometry(tmp_path, name, kind):
+    voxels = np.random.default_rng(0).integers(0, 200, size=(5, 6, 7)).astype(kind)
+    stack = read_nifti(save(tmp_path / name, voxels))
+    np.testing.assert_array_equal(stack.stored, voxels.transpose(2, 1, 0))
+    np.testing.assert_allclose(stack.geometry.affine, AFFINE, atol=1e-6)
+    assert stack.geometry.shape == (5, 6, 7)
+
+
+def test_scale_is_kept_apart_from_stored_values(tmp_path):
+    path = save(tmp_path / "image.nii", np.random.default_rng(0).normal(size=(4, 5, 6)), slope=None)
+    image = nibabel.load(path)
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "scaled.nii")
+    stack = read_nifti(tmp_path / "scaled.nii")
+    assert stack.stored.dtype.kind == "i" and stack.slope[0] != 1
+    expected = nibabel.load(tmp_path / "scaled.nii").get_fdata()
+    np.testing.assert_allclose(stack.block(2, slice(None), slice(None)), expected[:, :, 2].T, atol=1e-4)
+
+
+def test_a_single_fourth_dimension_is_dropped(tmp_path):
+    assert read_nifti(save(tmp_path / "image.nii", np.ones((4, 5, 6, 1), np.int16))).geometry.shape == (4, 5, 6)
+
+
+def test_what_is_no_3d_image_in_mm_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "image.nii"
+    with pytest.raises(GeometryError, match="no such file"):
+        read_nifti(path)
+    path.write_bytes(b"nonsense" * 100)
+    with pytest.raises(GeometryError, match="cannot read"):
+        read_nifti(path)
+    with pytest.raises(GeometryError, match="4 x 5 x 6 x 2"):
+        read_nifti(save(path, np.ones((4, 5, 6, 2), np.int16)))
+    with pytest.raises(GeometryError, match="not finite"):
+        read_nifti(save(path, np.full((4, 5, 6), np.nan, np.float32)))
+    with pytest.raises(GeometryError, match="meter"):
+        read_nifti(save(path, np.ones((4, 5, 6), np.int16), units="meter"))
+    with pytest.raises(GeometryError, match=r"E_NOGEOM.*sform and qform"):
+        read_nifti(save(path, np.ones((4, 5, 6), np.int16), affine=None))
+    monkeypatch.setattr(nifti, "MAX_VOXEL_BYTES", 239)
+    with pytest.raises(GeometryError, match="E_LIMIT"):
+        read_nifti(save(path, np.ones((4, 5, 6), np.int16)))
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+def test_truncated_file_is_named(tmp_path, name):
+    path = save(tmp_path / name, np.random.default_rng(0).integers(0, 9999, size=(20, 20, 20)).astype(np.int16))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(GeometryError, match=f"{name}.*ends early"):
+        read_nifti(path)
+
+
+def test_a_header_that_promises_too_much_is_refused_before_anything_is_allocated(tmp_path):
+    path = save(tmp_path / "image.nii", np.ones((4, 5, 6), np.int16))
+    content = bytearray(path.read_bytes())
+    content[42:48] = np.array([30000, 30000, 2000], "<i2").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(GeometryError, match="E_LIMIT"):
+        read_nifti(path)
+    (tmp_path / "image.nii.gz").write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(GeometryError, match="E_LIMIT"):
+        read_nifti(tmp_path / "image.nii.gz")
