@@ -131,18 +131,23 @@ class Body:
         value[index] = layers
 
 
-def draw_body(rng: Generator) -> Body:
-    """Draw a patient without lesions; the liver is centred near z = 0."""
+def draw_body(rng: Generator, contrast: float = 1.0) -> Body:
+    """Draw a patient without lesions, with its liver near z = 0; ``contrast`` is that of the site, see ``presets``."""
     j = _Jitter(rng)
     width, depth, fat, muscle = j.near(143, 7), j.near(100, 6), float(rng.uniform(9, 17)), float(rng.uniform(9, 12))
     lungs = Organ("lung", (j.blob((68, -8, 108), (58, 62, 64)), j.blob((-68, -8, 104), (56, 62, 66))))
-    loops = Organ("bowel", tuple(j.blob(c, (24, 20, 26), 8.0) for c in ((-60, 38, -30), (-20, 42, -55), (-75, 12, -62), (30, 45, -70))))
+    loops = Organ(
+        "bowel",
+        tuple(j.blob(c, (24, 20, 26), 8.0) for c in ((-60, 38, -30), (-20, 42, -55), (-75, 12, -62), (30, 45, -70))),
+    )
     stomach = Organ("fluid", (j.blob((-48, 34, 26), (30, 24, 34), 4.0),))
     spleen = Organ("spleen", (j.blob((-90, -26, 18), (26, 38, 46)),))
     kidneys = Organ("kidney", (j.blob((60, -50, -52), (24, 23, 46)), j.blob((-58, -48, -44), (24, 23, 47))))
     spine_y = j.near(-62, 2)
     spine = Column((0.0, spine_y), 18.0, (0.0, 6.0))
-    discs = tuple(Blob((0.0, spine_y + 0.5, height), (17.5, 17.5, 4.0)) for height in (-96.0, -64.0, -32.0, 0.0, 32.0, 64.0, 96.0))
+    discs = tuple(
+        Blob((0.0, spine_y + 0.5, height), (17.5, 17.5, 4.0)) for height in (-96.0, -64.0, -32.0, 0.0, 32.0, 64.0, 96.0)
+    )
     canal = Column((0.0, spine_y - 23), 7.0, (0.0, 6.0))
     vessels = (
         Organ("artery", (Column((j.near(-12, 2), spine_y + 28), j.near(9.5, 0.7), (2.0, 6.0)),)),
@@ -155,10 +160,17 @@ def draw_body(rng: Generator) -> Body:
         before=(lungs, loops, stomach, spleen),
         liver=(j.blob((58, 2, 0), (60, 68, 80), 2.0), j.blob((4, 36, 22), (60, 28, 34), 3.0)),
         vessels=_veins(rng),
-        after=(kidneys, Organ("muscle", (Blob((0, spine_y - 14, 0), (52, 24, FAR_MM)),)), *vessels, Organ("bone", (spine,)), Organ("disc", discs), Organ("fluid", (canal,))),
+        after=(
+            kidneys,
+            Organ("muscle", (Blob((0, spine_y - 14, 0), (52, 24, FAR_MM)),)),
+            *vessels,
+            Organ("bone", (spine,)),
+            Organ("disc", discs),
+            Organ("fluid", (canal,)),
+        ),
         lesions=(),
         texture=Waves.draw(rng, 5, 1.0, upright=1.0),
-        signals=draw_signals(rng),
+        signals=draw_signals(rng, contrast),
     )
 
 
@@ -166,7 +178,9 @@ def _veins(rng: Generator) -> tuple[Tube, ...]:
     """Draw the portal vein with branches and three hepatic veins that run towards the vena cava."""
     portal = Tube(0, 8.0, 95.0, (-2.0, -4.0), (10.0, 14.0), tuple(rng.normal(0, 8, 2)), 6.5)
     branches = [
-        Tube(axis, start, length, tuple(rng.normal(mean, 9)), tuple(rng.normal(0, 18, 2)), tuple(rng.normal(0, 10, 2)), r)
+        Tube(
+            axis, start, length, tuple(rng.normal(mean, 9)), tuple(rng.normal(0, 18, 2)), tuple(rng.normal(0, 10, 2)), r
+        )
         for axis, start, length, mean, r in (
             (2, 2.0, 62.0, (62, 6), 3.6),
             (2, 2.0, -58.0, (70, 4), 3.8),
@@ -176,7 +190,15 @@ def _veins(rng: Generator) -> tuple[Tube, ...]:
         )
     ]
     hepatic = [
-        Tube(axis, start, length, tuple(rng.normal(mean, 4)), tuple(slope + rng.normal(0, 5, 2)), tuple(rng.normal(0, 8, 2)), 4.6)
+        Tube(
+            axis,
+            start,
+            length,
+            tuple(rng.normal(mean, 4)),
+            tuple(slope + rng.normal(0, 5, 2)),
+            tuple(rng.normal(0, 8, 2)),
+            4.6,
+        )
         for axis, start, length, mean, slope in (
             (0, 24.0, 85.0, (-20, 50), np.array([8.0, -22.0])),
             (1, -18.0, 70.0, (32, 48), np.array([22.0, -20.0])),

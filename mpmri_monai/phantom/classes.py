@@ -1,12 +1,12 @@
 """What a grade is in the phantom: Gaussian latents whose mean depends on the class.
 
-Every lesion has one latent vector z ~ N(mean of its class, identity). Latent k changes the picture by an amount that grows
-with z_k, times a pattern (module ``lesion``), times a weight per sequence. A latent is visible in the
-sequences with a weight, so the density of the latents that a subset of sequences shows is the restriction of the same
-Gaussian, and the posterior of the class given those sequences is exact.
+Every lesion has one latent vector z ~ N(mean of its class, identity). Latent k changes the picture by an amount that
+grows with z_k, times a pattern (module ``lesion``), times a weight per sequence. A latent is visible in the sequences
+with a weight, so the density of the latents that a subset of sequences shows is the restriction of the same Gaussian,
+and the posterior of the class given those sequences is exact.
 
-Latents with the pattern ``mean`` shift the mean signal of the lesion; there the grades differ little. All other patterns
-have zero mean over the lesion: most of the class can only be read from structure.
+Latents with the pattern ``mean`` shift the mean signal of the lesion; there the grades differ little. The structures
+have zero mean over the lesion: most of the class can only be read from them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Latent:
 
     Attributes:
         means: mean per class in the order of ``GRADES``, in units of the standard deviation that all classes share.
-        pattern: where in the lesion it acts: ``size``, ``outline``, ``mean``, or a zero-mean structure of module ``lesion``.
-        typical, slope: the amount is ``typical · 2 / (1 + exp(−slope · z))``, which stays below twice the typical one; for
-            ``size`` it is ``typical · exp(slope · z)``. It multiplies the typical diameter (``size``), the radius
+        pattern: where in the lesion it acts: ``size``, ``outline``, ``mean``, or a structure of module ``lesion``.
+        typical, slope: the amount is ``typical · 2 / (1 + exp(−slope · z))``, which stays below twice the typical one;
+            for ``size`` it is ``typical · exp(slope · z)``. It multiplies the typical diameter (``size``), the radius
             (``outline``) or the signal of the liver around.
         weights: sign and strength per sequence; sequences that are not named do not show it.
     """
@@ -52,20 +52,19 @@ class Latent:
 
 
 LATENTS = (
-    Latent("diameter", (-0.3, 0.0, 0.3), "size", 1.0, 0.3, EVERYWHERE),
-    Latent("nodularity", (-0.35, 0.0, 0.35), "outline", 0.05, 0.8, EVERYWHERE),
+    Latent("diameter", (-0.2, 0.0, 0.2), "size", 1.0, 0.3, EVERYWHERE),
+    Latent("nodularity", (-0.2, 0.0, 0.2), "outline", 0.04, 0.8, EVERYWHERE),
     Latent("t2_brightness", (-0.5, 0.0, 0.5), "mean", 0.35, 0.5, {"T2": 1.0}),
-    Latent("fat_fraction", (0.45, 0.0, -0.45), "mean", 0.14, 0.8, {"OUT": -1.0}),
+    Latent("fat_fraction", (0.4, 0.0, -0.4), "mean", 0.14, 0.8, {"OUT": -1.0}),
     Latent("plain_darkness", (-0.4, 0.0, 0.4), "mean", 0.12, 0.8, {"IN": -0.7, "S0": -1.0}),
-    Latent("arterial_enhancement", (-0.7, 0.0, 0.7), "mean", 0.45, 0.6, ARTERIAL),
-    Latent("washout", (-0.7, 0.0, 0.7), "mean", 0.20, 0.8, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
-    Latent("necrosis", (-0.4, -0.3, 0.9), "core", 0.18, 1.2, {"T2": 1.0, "S3": -0.7, "S4": -0.8, "S5": -0.8}),
-    Latent("t2_mosaic", (-1.2, 0.2, 0.9), "outer mosaic", 0.17, 1.2, {"T2": 1.0}),
-    Latent("fat_ring", (1.2, -0.5, -0.5), "ring", 0.16, 1.2, {"OUT": -1.0}),
-    Latent("fat_mosaic", (-0.6, 0.9, -0.6), "inner mosaic", 0.14, 1.2, {"OUT": 1.0}),
-    Latent("arterial_rim", (-0.5, -0.2, 0.7), "capsule", 0.16, 1.2, ARTERIAL),
-    Latent("capsule", (-1.0, 0.9, 0.2), "capsule", 0.17, 1.2, LATE),
-    Latent("late_nodules", (-0.6, -0.5, 1.1), "beads", 0.15, 1.2, LATE),
+    Latent("arterial_enhancement", (-0.6, 0.0, 0.6), "mean", 0.45, 0.6, ARTERIAL),
+    Latent("washout", (-0.6, 0.0, 0.6), "mean", 0.20, 0.8, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
+    Latent("arterial_rim", (-0.5, -0.2, 0.7), "capsule", 0.18, 1.2, ARTERIAL),
+    Latent("necrosis", (-0.6, -0.4, 1.1), "core", 0.24, 1.2, {"T2": 1.0, "S3": -0.8, "S4": -0.9, "S5": -0.9}),
+    Latent("t2_mosaic", (-1.15, 0.3, 0.9), "outer mosaic", 0.22, 1.2, {"T2": 1.0}),
+    Latent("fat_ring", (1.3, -0.35, -0.8), "ring", 0.22, 1.2, {"OUT": -1.0}),
+    Latent("fat_mosaic", (-0.5, 0.85, -0.5), "inner mosaic", 0.20, 1.2, {"OUT": 1.0}),
+    Latent("capsule", (-1.1, 1.05, -0.15), "capsule", 0.22, 1.2, LATE),
 )
 
 NAMES = tuple(latent.name for latent in LATENTS)

@@ -38,8 +38,8 @@ def write_cohort(
     Equal preset, patients and seed give equal files, whatever the number of workers.
 
     Args:
-        folder: does not exist yet. Receives ``P001/dicom/``, masks, ``labels.csv``, ``truth.csv``, ``manifest.json`` and
-            ``recipe.json``.
+        folder: does not exist yet. Receives ``P001/dicom/``, masks, ``labels.csv``, ``truth.csv``, ``manifest.json``
+            and ``recipe.json``.
         preset_name: one of ``presets.PRESETS``.
         patients: how many; the preset's number when not given.
         seed: 0 or more; the preset's when not given.
@@ -71,15 +71,20 @@ def write_cohort(
             part, part / LABELS, name, classes={"grade": GRADES}, truth=TRUTH, workers=workers, progress=progress
         )
         if failed:
-            raise OutputError(expected="to read back every study just written", found=f"{len(failed)} failed: {failed[0]}")
+            raise OutputError(
+                expected="to read back every study just written", found=f"{len(failed)} failed: {failed[0]}"
+            )
         save_manifest(manifest, part / MANIFEST)
         content = content_hash(written, table.round(4).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-        write_json(part / RECIPE, {"schema": RECIPE_SCHEMA, "preset": preset_name, "patients": patients, "seed": seed, "content": content})
+        write_json(
+            part / RECIPE,
+            {"schema": RECIPE_SCHEMA, "preset": preset_name, "patients": patients, "seed": seed, "content": content},
+        )
     return Path(folder) / MANIFEST
 
 
 def content_hash(written: Iterable[Written], truth: str) -> str:
-    """Return the sha256 of all voxels, grids, masks and the truth: independent of the libraries that wrote the files."""
+    """Return the sha256 of all voxels, grids, masks and the truth, whatever the libraries that wrote the files."""
     content = hashlib.sha256()
     for one in written:
         content.update(f"{one.patient.name} {one.content}\n".encode())

@@ -24,7 +24,8 @@ def phantom_command(out: Path, preset: str, patients: int | None, seed: int | No
     console.print(_ceilings(truth))
     console.print(f"Manifest: {manifest}    labels: {out / LABELS}    truth: {out / TRUTH}", soft_wrap=True)
     console.print(
-        f"Next: python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json --manifest {manifest}",
+        "Next: python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
+        f"--manifest {manifest}",
         soft_wrap=True,
     )
     return 0
@@ -51,7 +52,9 @@ def _lesions(truth) -> Table:
 
 
 def _ceilings(truth) -> Table:
-    table = Table("sequences", "accuracy", "95 %", "macro AUC", "95 %", title="Ceiling: no classifier does better on average")
+    table = Table(
+        "sequences", "accuracy", "95 %", "macro AUC", "95 %", title="Ceiling: no classifier does better on average"
+    )
     for sequences in (SEQUENCES, *PAPER_FUSIONS.values()):
         found = ceiling(truth, sequences)
         cells = [cell for metric in ("accuracy", "macro_auc") for cell in _cells(found[metric])]

@@ -14,7 +14,9 @@ COARSE = 5
 """The intensity window is estimated from every so many voxels of the sequence."""
 
 
-def lesion_crops(scan: Scan, k: int, sequences: Sequence[str], pixels: int = 32, reach: float = 1.0) -> NDArray[np.float32]:
+def lesion_crops(
+    scan: Scan, k: int, sequences: Sequence[str], pixels: int = 32, reach: float = 1.0
+) -> NDArray[np.float32]:
     """Take lesion ``k`` at every slice of the first sequence that cuts it.
 
     Each crop is the square box of the lesion times ``reach`` around its centre, in the nearest acquired slice of every
@@ -32,13 +34,15 @@ def lesion_crops(scan: Scan, k: int, sequences: Sequence[str], pixels: int = 32,
     for s, name in enumerate(sequences):
         low, high = _window(scan, name)
         for p, height in enumerate(heights):
-            plane = np.stack(np.broadcast_arrays(center[0] - steps[None, :], center[1] - steps[:, None], height), axis=-1)
+            plane = np.stack(
+                np.broadcast_arrays(center[0] - steps[None, :], center[1] - steps[:, None], height), axis=-1
+            )
             crops[p, s] = np.clip((_sample(scan, name, plane, half) - low) / (high - low), 0, 1)
     return crops
 
 
 def _heights(grid: Grid, center: NDArray, half_height: float) -> NDArray[np.float64]:
-    """Return the z of the slices of ``grid``, at the lesion's axis, that lie inside it; else that of the nearest one."""
+    """Return the z of the slices of ``grid``, at the lesion's axis, that lie inside it; else that of the nearest."""
     inverse = np.linalg.inv(grid.affine)
     middle = (inverse @ [*center, 1.0])[2]
     z = center[2] + (np.arange(grid.shape[2]) - middle) * grid.affine[2, 2]
@@ -61,6 +65,10 @@ def _sample(scan: Scan, name: str, plane: NDArray, half: NDArray) -> NDArray[np.
 
 def _window(scan: Scan, name: str) -> tuple[float, float]:
     grid = scan.grids[name]
-    coarse = Grid(grid.affine @ np.diag([COARSE, COARSE, 2, 1.0]), tuple(max(n // k, 1) for n, k in zip(grid.shape, (COARSE, COARSE, 2), strict=True)), 1.0)
+    coarse = Grid(
+        grid.affine @ np.diag([COARSE, COARSE, 2, 1.0]),
+        tuple(max(n // k, 1) for n, k in zip(grid.shape, (COARSE, COARSE, 2), strict=True)),
+        1.0,
+    )
     values = scan.acquire(name, coarse, noisy=False)
     return float(values.min()), float(np.quantile(values, 0.99))

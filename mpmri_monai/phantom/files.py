@@ -11,7 +11,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import dcmwrite, write_dataset, write_file_meta_info
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from mpmri_monai.phantom.patients import Patient
@@ -80,13 +82,6 @@ def position(grid: Grid, k: int) -> NDArray[np.float64]:
     return (grid.affine[:3, 3] + k * grid.affine[:3, 2]) * LPS
 
 
-def set_position(header: Dataset, grid: Grid, k: int) -> None:
-    """Fill in where slice ``k`` lies."""
-    place = position(grid, k)
-    header.ImagePositionPatient = [f"{value:.6f}" for value in place]
-    header.SliceLocation = f"{float(place @ (grid.normal * LPS)):.4f}"
-
-
 def write_volume(
     folder: Path, header: Dataset, stored: NDArray[np.uint16], grid: Grid, instances: NDArray[np.int64], rng: Generator
 ) -> None:
@@ -94,7 +89,7 @@ def write_volume(
 
     Args:
         folder: where to.
-        header: everything that the slices share.
+        header: everything that the slices share; geometry and pixel format are filled in here.
         stored: (slice, row, column).
         grid: where the voxels lie.
         instances: (slice,), the instance number of each slice.
@@ -106,22 +101,72 @@ def write_volume(
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 0
     top = int(stored.max())
     header.WindowCenter, header.WindowWidth = str(top // 2), str(max(top, 1))
+    shared = _shared_runs(header)
     for k, plane in enumerate(stored):
-        set_position(header, grid, k)
-        header.InstanceNumber = int(instances[k])
-        header.SOPInstanceUID = f"{header.SeriesInstanceUID}.{instances[k]}"
-        header.PixelData = plane.astype("<u2", copy=False).tobytes()
-        write_object(folder, header, rng)
+        own = image_header(header.SeriesInstanceUID, grid, k, int(instances[k]))
+        own.PixelData = plane.astype("<u2", copy=False).tobytes()
+        own["PixelData"].VR = "OW"
+        pieces = [_encode_preamble(MRImageStorage, own.SOPInstanceUID)]
+        for run, tag in zip(shared, VARYING, strict=True):
+            pieces += [run, _encode(own[tag : tag + 1])]
+        _new_path(folder, rng).write_bytes(b"".join(pieces))
 
 
-def write_object(folder: Path, header: Dataset, rng: Generator) -> Path:
-    """Write one DICOM object under a random name that is not yet taken; return its path."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    meta.TransferSyntaxUID, meta.ImplementationClassUID = ExplicitVRLittleEndian, IMPLEMENTATION_UID
+def image_header(series_uid: str, grid: Grid, k: int, instance: int) -> Dataset:
+    """Return the elements that differ between the images of a volume, without pixels, for slice ``k``."""
+    own = Dataset()
+    place = position(grid, k)
+    own.SOPInstanceUID = f"{series_uid}.{instance}"
+    own.InstanceNumber = instance
+    own.ImagePositionPatient = [f"{value:.6f}" for value in place]
+    own.SliceLocation = f"{float(place @ (grid.normal * LPS)):.4f}"
+    return own
+
+
+def write_object(folder: Path, header: Dataset, rng: Generator) -> None:
+    """Write one DICOM object that has no pixels, under a random name."""
+    meta = _meta(header.SOPClassUID, header.SOPInstanceUID)
     header.file_meta = meta
-    path = folder / f"{rng.integers(2**40):010x}"
-    while path.exists():
-        path = folder / f"{rng.integers(2**40):010x}"
-    dcmwrite(path, header, enforce_file_format=True)
+    dcmwrite(_new_path(folder, rng), header, enforce_file_format=True)
+
+
+VARYING = tuple(
+    Tag(name) for name in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "SliceLocation", "PixelData")
+)
+"""The elements that differ between the images of a volume, in the order in which they stand in a file.
+
+Everything between them is encoded once a volume: encoding whole headers for 300 files would take most of the time.
+"""
+
+
+def _shared_runs(header: Dataset) -> list[bytes]:
+    """Return the encoded elements of ``header`` that stand before each of VARYING."""
+    starts = (Tag(0), *(tag + 1 for tag in VARYING[:-1]))
+    return [_encode(header[start:stop]) for start, stop in zip(starts, VARYING, strict=True)]
+
+
+def _encode(elements: Dataset) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, elements)
+    return buffer.getvalue()
+
+
+def _encode_preamble(sop_class: str, sop_instance: str) -> bytes:
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, _meta(sop_class, sop_instance))
+    return bytes(128) + b"DICM" + buffer.getvalue()
+
+
+def _meta(sop_class: str, sop_instance: str) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, sop_instance
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = ExplicitVRLittleEndian, IMPLEMENTATION_UID
+    return meta
+
+
+def _new_path(folder: Path, rng: Generator) -> Path:
+    """Return a random file name that is not yet taken."""
+    while (path := folder / f"{rng.integers(2**40):010x}").exists():
+        pass
     return path

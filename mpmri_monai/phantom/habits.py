@@ -22,7 +22,12 @@ PROTON_MHZ_PER_T = 42.577
 
 DESCRIPTIONS = {
     "GE": {"T2": "Ax T2 FRFSE fs RTr", "dual": "Ax Dual Echo FSPGR", "dce": "Ax LAVA Multiphase"},
-    "SIEMENS": {"T2": "t2_tse_fs_tra_rt", "IN": "t1_fl2d_tra_in", "OUT": "t1_fl2d_tra_opp", "dce": "t1_vibe_fs_tra_dyn"},
+    "SIEMENS": {
+        "T2": "t2_tse_fs_tra_rt",
+        "IN": "t1_fl2d_tra_in",
+        "OUT": "t1_fl2d_tra_opp",
+        "dce": "t1_vibe_fs_tra_dyn",
+    },
     "PHILIPS": {"T2": "T2W_TSE_SPAIR_RT", "dual": "T1W_FFE_IP_BH", "dce": "dyn_eTHRIVE"},
 }
 
@@ -112,14 +117,18 @@ def _describe_phase(header: Dataset, site: Site, sequence: str, series: Series) 
 
 def _ge_private(header: Dataset, scan: Scan, sequence: str) -> None:
     """Raw data run, locations per phase, and "this is a magnitude image"."""
-    header.private_block(0x0019, "GEMS_ACQU_01", create=True).add_new(0xA2, "SL", DCE.index(sequence) if sequence in DCE else 0)
+    header.private_block(0x0019, "GEMS_ACQU_01", create=True).add_new(
+        0xA2, "SL", DCE.index(sequence) if sequence in DCE else 0
+    )
     header.private_block(0x0021, "GEMS_RELA_01", create=True).add_new(0x4F, "SS", scan.grids[sequence].shape[2])
     header.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", 0)
 
 
 def _philips_private(header: Dataset, scan: Scan, sequence: str) -> None:
     """Number of slices and the scale slope; the public rescale slope is not 1 either."""
-    header.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x18, "SL", scan.grids[sequence].shape[2])
+    header.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(
+        0x18, "SL", scan.grids[sequence].shape[2]
+    )
     header.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", 0.0125)
     _set(header, RescaleSlope=1.75 if group(sequence) == "dce" else 0.5, RescaleIntercept=0, RescaleType="normalized")
 

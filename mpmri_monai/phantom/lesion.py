@@ -1,7 +1,7 @@
 """One lesion: an irregular ball whose contrast to the liver is a sum of patterns, one per latent.
 
-Patterns live in lesion coordinates (distance from the centre over the radius), so an 8 mm and a 60 mm lesion look alike.
-All but ``mean`` have mean 0 and mean square 1 over the lesion: they leave the mean signal of the region alone.
+Patterns live in lesion coordinates (distance from the centre over the radius), so an 8 mm and a 60 mm lesion look
+alike. All but ``mean`` have mean 0 and mean square 1 over the lesion: they leave the mean signal of the region alone.
 """
 
 from __future__ import annotations
@@ -17,23 +17,18 @@ from mpmri_monai.phantom.classes import LATENTS, NAMES
 from mpmri_monai.phantom.shapes import Points
 
 ZONES = {
-    "core": (0.0, 0.34, 0.52),
-    "ring": (0.60, 0.78, 0.98),
-    "capsule": (0.72, 0.87, 1.05),
+    "core": (0.0, 0.36, 0.54),
+    "ring": (0.56, 0.76, 0.97),
+    "capsule": (0.62, 0.82, 1.05),
 }
 """Radial structures: a band of the relative radius (inner, middle border, outer). ``core`` is bright inside and dark
 around; ``ring`` and ``capsule`` are dark inside and bright around."""
 
 TEXTURES = {
-    "inner mosaic": (0.0, 0.62, 0.8),
-    "outer mosaic": (0.46, 1.05, 0.7),
+    "inner mosaic": (0.0, 0.58, 0.75),
+    "outer mosaic": (0.5, 1.05, 0.7),
 }
 """Textures: inner and outer relative radius, wavelength in units of the lesion's radius."""
-
-BEADS = (0.42, 0.74)
-"""Inner and outer relative radius of the beads, bright nodules that lie around the centre like pearls on a string."""
-
-BEAD_COUNTS = (4, 5, 6)
 
 SOFT = 0.06
 """Width of the radial borders, in units of the lesion's radius."""
@@ -85,7 +80,9 @@ class Lesion:
 
     def local(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return lesion coordinates (3, n), length 1 at the outline, and the relative radius (n,)."""
-        u = np.stack([(value - c) / (self.radius * a) for value, c, a in zip(points, self.center, self.axes, strict=True)])
+        u = np.stack(
+            [(value - c) / (self.radius * a) for value, c, a in zip(points, self.center, self.axes, strict=True)]
+        )
         u = u.astype(np.float64)
         radius = np.sqrt((u * u).sum(axis=0))
         direction = u / np.maximum(radius, 1e-6)
@@ -122,9 +119,6 @@ class Lesion:
             inside, around = middle**2 - inner**2, min(outer, 1.0) ** 2 - middle**2
             sign = 1.0 if pattern == "core" else -1.0
             return sign * (_band(s, inner, middle) / inside - _band(s, middle, outer) / around)
-        if pattern == "beads":
-            count, phase = self._beads[name]
-            return _band(s, *BEADS) * np.cos(count * np.arctan2(u[1], u[0]) + phase)
         inner, outer, _ = TEXTURES[pattern]
         wave = self._textures[name].at(u)
         return _band(s, inner, outer) * wave / np.sqrt(1 + wave * wave)  # flattened tops: the tiles of a mosaic
@@ -135,14 +129,6 @@ class Lesion:
             latent.name: Waves.draw(self._rng(k), WAVES, 1 / TEXTURES[latent.pattern][2], upright=UPRIGHT)
             for k, latent in enumerate(LATENTS)
             if latent.pattern in TEXTURES
-        }
-
-    @cached_property
-    def _beads(self) -> dict[str, tuple[int, float]]:
-        return {
-            latent.name: (int(self._rng(k).choice(BEAD_COUNTS)), float(self._rng(k).uniform(0, 2 * np.pi)))
-            for k, latent in enumerate(LATENTS)
-            if latent.pattern == "beads"
         }
 
     @cached_property

@@ -74,7 +74,7 @@ def plan(preset: Preset, patients: int, seed: int) -> list[Plan]:
 def draw_patient(preset: Preset, plan: Plan, seed: int, stream: int = COHORT) -> Patient:
     """Draw the patient of ``plan``; equal arguments give the equal patient."""
     name = f"P{plan.number + 1:03d}" if stream == COHORT else f"N{plan.number + 1:03d}"
-    body = draw_body(_rng(seed, stream, plan.number, "anatomy"))
+    body = draw_body(_rng(seed, stream, plan.number, "anatomy"), plan.site.contrast)
     rng = _rng(seed, stream, plan.number, "lesions")
     for k, grade in enumerate(plan.grades):
         latents = draw(grade, rng)

@@ -40,7 +40,7 @@ class Site:
         share: relative number of its patients.
         dynamic: how the six DCE phases lie in series: ``one``, ``six`` or ``mixed`` (both kinds of patients).
         out_of_phase: whether it acquires OUT at all.
-        contrast: exponent on the relative contrast between tissues; 1 is as in ``tissues``.
+        contrast: exponent on the signals of other tissues relative to liver; 1 is as in ``tissues``.
     """
 
     name: str
@@ -95,9 +95,9 @@ _QUICK = Site(
 
 _PAPER = Site(
     "A", "GE", 3.0,
-    t2=Protocol(320, 320, 27, 1.19, 6.0, 6.0, 0.045, 6000, 110, (85.0,)),
-    dual=Protocol(256, 256, 27, 1.48, 6.0, 6.0, 0.040, 180, 75, (1.15, 2.3)),
-    dce=Protocol(288, 288, 72, 1.32, 2.2, 2.2, 0.050, 3.6, 12, (1.3,)),
+    t2=Protocol(320, 240, 27, 1.05, 6.0, 6.0, 0.045, 6000, 110, (85.0,)),
+    dual=Protocol(256, 192, 27, 1.30, 6.0, 6.0, 0.040, 180, 75, (1.15, 2.3)),
+    dce=Protocol(256, 192, 72, 1.28, 2.2, 2.2, 0.050, 3.6, 12, (1.3,)),
 )  # fmt: skip
 
 _SITES = (
@@ -124,8 +124,8 @@ _SITES = (
 )  # fmt: skip
 
 PRESETS = {
-    "quick": Preset("quick", 27, 0, (_QUICK,), 5, (1, 1, 1), 28.0, (12.0, 50.0), 10.0),
-    "paper": Preset("paper", 48, 0, (_PAPER,), 3, (12, 34, 5), 21.0, (8.0, 60.0), 40.0),
+    "quick": Preset("quick", 27, 0, (_QUICK,), 5, (1, 1, 1), 30.0, (12.0, 50.0), 10.0),
+    "paper": Preset("paper", 48, 6, (_PAPER,), 3, (12, 34, 5), 19.5, (8.0, 60.0), 40.0),
     "sites": Preset("sites", 30, 0, _SITES, 5, (1, 1, 1), 28.0, (10.0, 56.0), 12.0),
 }
 

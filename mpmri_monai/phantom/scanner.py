@@ -20,7 +20,7 @@ TILT_DEG = 0.8
 """Largest rotation of a stack about each axis: any two stacks stay well within 2 degrees of each other."""
 
 SHIFT_MM = {"T2": 1.5, "dual": 1.5, "dce": 0.6}
-"""Standard deviation of the breath-hold shift along z; half of it in the plane. Each DCE phase is a breath-hold of its own."""
+"""Standard deviation of the breath-hold shift along z; half of it in the plane. Each DCE phase is a breath-hold."""
 
 SHIFT_LIMIT = 2.0
 """Breath-hold shifts end at this many standard deviations."""
@@ -66,12 +66,13 @@ class Grid:
         Products and sums one by one, not a matrix product: these are the same on every processor.
         """
         column, row, plane = (np.arange(n, dtype=np.float64) for n in self.shape)
-        return tuple(
-            (
-                (a[0] * column)[None, None, :] + (a[1] * row)[None, :, None] + (a[2] * plane + (a[3] + o))[:, None, None]
-            ).astype(np.float32).ravel()
-            for a, o in zip(self.affine[:3], np.asarray(offset_mm, dtype=float), strict=True)
-        )  # fmt: skip
+        coordinates = []
+        for a, o in zip(self.affine[:3], np.asarray(offset_mm, dtype=float), strict=True):
+            along_plane = (a[0] * column)[None, :] + (a[1] * row)[:, None]
+            place = along_plane[None] + (a[2] * plane + (a[3] + o))[:, None, None]
+            coordinates.append(place.astype(np.float32).ravel())
+        x, y, z = coordinates
+        return x, y, z
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Scan:
     """Coefficients of x, y, z, x², y² (mm/100) of the coil's relative sensitivity."""
 
     def expected(self, sequence: str, points_mm: ArrayLike) -> NDArray[np.float32]:
-        """Return what a noise-free scanner with infinitely thin slices would store at scanner positions (..., 3), RAS+."""
+        """Return what a noise-free scanner with infinitely thin slices stores at scanner positions (..., 3), RAS+."""
         points = np.asarray(points_mm, dtype=np.float32)
         flat = points.reshape(-1, 3)
         return self._values(sequence, tuple(flat.T.copy())).reshape(points.shape[:-1])
@@ -133,7 +134,9 @@ def draw_scan(patient: Patient) -> Scan:
     """Draw how ``patient`` is examined at its site."""
     rng = patient.rng("scan")
     site = patient.site
-    grids_by_group = {name: _grid(protocol, rng) for name, protocol in (("T2", site.t2), ("dual", site.dual), ("dce", site.dce))}
+    grids_by_group = {
+        name: _grid(protocol, rng) for name, protocol in (("T2", site.t2), ("dual", site.dual), ("dce", site.dce))
+    }
     shifts = {name: _shift(rng, SHIFT_MM[name]) for name in ("T2", "dual")}
     phases = {name: _shift(rng, SHIFT_MM["dce"]) for name in DCE}
     gains = {name: float(np.exp(rng.normal(0, GAIN_SPREAD))) for name in ("T2", "dual", "dce")}

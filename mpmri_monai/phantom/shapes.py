@@ -1,7 +1,7 @@
 """Smooth shapes in patient space, evaluated point by point.
 
-Coordinates are mm in RAS+ (x to the patient's right, y to the front, z to the head), given as three equal float32 arrays.
-Only + - * / and square roots touch them: these are exact in IEEE arithmetic, so a body is the same on every processor.
+Coordinates are mm in RAS+ (x to the patient's right, y to the front, z to the head), as three float32 arrays of one
+shape. Only + - * / and square roots touch them: IEEE arithmetic rounds these alike on every processor.
 """
 
 from __future__ import annotations

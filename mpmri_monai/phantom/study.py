@@ -15,14 +15,14 @@ from pydicom.dataset import Dataset
 
 from mpmri_monai.artefacts import whole_folder
 from mpmri_monai.phantom.clutter import write_localizer, write_report, write_subtraction
-from mpmri_monai.phantom.files import Clock, set_geometry, set_position, study_header, uid, write_volume
+from mpmri_monai.phantom.files import Clock, image_header, study_header, uid, write_volume
 from mpmri_monai.phantom.habits import Series, describe, series_of
 from mpmri_monai.phantom.masks import DRAWN_ON, lesion_mask, liver_mask, write_nifti, write_seg
 from mpmri_monai.phantom.patients import HELD_OUT, Patient, Plan, draw_patient
-from mpmri_monai.phantom.presets import Preset, preset
+from mpmri_monai.phantom.presets import preset
 from mpmri_monai.phantom.scanner import Scan, draw_scan
 from mpmri_monai.phantom.truth import truth_table
-from mpmri_monai.sequences import DCE, GRADES
+from mpmri_monai.sequences import DCE, GRADES, SEQUENCES
 
 DELAYS_S = {"S0": -35.0, "S1": 16.0, "S2": 26.0, "S3": 60.0, "S4": 180.0, "S5": 300.0}
 """Start of each phase relative to the injection (Jia et al. 2019; the delayed phase is not stated there)."""
@@ -54,7 +54,10 @@ def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
     """Write the study of ``patient`` into ``root/<patient name>``; masks of every ``seg_every``-th patient are SEG."""
     scan = draw_scan(patient)
     rng = patient.rng("files")
-    clock = Clock(f"{2014 + int(rng.integers(6))}{int(rng.integers(1, 13)):02d}{int(rng.integers(1, 29)):02d}", float(rng.integers(28800, 57600)))
+    clock = Clock(
+        f"{2014 + int(rng.integers(6))}{int(rng.integers(1, 13)):02d}{int(rng.integers(1, 29)):02d}",
+        float(rng.integers(28800, 57600)),
+    )
     folder = root / patient.name / "dicom"
     folder.mkdir(parents=True)
     volumes = {name: scan.acquire(name) for name in scan.grids}
@@ -143,7 +146,7 @@ def _instances(scan: Scan, series: Series, k: int, rng: Generator) -> NDArray[np
     first = series.sequences[0]
     slices, volumes = scan.grids[first].shape[2], len(series.sequences)
     if scan.patient.site.vendor == "PHILIPS":
-        order = scan.patient.rng("files", 100 + SERIES_ORDER[first]).permutation(slices * volumes)
+        order = scan.patient.rng("files", 100 + SEQUENCES.index(first)).permutation(slices * volumes)
         return order[k * slices : (k + 1) * slices] + 1
     from_head = np.arange(slices)[::-1] if scan.patient.site.vendor == "GE" else np.arange(slices)
     if first in DCE:
@@ -151,20 +154,12 @@ def _instances(scan: Scan, series: Series, k: int, rng: Generator) -> NDArray[np
     return from_head * volumes + k + 1
 
 
-SERIES_ORDER = {"T2": 0, "IN": 1, "OUT": 1, **dict.fromkeys(DCE, 2)}
-
-
 def _headers(header: Dataset, scan: Scan, instances: NDArray[np.int64]) -> list[Dataset]:
     """Return the headers of a volume's images in the order of the slices, without pixels."""
-    grid = scan.grids[DRAWN_ON]
-    set_geometry(header, grid)
-    del header.PixelData
     sources = []
-    for k in range(grid.shape[2]):
+    for k, instance in enumerate(instances):
         source = copy.deepcopy(header)
-        set_position(source, grid, k)
-        source.InstanceNumber = int(instances[k])
-        source.SOPInstanceUID = f"{header.SeriesInstanceUID}.{instances[k]}"
+        source.update(image_header(header.SeriesInstanceUID, scan.grids[DRAWN_ON], k, int(instance)))
         sources.append(source)
     return sources
 

@@ -30,9 +30,16 @@ TISSUE_SPREAD = 0.05
 """Standard deviation between patients of a tissue's log signal, each tissue and sequence by itself."""
 
 
-def draw_signals(rng: Generator) -> dict[str, dict[str, float]]:
-    """Return {tissue: {sequence: signal}} of one patient."""
-    return {
-        tissue: dict(zip(SEQUENCES, (np.array(values) * np.exp(rng.normal(0, TISSUE_SPREAD, 9))).tolist(), strict=True))
-        for tissue, values in SIGNALS.items()
-    }
+def draw_signals(rng: Generator, contrast: float = 1.0) -> dict[str, dict[str, float]]:
+    """Return {tissue: {sequence: signal}} of one patient.
+
+    Args:
+        rng: draws how this patient's tissues differ from the typical ones.
+        contrast: exponent on each signal relative to that of the liver.
+    """
+    liver = np.array(SIGNALS["liver"])
+    drawn = {}
+    for tissue, values in SIGNALS.items():
+        typical = liver * (np.array(values) / liver) ** contrast
+        drawn[tissue] = typical * np.exp(rng.normal(0, TISSUE_SPREAD, len(SEQUENCES)))
+    return {tissue: dict(zip(SEQUENCES, values.tolist(), strict=True)) for tissue, values in drawn.items()}

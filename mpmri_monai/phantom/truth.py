@@ -27,7 +27,7 @@ DRAWS = 4000
 
 
 def truth_table(patients: Sequence[Patient], prior: Sequence[float] | NDArray) -> pd.DataFrame:
-    """Return one row a lesion: keys, latents, and the posterior of the model over all sequences and each paper fusion."""
+    """Return one row a lesion: keys, latents, posterior of the model over all sequences and over each paper fusion."""
     rows = [
         {
             "patient": patient.name,

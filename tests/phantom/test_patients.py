@@ -41,7 +41,11 @@ def test_a_patient_is_the_same_whenever_it_is_drawn_and_unlike_any_other():
     first = draw_patient(chosen, plans[1], 5)
     draw_patient(chosen, plans[0], 5)
     assert draw_patient(chosen, plans[1], 5).body.lesions == first.body.lesions
-    others = [draw_patient(chosen, plans[1], 6), draw_patient(chosen, plans[2], 5), draw_patient(chosen, plans[1], 5, HELD_OUT)]
+    others = [
+        draw_patient(chosen, plans[1], 6),
+        draw_patient(chosen, plans[2], 5),
+        draw_patient(chosen, plans[1], 5, HELD_OUT),
+    ]
     assert first.stream == COHORT
     assert all(other.body.lesions[0].latents != first.body.lesions[0].latents for other in others)
 
