@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 DEMO ?= $(CURDIR)/demo
 COHORT_OPTIONS ?=
 TRAIN_OPTIONS ?=
+RUN_OPTION ?=
 RUN ?= runs/hcc_grade
 
 .PHONY: help setup test test-slow demo demo-short lint
@@ -44,7 +45,7 @@ demo: setup
 	@echo "== 2. Training"
 	python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json $(TRAIN_OPTIONS)
 	@echo "== 3. Evaluation of the weights on the test patients, from the weights alone"
-	python -m monai.bundle run evaluating --config_file "['bundles/hcc_grade/configs/train.json','bundles/hcc_grade/configs/evaluate.json']" $(TRAIN_OPTIONS)
+	python -m monai.bundle run evaluating --config_file "['bundles/hcc_grade/configs/train.json','bundles/hcc_grade/configs/evaluate.json']" $(RUN_OPTION)
 	@echo "== 4. A study that was never in the cohort"
 	@test -d $(DEMO)/new_study || mpmri phantom $(DEMO)/new_study --study
 	mpmri scan $(DEMO)/new_study/dicom
@@ -56,4 +57,4 @@ demo: setup
 
 # The same on fewer patients and epochs, for continuous integration.
 demo-short:
-	$(MAKE) demo DEMO=$(CURDIR)/demo/short RUN=demo/short/run COHORT_OPTIONS="--patients 12" TRAIN_OPTIONS="--max_epochs 2 --output_dir demo/short/run"
+	$(MAKE) demo DEMO=$(CURDIR)/demo/short RUN=demo/short/run COHORT_OPTIONS="--patients 12" TRAIN_OPTIONS="--max_epochs 2 --output_dir demo/short/run" RUN_OPTION="--output_dir demo/short/run"

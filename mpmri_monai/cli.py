@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -70,14 +69,9 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue as JSON.")] = False,
 ) -> None:
     """Say which series and phase of a study is which sequence, and why. Reads headers only."""
-    from mpmri_monai.catalogue import scan as scan_study
     from mpmri_monai.catalogue.table import scan_command
 
-    if as_json:
-        catalogue = scan_study(study, protocol=protocol)
-        print(json.dumps(catalogue.to_json(), indent=2))
-        raise typer.Exit(0 if catalogue.ok else 1)
-    raise typer.Exit(scan_command(study, protocol))
+    raise typer.Exit(scan_command(study, as_json, protocol))
 
 
 @app.command()

@@ -21,16 +21,10 @@ from mpmri_monai.errors import ConfigError, OutputError
 
 NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports"}
 """Keys that may change between a run and its continuation: they do not change a number."""
-MAY_DIFFER_AFTER = NOT_PART_OF_A_RUN | {
-    "bundle_root",
-    "output_dir",
-    "device",
-    "run",
-    "evaluating",
-    "network",
-    "backend",
-}
-"""Keys that may also change between training a run and evaluating it."""
+DECIDES_RESULTS = (
+    "task", "fusion", "seed", "split", "samples", "embedding", "pooling", "levels", "dropout", "size_feature"
+)  # fmt: skip
+"""Keys that evaluating a run must share with its training, beside the data."""
 PACKAGES = ("mpmri_monai", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "pandas", "pydicom", "nibabel")
 
 logger = logging.getLogger(__name__)
@@ -110,11 +104,11 @@ class RunFolder:
             )
 
 
-def same_run(path: str | Path) -> None:
+def same_run(path: str | Path, cohort: CohortData) -> None:
     """Check that the running configuration asks for the run in ``path``, so that no other fusion or split is scored.
 
     Raises:
-        ConfigError: there is no run, or it was trained with other values; says which.
+        ConfigError: there is no run, or it was trained with other values or on other data; says which.
     """
     path = Path(path)
     if not (path / "config.json").is_file():
@@ -122,13 +116,23 @@ def same_run(path: str | Path) -> None:
             expected="the folder of a training run", found=f"none in {path}", fix="give its --output_dir", code="E_RUN"
         )
     trained, asked = artefacts.read_json(path / "config.json"), as_json(running_config())
-    changed = {key: value for key, value in trained.items() if key not in MAY_DIFFER_AFTER and asked.get(key) != value}
+    changed = {key: trained[key] for key in DECIDES_RESULTS if trained.get(key) != asked.get(key)}
     if changed:
         raise ConfigError(
             expected="the settings that the run was trained with",
             found=", ".join(f"{key} {_short(asked.get(key))}" for key in changed),
             where=str(path),
             fix="add " + " ".join(f"--{key} {value}" for key, value in changed.items()),
+            code="E_RUN",
+        )
+    recorded = artefacts.read_json(path / "environment.json")["data"]
+    other = [name for name, value in cohort.digests().items() if recorded.get(name) != value]
+    if other:
+        raise ConfigError(
+            expected="the data that the run was trained on",
+            found=f"other content of its {', '.join(other)}",
+            where=str(path),
+            fix="give the --manifest of the training",
             code="E_RUN",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ SMALLEST_WARM_START = 0.5
 def save_weights(network: nn.Module, path: Path | str) -> None:
     """Write the network's state dict (tensors on the CPU, no DistributedDataParallel prefix), whole or not at all."""
     network = getattr(network, "module", network)
+    content = io.BytesIO()  # saved to a file, its temporary name would become part of the bytes
+    torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, content)
     with whole_file(path) as part:
-        torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, part)
+        part.write_bytes(content.getvalue())
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

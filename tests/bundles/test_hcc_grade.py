@@ -1,0 +1,179 @@
+"""The hcc_grade bundle from end to end: DICOM in, weights, report and an answer out."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+
+def test_a_run_leaves_everything_that_its_folder_promises(run_folder):
+    names = {path.name for path in run_folder.iterdir()}
+    assert {"config.json", "environment.json", "splits.csv", "log.txt"} <= names
+    assert {"model.pt", "reference.json", "history.csv", "predictions.csv", "metrics.json"} <= names
+    assert {"figures", "report.html"} <= names
+    assert not [name for name in names if name.endswith(".part")]
+    state = torch.load(run_folder / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+
+def test_predictions_cover_every_patient_once_in_one_role(run_folder, cohort):
+    rows = pd.read_csv(run_folder / "predictions.csv")
+    patients = {study["patient"] for study in json.loads(cohort.read_text())["studies"]}
+    assert set(rows["patient"]) == patients
+    assert rows.groupby("patient")["role"].nunique().max() == 1
+    assert not rows.duplicated(["study", "lesion", "sample"]).any()
+    assert (rows[["p_well", "p_moderately", "p_poorly"]].sum(axis=1) - 1).abs().max() < 1e-6
+
+
+def test_metrics_name_baseline_and_ceiling(run_folder):
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    assert metrics["fusion"] == "T2-OUT-S4"
+    assert set(metrics["levels"]) == {"slice", "lesion", "patient"}
+    assert 0 < metrics["ceiling"]["fusion"]["accuracy"]["mean"] <= 1
+    assert "lesion" in metrics["baseline"]["levels"]
+
+
+def test_no_identifier_of_the_headers_is_written(run_folder, cohort):
+    import pydicom
+
+    study = json.loads(cohort.read_text())["studies"][0]
+    image = next(path for path in (cohort.parent / study["patient"] / "dicom").iterdir())
+    header = pydicom.dcmread(image, stop_before_pixels=True)
+    wanted = [str(header[name].value) for name in ("PatientName", "PatientID", "StudyInstanceUID") if name in header]
+    text = " ".join(
+        path.read_text(errors="replace")
+        for path in run_folder.iterdir()
+        if path.suffix in (".json", ".csv", ".txt", ".html")
+    )
+    assert wanted
+    assert not [value for value in wanted if value and value in text]
+
+
+def test_evaluating_again_gives_the_same_bytes(run_folder, bundle, cohort, config):
+    before = (run_folder / "predictions.csv").read_bytes()
+    configs = f"['{config('train')}','{config('evaluate')}']"
+    options = ("--manifest", cohort, "--output_dir", run_folder, "--split#val", 0, "--threads", 1)
+    bundle("evaluating", configs, *options)
+    assert (run_folder / "predictions.csv").read_bytes() == before
+
+
+def test_evaluating_with_another_fusion_is_refused(run_folder, bundle, cohort, config):
+    configs = f"['{config('train')}','{config('evaluate')}']"
+    options = ("--manifest", cohort, "--output_dir", run_folder, "--split#val", 0, "--fusion", "T2-S0-S2")
+    result = bundle("evaluating", configs, *options, check=False)
+    assert result.returncode != 0
+    assert "--fusion T2-OUT-S4" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_finished_run_says_so_and_another_one_is_refused(run_folder, bundle, cohort, config, quick):
+    weights = (run_folder / "model.pt").read_bytes()
+    options = ("--manifest", cohort, "--output_dir", run_folder, *quick)
+    assert "finished" in bundle("training", config("train"), *options).stdout
+    refused = bundle("training", config("train"), *options, "--learning_rate", 0.01, check=False)
+    assert refused.returncode != 0
+    assert "learning_rate: 0.001 → 0.01" in refused.stderr
+    assert (run_folder / "model.pt").read_bytes() == weights
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(run_folder, bundle, cohort, config, quick, tmp_path):
+    assert quick[-2:] == ("--num_workers", 0)
+    options = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick[:-1], 2)
+    bundle("training", config("train"), *options, cache=tmp_path / "cache")
+    for name in ("predictions.csv", "model.pt", "history.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (run_folder / name).read_bytes(), name
+
+
+def test_answer_for_a_new_study(run_folder, bundle, new_study, config, tmp_path):
+    options = ("--models", run_folder, "--study", new_study.dicom, "--lesion_mask", new_study.lesion_mask)
+    result = bundle("inference", config("inference"), *options, "--output_dir", tmp_path / "answer")
+    assert "Research use only" in result.stdout
+    answer = json.loads((tmp_path / "answer/result.json").read_text())
+    assert answer["schema"] == "mpmri-monai/result/1"
+    assert answer["research_use_only"] is True
+    for lesion in answer["lesions"]:
+        assert sum(lesion["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert lesion["predicted"] == max(lesion["probabilities"], key=lesion["probabilities"].get)
+    assert (tmp_path / "answer/picture.png").stat().st_size > 1000
+    rows = pd.read_csv(tmp_path / "answer/predictions.csv")
+    assert rows["label"].isna().all()
+    assert answer["bundle"]["weights_sha256"] in (run_folder / "reference.json").read_text()
+
+
+def test_the_bundle_works_from_inside_its_folder_and_moved_elsewhere(run_folder, bundle, new_study, config, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(config("train").parents[1], moved)
+    for name in ("model.pt", "reference.json"):
+        shutil.copy(run_folder / name, moved / "models" / name)
+    options = ("--study", new_study.dicom, "--lesion_mask", new_study.lesion_mask, "--output_dir", tmp_path / "answer")
+    bundle("inference", "configs/inference.json", *options, cwd=moved)
+    assert (tmp_path / "answer/result.json").is_file()
+
+
+def test_a_missing_sequence_is_refused_unless_allowed(run_folder, bundle, new_study, config, tmp_path):
+    import pydicom
+
+    study = tmp_path / "study"
+    shutil.copytree(new_study.dicom, study)
+    for path in study.iterdir():
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        if header.get("EchoTime") and float(header.EchoTime) > 60:
+            path.unlink()
+    options = ("--models", run_folder, "--study", study, "--lesion_mask", new_study.lesion_mask)
+    refused = bundle("inference", config("inference"), *options, "--output_dir", tmp_path / "no", check=False)
+    assert refused.returncode != 0
+    assert "T2" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "no").exists()
+    bundle("inference", config("inference"), *options, "--output_dir", tmp_path / "yes", "--allow_missing", True)
+    lesion = json.loads((tmp_path / "yes/result.json").read_text())["lesions"][0]
+    assert lesion["present"]["T2"] is False
+    assert any("T2 is missing" in warning for warning in lesion["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fusion", "T2-XX"], "T2-XX"),
+        (["--fusoin", "T2-OUT-S4"], "did you mean --fusion?"),
+        (["--samples#pixls", "32"], "did you mean --samples#pixels?"),
+        (["--manifest", "nowhere.json"], "nowhere.json"),
+        (["--pretrained", "nowhere.pt"], "nowhere.pt"),
+        (["--split#test", "0.95"], "E_"),
+        (["--task", "hcc_garde"], "hcc_grade"),
+    ],
+)
+def test_bad_options_give_one_clear_error_and_leave_nothing(bundle, cohort, config, quick, tmp_path, options, message):
+    given = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick, *options)
+    result = bundle("training", config("train"), *given, check=False)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run" / "model.pt").exists()
+
+
+def test_weights_of_another_embedding_are_refused(run_folder, bundle, cohort, config, quick, tmp_path):
+    options = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick, "--fusion", "T2")
+    result = bundle("training", config("train"), *options, "--pretrained", run_folder / "model.pt")
+    log = (tmp_path / "run/log.txt").read_text()
+    assert "pretrained weights" in log
+    assert "conv1.weight" in log  # one channel instead of three: fresh, and said so
+    assert result.returncode == 0
+
+
+def test_monai_verbs_pass_offline(config, tmp_path, root):
+    schema = tmp_path / "schema.json"
+    shutil.copy(root / "mpmri_monai/bundle/meta_schema_20240725.json", schema)
+    meta = config("metadata")
+    for verb in (
+        ["verify_metadata", "--meta_file", meta, "--filepath", schema],
+        ["verify_net_in_out", "--net_id", "network_def", "--meta_file", meta, "--config_file", config("train")],
+    ):
+        command = [sys.executable, "-m", "monai.bundle", *map(str, verb)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+        assert result.returncode == 0, result.stderr[-2000:]
+        assert "verified with no error" in result.stderr
