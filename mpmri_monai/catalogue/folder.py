@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,8 @@ class Contents:
     unreadable: tuple[Unreadable, ...]
     other_files: int
     """Files that are not DICOM (count)."""
+    links: int
+    """Links, which are not followed (count)."""
 
 
 def read_folder(folder: Path, progress: bool = False) -> Contents:
@@ -40,11 +41,7 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing there"
         raise CatalogueError(expected="a folder of DICOM files", found=found, where=str(folder), code="E_FOLDER")
-    paths = []
-    for path in _files(folder):
-        paths.append(path)
-        if len(paths) > MAX_FILES:
-            raise _too_much(folder, f"at most {MAX_FILES} files", "more")
+    paths, links = _files(folder)
     steps = track(paths, "reading headers", console=Console(stderr=True), disable=not progress, transient=True)
     with warnings.catch_warnings():  # pydicom's warnings quote header values
         warnings.simplefilter("ignore")
@@ -54,6 +51,7 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
     unreadable = [item for item in read if isinstance(item, Unreadable)]
     if not (images or objects or unreadable):
         found = f"{len(paths)} files, none of them DICOM" if paths else "no files"
+        found += f", and {links} links, which are not followed" if links else ""
         raise CatalogueError(
             expected="a folder of DICOM files",
             found=found,
@@ -65,16 +63,24 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
     decoded = sum(image.pixel_bytes for image in images)
     if decoded > MAX_STUDY_BYTES:
         raise _too_much(folder, f"images of at most {MAX_STUDY_BYTES >> 20} MiB together", f"{decoded >> 20} MiB")
-    return Contents(tuple(images), tuple(objects), tuple(unreadable), read.count(None))
+    return Contents(tuple(images), tuple(objects), tuple(unreadable), read.count(None), links)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> tuple[list[Path], int]:
+    """Regular files that are not hidden, and the number of links."""
+    paths, links = [], 0
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links += sum(Path(place, name).is_symlink() for name in folders)
         for name in names:
             path = Path(place, name)
-            if not name.startswith(".") and path.is_file() and not path.is_symlink():
-                yield path
+            if path.is_symlink():
+                links += 1
+            elif path.is_file() and not name.startswith("."):
+                paths.append(path)
+        if len(paths) > MAX_FILES:
+            raise _too_much(folder, f"at most {MAX_FILES} files", "more")
+    return paths, links
 
 
 def _one_study(folder: Path, items: list[FileHeader | ObjectHeader | Unreadable]) -> None:

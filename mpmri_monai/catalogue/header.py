@@ -145,6 +145,7 @@ class Unreadable:
     series_number: int | None
     code: str
     message: str
+    image_type: tuple[str, ...] = ()
 
 
 def read_header(path: Path) -> FileHeader | ObjectHeader | Unreadable | None:
@@ -154,7 +155,11 @@ def read_header(path: Path) -> FileHeader | ObjectHeader | Unreadable | None:
         FileHeader for a single-frame MR image, ObjectHeader for any other DICOM object, Unreadable for a DICOM file
         that is damaged or beyond the limits, None for a file that is not DICOM.
     """
-    with io.FileIO(path) as file:
+    try:
+        file = io.FileIO(path)
+    except OSError:
+        return Unreadable("", "", "", None, "E_FILE", "a file cannot be opened")
+    with file:
         size = os.fstat(file.fileno()).st_size
         if not 0 < size <= MAX_FILE_BYTES:
             code, found = (
@@ -179,7 +184,7 @@ def _header(
             return _object_header(path, elements, sop_class)
         return _image_header(path, elements, file, size, end)
     except CatalogueError as error:
-        return Unreadable(*_identity(elements), error.code or "E_HEADER", error.found)
+        return Unreadable(*_identity(elements), error.code or "E_HEADER", error.found, elements.texts(0x00080008))
     except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError, struct.error):
         return Unreadable(*_identity(elements), "E_HEADER", "a file has header values that cannot be read")
 

@@ -54,7 +54,9 @@ def scan(folder: Path, protocol: str = "liver", progress: bool = False) -> Catal
     for item in contents.objects:
         findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
     if contents.other_files:
-        findings.leave_out(None, f"{contents.other_files} files that are not DICOM")
+        findings.leave_out(None, f"{contents.other_files} file(s) that are not DICOM")
+    if contents.links:
+        findings.leave_out(None, f"{contents.links} link(s), which are not followed")
     return Catalogue(
         folder=folder,
         protocol=wanted.name,

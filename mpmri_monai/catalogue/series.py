@@ -60,7 +60,8 @@ def sort_series(images: Sequence[FileHeader], unreadable: Sequence[Unreadable], 
         findings: taken from and added to.
     """
     wanted = [image for image in images if not _left_out(image, findings)]
-    if images and not wanted:
+    unreadable = [item for item in unreadable if not _left_out(item, findings)]
+    if not wanted and (images or not unreadable):
         return
     for (number, code, message), count in Counter((u.series_number, u.code, u.message) for u in unreadable).items():
         findings.refuse(wanted, number, code, f"{message} ({count} files)" if count > 1 else message)
@@ -79,11 +80,11 @@ def sort_series(images: Sequence[FileHeader], unreadable: Sequence[Unreadable], 
         _sort_grid(grid, findings)
 
 
-def _left_out(image: FileHeader, findings: Findings) -> bool:
+def _left_out(image: FileHeader | Unreadable, findings: Findings) -> bool:
     """Whether an image is set aside for what it says it is."""
     kinds = image.image_type
     why = None
-    if "LOCALIZER" in kinds or image.ge_series_plane == GE_LOCALIZER_PLANE:
+    if "LOCALIZER" in kinds or (isinstance(image, FileHeader) and image.ge_series_plane == GE_LOCALIZER_PLANE):
         why = "localizer"
     elif findings.protocol.originals_only:
         if any(kind.startswith("SUB") for kind in kinds):

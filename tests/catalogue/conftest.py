@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import settings
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+settings.register_profile("no deadline", deadline=None)  # machines are shared, first calls are slow
+settings.load_profile("no deadline")
 
 SLICES, ROWS, COLUMNS = 8, 12, 10
 DELAYS_S = (-40, 16, 26, 60, 180, 300)

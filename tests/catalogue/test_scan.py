@@ -46,7 +46,7 @@ def test_names_order_and_folders_of_files_do_not_matter(make, tmp_path):
         shutil.move(path, target)
     (moved / "sub0" / "notes.txt").write_text("not DICOM")
     second = scan(moved).to_json()
-    assert second.pop("set_aside") == [{"series_number": None, "why": "1 files that are not DICOM"}]
+    assert second.pop("set_aside") == [{"series_number": None, "why": "1 file(s) that are not DICOM"}]
     first.pop("set_aside")
     assert first == second
 
@@ -99,6 +99,23 @@ def test_protocol_none_lists_derived_images_too(make, scanned):
     catalogue = scanned(derived, "none")
     assert [volume.slices for volume in catalogue.volumes] == [4]
     assert catalogue.roles == {} and catalogue.ok
+
+
+def test_derived_images_without_geometry_are_set_aside_and_others_refused(make, scanned):
+    lost = [make.image(23, k, ImagePositionPatient=None) for k in range(3)]
+    assert codes(scanned([*make.liver(), *lost])) == ["E_NOGEOM"]
+    for dataset in lost:
+        dataset.ImageType = ["DERIVED", "SECONDARY"]
+    assert scanned([*make.liver(), *lost]).ok
+
+
+def test_links_are_not_followed_and_counted(make, tmp_path):
+    make.write(tmp_path / "elsewhere", make.dual_echo())
+    folder = make.write(tmp_path / "study", make.t2())
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    catalogue = scan(folder)
+    assert list(catalogue.roles) == ["T2"]
+    assert [entry.why for entry in catalogue.set_aside] == ["1 link(s), which are not followed"]
 
 
 def test_segmentation_knows_its_volume(make, scanned):

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import settings
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+settings.register_profile("no deadline", deadline=None)  # machines are shared, first calls are slow
+settings.load_profile("no deadline")
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

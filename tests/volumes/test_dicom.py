@@ -23,7 +23,7 @@ def known(slices=6, rows=9, columns=7, kind="u2", seed=0):
     return np.random.default_rng(seed).integers(0, 250, size=(slices, rows, columns)).astype(kind)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_oblique_volume_round_trip(make, tmp_path_factory, seed):
     generator = np.random.default_rng(seed)
