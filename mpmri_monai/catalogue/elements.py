@@ -16,13 +16,14 @@ import pydicom
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
+from mpmri_monai.catalogue.clock import SECONDS_A_DAY
+
 FIRST_BYTES = 64 * 2**10
 """Nearly every header fits into this; a longer one is read again up to MAX_HEADER_BYTES."""
 MAX_HEADER_BYTES = 16 * 2**20
 """No byte of a file beyond this is taken for header (bytes)."""
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 """Transfer syntax that the head of a deflated file names; nothing else that is wanted holds these bytes."""
-SECONDS_A_DAY = 86400.0
 NUMBERS = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
 """Value representations of binary numbers and their struct codes."""
 PRIVATE_BLOCKS = range(0x10, 0x100)
