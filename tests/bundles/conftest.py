@@ -24,7 +24,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="session")
 def new_study(tmp_path_factory):
     """A study that is in no cohort."""
-    return write_study(tmp_path_factory.mktemp("study") / "s", "quick")
+    return write_study(tmp_path_factory.mktemp("study") / "s", "quick", number=1)
 
 
 @pytest.fixture(scope="session")
