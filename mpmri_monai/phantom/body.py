@@ -15,7 +15,7 @@ from mpmri_monai.phantom.tissues import draw_signals
 EDGE_MM = 1.5
 """Width of the transition between tissues."""
 
-TEXTURE = 0.025
+TEXTURE = 0.02
 """Standard deviation of the liver's own texture, relative to its signal."""
 
 TEXTURE_MM = 9.0
@@ -169,7 +169,7 @@ def draw_body(rng: Generator, contrast: float = 1.0) -> Body:
             Organ("fluid", (canal,)),
         ),
         lesions=(),
-        texture=Waves.draw(rng, 5, 1.0, upright=1.0),
+        texture=Waves.draw(rng, 8, 1.0, upright=1.0),
         signals=draw_signals(rng, contrast),
     )
 
@@ -238,14 +238,14 @@ def _paint(value: NDArray, points: Points, shapes: tuple[Shape, ...], level: np.
 
 def _near(box: tuple[NDArray, NDArray], points: Points) -> tuple[NDArray[np.intp], Points]:
     """Return the index of the points in a box (with a margin for soft edges), and those points."""
-    inside = None
-    for value, center, half in zip(points, *box, strict=True):
-        if half >= FAR_MM:
-            continue
-        here = np.abs(value - np.float32(center)) < np.float32(half + EDGE_MM)
-        inside = here if inside is None else inside & here
-    index = np.flatnonzero(inside)
     x, y, z = points
+    inside = np.ones(x.shape, bool)
+    for value, center, half in zip((z, x, y), box[0][[2, 0, 1]], box[1][[2, 0, 1]], strict=True):
+        if half < FAR_MM:
+            inside &= np.abs(value - np.float32(center)) < np.float32(half + EDGE_MM)
+            if not inside.any():  # most shapes lie above or below a given slice
+                break
+    index = np.flatnonzero(inside)
     return index, (x[index], y[index], z[index])
 
 

@@ -98,7 +98,13 @@ class Scan:
         grid = grid or self.grids[sequence]
         planes = SUBPLANES if grid.thickness_mm > THICK_MM else 1
         depths = (np.arange(planes) - (planes - 1) / 2) * grid.thickness_mm / planes
-        clean = sum(self._values(sequence, grid.points(depth * grid.normal)) for depth in depths) / np.float32(planes)
+        columns, rows, slices = grid.shape
+        clean = np.zeros((slices, rows * columns), np.float32)
+        for k in range(slices):  # one by one, so that the arrays at work stay in the processor's cache
+            one = grid.crop((0, 0, k), (columns, rows, 1))
+            for depth in depths:
+                clean[k] += self._values(sequence, one.points(depth * grid.normal))
+        clean = clean.ravel() / np.float32(planes)
         if noisy:
             clean = self._rician(sequence, clean)
         return np.rint(np.minimum(clean, 32767)).astype(np.uint16).reshape(grid.shape[::-1])

@@ -20,7 +20,7 @@ from mpmri_monai.phantom.habits import Series, describe, series_of
 from mpmri_monai.phantom.masks import DRAWN_ON, lesion_mask, liver_mask, write_nifti, write_seg
 from mpmri_monai.phantom.patients import HELD_OUT, Patient, Plan, draw_patient
 from mpmri_monai.phantom.presets import preset
-from mpmri_monai.phantom.scanner import Scan, draw_scan
+from mpmri_monai.phantom.scanner import Grid, Scan, draw_scan
 from mpmri_monai.phantom.truth import truth_table
 from mpmri_monai.sequences import DCE, GRADES, SEQUENCES
 
@@ -63,10 +63,10 @@ def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
     volumes = {name: scan.acquire(name) for name in scan.grids}
     one_dynamic = patient.site.dynamic == "one" or (patient.site.dynamic == "mixed" and patient.number % 2 == 0)
     write_localizer(folder, scan, clock, rng)
-    sources: list[Dataset] = []
+    written = {}
     all_series = series_of(patient.site, one_dynamic)
     for k, series in enumerate(all_series):
-        sources += _write_series(folder, scan, volumes, series, k + 2, clock, rng)
+        written |= _write_series(folder, scan, volumes, series, k + 2, clock, rng)
     write_subtraction(folder, scan, volumes, len(all_series) + 2, clock, rng)
     write_report(folder, scan, len(all_series) + 3, clock, rng)
 
@@ -75,7 +75,7 @@ def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
     as_seg = patient.number % seg_every == seg_every - 1
     mask = f"{patient.name}/lesions.{'dcm' if as_seg else 'nii.gz'}"
     if as_seg:
-        write_seg(root / mask, lesions, scan, sources, clock)
+        write_seg(root / mask, lesions, scan, _headers(*written[DRAWN_ON], scan.grids[DRAWN_ON]), clock)
     else:
         write_nifti(root / mask, lesions, scan)
     return Written(_label_rows(patient, mask, as_seg), patient, _content(scan, volumes, lesions, liver))
@@ -108,12 +108,12 @@ def write_study(folder: Path | str, preset_name: str, *, number: int, seed: int 
 
 def _write_series(
     folder: Path, scan: Scan, volumes: dict[str, NDArray], series: Series, number: int, clock: Clock, rng: Generator
-) -> list[Dataset]:
-    """Write all volumes of a series; return the headers of the phase that lesions are drawn on, if it is among them."""
+) -> dict[str, tuple[Dataset, NDArray[np.int64]]]:
+    """Write all volumes of a series; return the header and the instance numbers of each."""
     patient = scan.patient
     identifier = uid(patient, "series", number)
     starts = {name: _start(name, patient) for name in series.sequences}
-    sources = []
+    written = {}
     for k, name in enumerate(series.sequences):
         header = study_header(patient, clock)
         header.Modality, header.SeriesNumber, header.SeriesInstanceUID = "MR", number, identifier
@@ -126,9 +126,8 @@ def _write_series(
             header.TriggerTime = round((starts[name] - starts["S0"]) * 1000, 1)
         instances = _instances(scan, series, k, rng)
         write_volume(folder, header, volumes[name], scan.grids[name], instances, rng)
-        if name == DRAWN_ON:
-            sources = _headers(header, scan, instances)
-    return sources
+        written[name] = (header, instances)
+    return written
 
 
 def _start(name: str, patient: Patient) -> float:
@@ -154,12 +153,12 @@ def _instances(scan: Scan, series: Series, k: int, rng: Generator) -> NDArray[np
     return from_head * volumes + k + 1
 
 
-def _headers(header: Dataset, scan: Scan, instances: NDArray[np.int64]) -> list[Dataset]:
+def _headers(header: Dataset, instances: NDArray[np.int64], grid: Grid) -> list[Dataset]:
     """Return the headers of a volume's images in the order of the slices, without pixels."""
     sources = []
     for k, instance in enumerate(instances):
         source = copy.deepcopy(header)
-        source.update(image_header(header.SeriesInstanceUID, scan.grids[DRAWN_ON], k, int(instance)))
+        source.update(image_header(header.SeriesInstanceUID, grid, k, int(instance)))
         sources.append(source)
     return sources
 

@@ -1,8 +1,9 @@
 """What is known about a phantom's lesions, and how well any classifier can do on them: the ceiling.
 
-The Bayes classifier of the generating model is the best there is. Its expected accuracy over the given lesions is the
-mean of the largest posterior; how far a test set of this size scatters around it is found by drawing labels from the
-posteriors. No network that sees only the pictures of these sequences can beat it on average.
+The Bayes classifier of the generating model, given the latents that the sequences show, is the best there is: no
+network that sees only their pictures can beat it on average. Its result on given lesions is found by drawing labels from
+what all latents together say about each lesion, and asking the classifier; the scatter over the draws is that of a test
+set of this size. So a fusion never gets a higher accuracy ceiling than all sequences on the same lesions.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def ceiling(
         seed: of the label draws.
 
     Returns:
-        {"accuracy": {"mean", "low", "high"}, "macro_auc": {...}}: mean and central 95 % over label sets drawn from the
-        posteriors; an AUC is None when no draw has two classes.
+        {"accuracy": {"mean", "low", "high"}, "macro_auc": {...}}: mean and central 95 % over the drawn label sets; an
+        AUC is None when no draw has two classes.
 
     Raises:
         EvaluationError: none of the lesions is in the table, or the classes are not the phantom's.
@@ -102,7 +103,8 @@ def ceiling(
     prior = [float((truth["label"] == grade).mean()) for grade in GRADES]
     probability = _posteriors(chosen, fusion, prior)
     rng = np.random.default_rng(seed)
-    drawn = (rng.random((DRAWS, len(chosen), 1)) > probability.cumsum(axis=1)[None, :, :-1]).sum(axis=2)
+    likely = _posteriors(chosen, SEQUENCES, prior)
+    drawn = (rng.random((DRAWS, len(chosen), 1)) > likely.cumsum(axis=1)[None, :, :-1]).sum(axis=2)
     accuracy = (drawn == probability.argmax(axis=1)).mean(axis=1)
     return {"accuracy": _summary(accuracy), "macro_auc": _summary(_macro_auc(drawn, probability))}
 
