@@ -41,7 +41,7 @@ def _start_training(manifest: Path, folder: Path) -> float:
 
 
 def measure(manifest: Path, rounds: int = 5) -> dict[str, float]:
-    """Return the median ratio (start to first iteration) / (import of the libraries), pair by pair; the store is warm."""
+    """Return the median ratio (start to first iteration) / (import of the libraries), pair by pair, on a warm store."""
     ratios, imports = [], []
     for turn in range(rounds + 1):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,136 @@
+"""What the bundle learns on generated cohorts, beside baseline and ceiling; and that it learns nothing from nonsense.
+
+    python benchmarks/learning.py folds MANIFEST OUT --folds 5      # k-fold over patients, pooled, with intervals
+    python benchmarks/learning.py permuted MANIFEST OUT --folds 3 --permutations 20
+
+Each fold is the bundle's own training command. A fold that is done is not done again. Options of the bundle follow
+after ``--``: ``... -- --max_epochs 10 --fusion T2-S0-S2``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle import CohortData
+from mpmri_monai.evaluation import evaluate, metrics_table, read_predictions, roi_baseline
+from mpmri_monai.phantom.truth import ceiling, read_truth
+from mpmri_monai.sequences import task
+
+TRAIN = Path(__file__).resolve().parents[1] / "bundles" / "hcc_grade" / "configs" / "train.json"
+PERMUTATION = "MPMRI_PERMUTATION"
+
+
+class PermutedCohort(CohortData):
+    """A cohort whose lesions keep their images and get the grades of one another's, patients as wholes."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        rows = super().rows
+        worst = rows.groupby("patient")["label"].agg(lambda labels: max(labels, key=self.task.classes.index))
+        shuffled = np.random.default_rng(int(os.environ[PERMUTATION])).permutation(worst.to_numpy())
+        return rows.assign(label=rows["patient"].map(dict(zip(worst.index, shuffled, strict=True))))
+
+
+def train_folds(
+    manifest: Path, out: Path, folds: int, options: list[str], environment: dict[str, str] | None = None
+) -> pd.DataFrame:
+    """Train every fold with the bundle's command and return the predictions of all test patients."""
+    tables = []
+    for fold in range(folds):
+        folder = out / f"fold{fold}"
+        if not (folder / "report.html").exists():
+            command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
+            command += ["--manifest", str(manifest), "--output_dir", str(folder)]
+            command += ["--split#folds", str(folds), "--split#fold", str(fold), *options]
+            paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+            subprocess.run(
+                command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": paths} | (environment or {})
+            )
+            print(f"{folder} is trained", flush=True)
+        tables.append(read_predictions(folder / "predictions.csv"))
+    pooled = pd.concat(tables, ignore_index=True)
+    return pooled[pooled["role"] == "test"]
+
+
+def _cohort(manifest: Path, folder: Path) -> CohortData:
+    config = artefacts.read_json(folder / "fold0" / "config.json")
+    return CohortData(manifest, config["task"], config["fusion"], config["samples"], config["split"], config["seed"])
+
+
+def folds_command(manifest: Path, out: Path, folds: int, options: list[str]) -> None:
+    """Print the pooled result of all folds beside the baseline, fitted in the same folds, and the ceiling."""
+    predictions = train_folds(manifest, out, folds, options)
+    cohort = _cohort(manifest, out)
+    grade = cohort.task
+    baselines = []
+    for fold in range(folds):
+        cohort.split["fold"] = fold
+        vars(cohort).pop("roles", None)
+        rows = roi_baseline(cohort.rows, cohort.roles, grade, cohort.manifest.sequences, seed=cohort.seed, outer=fold)
+        baselines.append(rows[rows["role"] == "test"])
+    console = Console(width=150)
+    network, baseline = evaluate(predictions, grade), evaluate(pd.concat(baselines, ignore_index=True), grade)
+    console.print(metrics_table(network))
+    table = Table("lesion level", "accuracy", "macro AUC", title=f"{cohort.manifest.name}, {folds} folds over patients")
+    for name, found in (("network", network), ("ROI-mean baseline", baseline)):
+        metrics = found["levels"]["lesion"]["metrics"]
+        table.add_row(name, *(_interval(metrics[key], "value") for key in ("accuracy", "macro_auc")))
+    if cohort.manifest.truth:
+        truth = read_truth(cohort.manifest.path(cohort.manifest.truth))
+        lesions = set(zip(predictions["patient"], predictions["lesion"], strict=True))
+        for name, shown in (("ceiling, fusion", cohort.fusion), ("ceiling, all sequences", cohort.manifest.sequences)):
+            bound = ceiling(truth, shown, lesions, grade.classes, cohort.seed)
+            table.add_row(name, *(_interval(bound[key], "mean") for key in ("accuracy", "macro_auc")))
+    console.print(table)
+
+
+def permuted_command(manifest: Path, out: Path, folds: int, permutations: int, options: list[str]) -> None:
+    """Print the mean macro AUC over permutations of the labels; it is 0.5 when nothing leaks."""
+    grade = task("hcc_grade")
+    values = []
+    for number in range(permutations):
+        given = ["--cohort#_target_", "learning.PermutedCohort", *options]
+        predictions = train_folds(manifest, out / f"permutation{number:02d}", folds, given, {PERMUTATION: str(number)})
+        metrics = evaluate(predictions, grade, bootstraps=2)["levels"]
+        values.append([metrics[level]["metrics"]["macro_auc"]["value"] for level in ("slice", "lesion", "patient")])
+        print(f"permutation {number}: macro AUC of lesions {values[-1][1]:.3f}", flush=True)
+    for level, column in zip(("slice", "lesion", "patient"), np.array(values).T, strict=True):
+        error = column.std(ddof=1) / np.sqrt(len(column))
+        print(
+            f"{level}: mean macro AUC {column.mean():.3f} over {len(column)} permutations, standard error {error:.3f}"
+        )
+
+
+def _interval(metric: dict[str, float], key: str) -> str:
+    return f"{metric[key]:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
+
+
+def main() -> None:
+    """Read the command line and run one of the two experiments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("folds", "permuted"))
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--permutations", type=int, default=20)
+    own = sys.argv[1:]
+    options = own[own.index("--") + 1 :] if "--" in own else []
+    given = parser.parse_args(own[: own.index("--")] if "--" in own else own)
+    if given.what == "folds":
+        folds_command(given.manifest, given.out, given.folds, options)
+    else:
+        permuted_command(given.manifest, given.out, given.folds, given.permutations, options)
+
+
+if __name__ == "__main__":
+    main()
