@@ -52,19 +52,19 @@ class Latent:
 
 
 LATENTS = (
-    Latent("diameter", (-0.2, 0.0, 0.2), "size", 1.0, 0.3, EVERYWHERE),
-    Latent("nodularity", (-0.2, 0.0, 0.2), "outline", 0.04, 0.8, EVERYWHERE),
-    Latent("t2_brightness", (-0.5, 0.0, 0.5), "mean", 0.35, 0.5, {"T2": 1.0}),
-    Latent("fat_fraction", (0.4, 0.0, -0.4), "mean", 0.14, 0.8, {"OUT": -1.0}),
-    Latent("plain_darkness", (-0.4, 0.0, 0.4), "mean", 0.12, 0.8, {"IN": -0.7, "S0": -1.0}),
-    Latent("arterial_enhancement", (-0.6, 0.0, 0.6), "mean", 0.45, 0.6, ARTERIAL),
-    Latent("washout", (-0.6, 0.0, 0.6), "mean", 0.20, 0.8, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
-    Latent("arterial_rim", (-0.5, -0.2, 0.7), "capsule", 0.18, 1.2, ARTERIAL),
-    Latent("necrosis", (-0.6, -0.4, 1.1), "core", 0.24, 1.2, {"T2": 1.0, "S3": -0.8, "S4": -0.9, "S5": -0.9}),
-    Latent("t2_mosaic", (-1.15, 0.3, 0.9), "outer mosaic", 0.22, 1.2, {"T2": 1.0}),
-    Latent("fat_ring", (1.3, -0.35, -0.8), "ring", 0.22, 1.2, {"OUT": -1.0}),
-    Latent("fat_mosaic", (-0.5, 0.85, -0.5), "inner mosaic", 0.20, 1.2, {"OUT": 1.0}),
-    Latent("capsule", (-1.1, 1.05, -0.15), "capsule", 0.22, 1.2, LATE),
+    Latent("diameter", (-0.2, 0.0, 0.2), "size", 1.0, 0.28, EVERYWHERE),
+    Latent("nodularity", (-0.2, 0.0, 0.2), "outline", 0.03, 0.8, EVERYWHERE),
+    Latent("t2_brightness", (-0.4, 0.0, 0.4), "mean", 0.35, 0.4, {"T2": 1.0}),
+    Latent("fat_fraction", (0.3, 0.0, -0.3), "mean", 0.14, 0.7, {"OUT": -1.0}),
+    Latent("plain_darkness", (-0.3, 0.0, 0.3), "mean", 0.12, 0.7, {"IN": -0.7, "S0": -1.0}),
+    Latent("arterial_enhancement", (-0.6, 0.0, 0.6), "mean", 0.45, 0.5, ARTERIAL),
+    Latent("washout", (-0.55, 0.0, 0.55), "mean", 0.20, 0.7, {"S3": -0.6, "S4": -1.0, "S5": -1.1}),
+    Latent("arterial_rim", (-0.2, -0.2, 0.4), "capsule", 0.18, 1.0, ARTERIAL),
+    Latent("necrosis", (-0.6, -0.5, 1.2), "core", 0.24, 1.0, {"T2": 1.0, "S3": -0.8, "S4": -0.9, "S5": -0.9}),
+    Latent("t2_mosaic", (-1.3, 0.4, 0.9), "outer mosaic", 0.22, 1.0, {"T2": 1.0}),
+    Latent("fat_ring", (1.4, -0.5, -0.9), "ring", 0.22, 1.0, {"OUT": -1.0}),
+    Latent("fat_mosaic", (-0.6, 1.0, -0.5), "inner mosaic", 0.20, 1.0, {"OUT": 1.0}),
+    Latent("capsule", (-1.0, 1.1, -0.2), "capsule", 0.22, 1.0, LATE),
 )
 
 NAMES = tuple(latent.name for latent in LATENTS)

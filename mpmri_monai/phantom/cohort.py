@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mpmri_monai.artefacts import whole_folder, write_json
+from mpmri_monai.cohort import build_manifest, save_manifest
+from mpmri_monai.cohort.build import in_processes
 from mpmri_monai.errors import ConfigError, OutputError
 from mpmri_monai.phantom.patients import Plan, draw_patient, plan
 from mpmri_monai.phantom.presets import Preset, preset
@@ -50,9 +52,6 @@ def write_cohort(
         ConfigError: unknown preset, or a number out of range.
         OutputError: the folder exists, or cannot be written.
     """
-    from mpmri_monai.cohort import build_manifest, save_manifest
-    from mpmri_monai.cohort.build import in_processes
-
     chosen = preset(preset_name)
     patients = chosen.patients if patients is None else patients
     seed = chosen.seed if seed is None else seed

@@ -100,17 +100,17 @@ class Lesion:
             weight = latent.weights.get(sequence, 0.0)
             if weight == 0 or latent.pattern in ("size", "outline"):
                 continue
-            total += weight * latent.amount(z) * self._pattern(latent.name, latent.pattern, u, radius)
+            total += weight * latent.amount(z) * self._pattern(latent.name, latent.pattern, u)
         return np.maximum(total, -0.95)
 
-    def _pattern(self, name: str, pattern: str, u: NDArray, radius: NDArray) -> NDArray[np.float64] | float:
+    def _pattern(self, name: str, pattern: str, u: NDArray) -> NDArray[np.float64] | float:
         if pattern == "mean":
             return 1.0
-        raw = self._raw(name, pattern, u, radius)
+        raw = self._raw(name, pattern, u)
         mean, deviation = self._moments[name]
         return (raw - mean) / deviation
 
-    def _raw(self, name: str, pattern: str, u: NDArray, radius: NDArray) -> NDArray[np.float64]:
+    def _raw(self, name: str, pattern: str, u: NDArray) -> NDArray[np.float64]:
         """Return a structure before it is scaled; ``s`` is the relative radius in the plane, 1 at the outline."""
         s = np.sqrt(u[0] ** 2 + u[1] ** 2) / np.sqrt(np.maximum(1 - u[2] ** 2, POLE**2))
         if pattern in ZONES:
@@ -139,11 +139,10 @@ class Lesion:
     def _moments(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each raw pattern over the lesion."""
         u = _ball()
-        radius = np.sqrt((u * u).sum(axis=0))
         moments = {}
         for latent in LATENTS:
             if latent.pattern not in ("size", "outline", "mean"):
-                raw = self._raw(latent.name, latent.pattern, u, radius)
+                raw = self._raw(latent.name, latent.pattern, u)
                 moments[latent.name] = (float(raw.mean()), float(raw.std()))
         return moments
 

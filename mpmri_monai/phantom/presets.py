@@ -124,9 +124,9 @@ _SITES = (
 )  # fmt: skip
 
 PRESETS = {
-    "quick": Preset("quick", 27, 7, (_QUICK,), 5, (1, 1, 1), 30.0, (12.0, 50.0), 10.0),
+    "quick": Preset("quick", 27, 7, (_QUICK,), 32, (1, 1, 1), 30.0, (14.0, 46.0), 10.0),
     "paper": Preset("paper", 48, 6, (_PAPER,), 3, (12, 34, 5), 19.5, (8.0, 60.0), 40.0),
-    "sites": Preset("sites", 30, 1, _SITES, 5, (1, 1, 1), 28.0, (10.0, 56.0), 12.0),
+    "sites": Preset("sites", 30, 0, _SITES, 16, (1, 1, 1), 28.0, (10.0, 50.0), 12.0),
 }
 
 

@@ -1,9 +1,9 @@
 """What is known about a phantom's lesions, and how well any classifier can do on them: the ceiling.
 
 The Bayes classifier of the generating model, given the latents that the sequences show, is the best there is: no
-network that sees only their pictures can beat it on average. Its result on given lesions is found by drawing labels from
-what all latents together say about each lesion, and asking the classifier; the scatter over the draws is that of a test
-set of this size. So a fusion never gets a higher accuracy ceiling than all sequences on the same lesions.
+network that sees only their pictures can beat it on average. Its result on given lesions is found by drawing labels
+from what all latents together say about each lesion, and asking the classifier; the scatter over the draws is that of
+a test set of this size. So a fusion never gets a higher accuracy ceiling than all sequences on the same lesions.
 """
 
 from __future__ import annotations
