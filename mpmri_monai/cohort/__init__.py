@@ -2,6 +2,7 @@
 
 from mpmri_monai.cohort.build import Finding, build_manifest
 from mpmri_monai.cohort.check import check_manifest
+from mpmri_monai.cohort.leaks import refuse_shared_images
 from mpmri_monai.cohort.manifest import (
     DicomImage,
     Lesion,
@@ -39,6 +40,7 @@ __all__ = [
     "parse_manifest",
     "patient_table",
     "read_splits",
+    "refuse_shared_images",
     "roles_of",
     "save_manifest",
     "splits_digest",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 from mpmri_monai.catalogue import scan
 from mpmri_monai.cohort.build import PROTOCOL, Finding, in_processes
+from mpmri_monai.cohort.leaks import patients_sharing_images
 from mpmri_monai.cohort.manifest import DicomImage, Manifest, Region, Study
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.sequences import SEQUENCES
@@ -26,7 +26,10 @@ def check_manifest(manifest: Manifest, *, workers: int = 0, progress: bool = Fal
         progress: show a bar.
     """
     jobs = [(manifest, study) for study in manifest.studies]
-    findings = list(_shared_images(manifest))
+    findings = [
+        Finding("error", ", ".join(patients), "E_SHARED: these patients share an image")
+        for patients in patients_sharing_images(manifest)
+    ]
     if manifest.truth is not None and not manifest.path(manifest.truth).is_file():
         findings.append(Finding("error", "truth", f"no file {manifest.truth}"))
     for per_study in in_processes(_check_study, jobs, workers, "Checking studies" if progress else None):
@@ -83,20 +86,6 @@ def _missing_volumes(manifest: Manifest, study: Study) -> Iterator[str]:
         for sequence, volume in volumes.items():
             if volume not in there:
                 yield f"no volume {volume} ({sequence}) in {folder}; its files changed since the manifest was made"
-
-
-def _shared_images(manifest: Manifest) -> Iterator[Finding]:
-    """One image under two patients would put the same voxels on both sides of a split."""
-    owners: dict[tuple[Path, str], set[str]] = defaultdict(set)
-    for study in manifest.studies:
-        for image in study.images.values():
-            file, volume = (image.dicom, image.volume) if isinstance(image, DicomImage) else (image, "")
-            owners[manifest.path(file).resolve(), volume].add(study.patient)
-    reported = set()
-    for patients in owners.values():
-        if len(patients) > 1 and frozenset(patients) not in reported:
-            reported.add(frozenset(patients))
-            yield Finding("error", ", ".join(sorted(patients)), "E_SHARED: these patients share an image")
 
 
 def _unused_classes(manifest: Manifest) -> Iterator[Finding]:

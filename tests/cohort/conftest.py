@@ -67,7 +67,15 @@ class FakeScanner:
     def __call__(self, folder: Path, protocol: str = "liver") -> SimpleNamespace:
         if not Path(folder).is_dir():
             raise CatalogueError(expected="a folder of DICOM files", found="no folder", code="E_EMPTY")
-        return self.answers.get(Path(folder).parent.name, self.full())
+        patient = Path(folder).parent.name
+        return self._named(self.answers.get(patient, self.full()), patient)
+
+    @staticmethod
+    def _named(catalogue: SimpleNamespace, patient: str) -> SimpleNamespace:
+        """The same with ids of this patient's own, as ids that come from the files' content are."""
+        volumes = tuple(SimpleNamespace(id=f"{volume.id}-{patient}") for volume in catalogue.volumes)
+        roles = {name: f"{volume}-{patient}" for name, volume in catalogue.roles.items()}
+        return SimpleNamespace(roles=roles, volumes=volumes, require=catalogue.require)
 
     @staticmethod
     def full(*without: str) -> SimpleNamespace:

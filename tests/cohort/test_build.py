@@ -28,7 +28,7 @@ def test_every_study_is_taken_with_all_its_sequences(cohort, scanner):
     assert [study.patient for study in manifest.studies] == ["P001", "P002", "P003"]
     third = manifest.studies[2]
     assert third.images["S4"].dicom == "P003/dicom"
-    assert third.images["S4"].volume == "vS4"
+    assert third.images["S4"].volume == "vS4-P003"
     assert third.organs == {"liver": "P003/liver.nii.gz"}
     assert [(x.id, x.region.value, x.drawn_on, x.labels) for x in third.lesions] == [
         ("P003-L1", 1, "S3", {"grade": "poorly"}),

@@ -1,7 +1,14 @@
 import pytest
 
-from mpmri_monai.cohort import build_manifest, check_manifest, parse_manifest, save_manifest
+from mpmri_monai.cohort import (
+    build_manifest,
+    check_manifest,
+    parse_manifest,
+    refuse_shared_images,
+    save_manifest,
+)
 from mpmri_monai.cohort.commands import check_command, manifest_command
+from mpmri_monai.errors import LeakageError
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def test_changed_dicom_files_are_noticed(manifest, scanner):
     scanner.answers["P002"] = scanner.full()
     scanner.answers["P002"].volumes = tuple(v for v in scanner.answers["P002"].volumes if v.id != "vS4")
     assert errors(manifest) == [
-        "P002-1: no volume vS4 (S4) in P002/dicom; its files changed since the manifest was made"
+        "P002-1: no volume vS4-P002 (S4) in P002/dicom; its files changed since the manifest was made"
     ]
 
 
@@ -65,6 +72,14 @@ def test_image_shared_by_two_patients_is_a_leak(content, tmp_path, scanner):
     content["studies"][1]["images"]["T2"] = "P002/../P001/T2.nii.gz"
     found = errors(parse_manifest(content, tmp_path, "here"))
     assert "P001, P002: E_SHARED: these patients share an image" in found
+
+
+def test_copied_dicom_folder_under_another_patient_is_a_leak(content, tmp_path, scanner):
+    content["studies"][1]["images"]["S0"] = {"dicom": "P002/copy", "volume": "v1"}
+    manifest = parse_manifest(content, tmp_path, "here")
+    assert "P001, P002: E_SHARED: these patients share an image" in errors(manifest)
+    with pytest.raises(LeakageError, match="P001, P002"):
+        refuse_shared_images(manifest)
 
 
 def test_commands_print_counts_and_the_next_command(cohort, scanner, monkeypatch, capsys):

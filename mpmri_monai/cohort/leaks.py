@@ -1,0 +1,36 @@
+"""The leak rule of a manifest: one image belongs to one patient."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from mpmri_monai.cohort.manifest import DicomImage, Manifest
+from mpmri_monai.errors import LeakageError
+
+
+def patients_sharing_images(manifest: Manifest) -> list[tuple[str, ...]]:
+    """Return each group of patients that one image stands under; one person under two names is on two sides of a split.
+
+    A DICOM volume is known by its id, which comes from the files' content: a copied or renamed folder has the same.
+    """
+    owners: dict[Path | str, set[str]] = defaultdict(set)
+    for study in manifest.studies:
+        for image in study.images.values():
+            key = image.volume if isinstance(image, DicomImage) else manifest.path(image).resolve()
+            owners[key].add(study.patient)
+    return sorted({tuple(sorted(patients)) for patients in owners.values() if len(patients) > 1})
+
+
+def refuse_shared_images(manifest: Manifest) -> None:
+    """Raise LeakageError when an image stands under more than one patient."""
+    shared = patients_sharing_images(manifest)
+    if shared:
+        more = f", and {len(shared) - 1} more" if len(shared) > 1 else ""
+        raise LeakageError(
+            expected="every image under one patient",
+            found=f"{', '.join(shared[0])} with an image in common{more}",
+            where=manifest.name,
+            fix="give all studies of one person the same patient name (mpmri check lists every case)",
+            code="E_SHARED",
+        )
