@@ -9,6 +9,9 @@ from mpmri_monai.sequences import Task
 
 CONFIDENCE = 0.95
 
+SAME = 1e-12
+"""Resampled metrics this close are the same number; sums of other weights round differently."""
+
 
 def resamples(rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
     """Return the patients, and how often each resample draws each of them, shape (resample, patient).
@@ -26,10 +29,16 @@ def resamples(rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Ge
 
 
 def interval(value: float, resampled: np.ndarray) -> dict[str, float | int | None]:
-    """Return a metric with its percentile interval over the resamples in which it is defined."""
+    """Return a metric with its percentile interval over the resamples in which it is defined.
+
+    Where all of these agree, as with one patient a class or a perfect result, they say nothing about the spread: the
+    interval is then None, not of width 0.
+    """
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or defined.size == 0:
         return {"value": None, "low": None, "high": None, "resamples": int(defined.size)}
     tail = (1 - CONFIDENCE) / 2
+    if np.ptp(defined) < SAME:
+        return {"value": float(value), "low": None, "high": None, "resamples": int(defined.size)}
     low, high = np.quantile(defined, [tail, 1 - tail])
     return {"value": float(value), "low": float(low), "high": float(high), "resamples": int(defined.size)}

@@ -42,9 +42,9 @@ def evaluate(
     Returns:
         ``{"schema", "task", "role", "classes", "confidence", "bootstraps", "unlabelled", "levels": {level: {"n",
         "patients", "per_class", "rule", "confusion", "roc", "metrics"}}}``. A metric is ``{"value", "low", "high",
-        "resamples"}`` with the number of resamples in which it is defined; an undefined value is None. ``n`` and
-        ``per_class`` count lesions (slices, patients) once; ``confusion`` has one entry per repeat in which a unit
-        was predicted, rows are the truth.
+        "resamples"}`` with the number of resamples in which it is defined; an undefined value is None, and so are
+        ``low`` and ``high`` where all resamples agree. ``n`` and ``per_class`` count lesions (slices, patients) once;
+        ``confusion`` has one entry per repeat in which a unit was predicted, rows are the truth.
 
     Raises:
         EvaluationError: the table is not one of this task, or has no labelled row of this role.

@@ -32,7 +32,9 @@ def metrics_table(result: dict[str, Any], title: str | None = None) -> Table:
 
 
 def cell(metric: dict[str, float | int | None]) -> str:
-    """Return ``0.812 [0.701, 0.904]``, or ``undefined``."""
+    """Return ``0.812 [0.701, 0.904]``, the value alone where there is no interval, or ``undefined``."""
     if metric["value"] is None:
         return "undefined"
+    if metric["low"] is None:
+        return f"{metric['value']:.3f} [no interval]".replace("[", "\\[")
     return f"{metric['value']:.3f} \\[{metric['low']:.3f}, {metric['high']:.3f}]"

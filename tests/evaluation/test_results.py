@@ -85,8 +85,20 @@ def test_result_is_json_without_nan_and_repeatable_in_any_order(predictions):
 def test_intervals_hold_the_value(predictions):
     for content in evaluate(predictions, GRADE, bootstraps=500)["levels"].values():
         for metric in content["metrics"].values():
-            assert metric["low"] <= metric["value"] <= metric["high"]
             assert metric["resamples"] == 500
+            if metric["value"] < 1:  # a perfect result has no interval
+                assert metric["low"] <= metric["value"] <= metric["high"]
+
+
+@pytest.mark.parametrize(("patients", "skill"), [(3, 1.0), (24, 100.0)])
+def test_resamples_that_cannot_differ_give_no_interval(drawn, patients, skill):
+    """One patient a class, or a perfect result: an interval of width 0 would claim certainty."""
+    table = drawn(np.random.default_rng(0), patients, skill=skill)
+    result = evaluate(table[table["lesion"].str.endswith("L1")], GRADE, bootstraps=50)
+    for metric in result["levels"]["lesion"]["metrics"].values():
+        assert metric["value"] is not None
+        assert metric["low"] is None
+        assert metric["high"] is None
 
 
 def test_bootstrap_of_independent_lesions_is_as_wide_as_the_binomial(drawn):

@@ -25,3 +25,8 @@ def test_undefined_metric_says_so(drawn):
     table = drawn(np.random.default_rng(0))
     text = printed(evaluate(table[table["label"] != "poorly"], TASKS["hcc_grade"], bootstraps=5))
     assert "undefined" in text
+
+
+def test_value_without_interval_stands_alone(drawn):
+    perfect = drawn(np.random.default_rng(0), skill=100.0)
+    assert "1.000 [no interval]" in printed(evaluate(perfect, TASKS["hcc_grade"], bootstraps=5))
