@@ -86,6 +86,12 @@ class Elements:
         self.dataset = dataset
         self._raw = {int(tag): element for tag, element in dataset.items()}
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether the file ended inside the last element; pydicom then hands over what there was of its value."""
+        last: Any = next(reversed(self._raw.values()), None)
+        return last is not None and isinstance(last.value, bytes) and len(last.value) < getattr(last, "length", 0)
+
     def text(self, tag: int) -> str:
         """Value as text, empty when absent."""
         element = self._raw.get(tag)

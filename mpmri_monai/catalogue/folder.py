@@ -69,7 +69,7 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
 def _files(folder: Path) -> tuple[list[Path], int]:
     """Regular files that are not hidden, and the number of links."""
     paths, links = [], 0
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links += sum(Path(place, name).is_symlink() for name in folders)
         for name in names:
@@ -83,8 +83,18 @@ def _files(folder: Path) -> tuple[list[Path], int]:
     return paths, links
 
 
+def _closed(error: OSError) -> None:
+    raise CatalogueError(
+        expected="folders that can be read",
+        found=os.strerror(error.errno).lower() if error.errno else "one that cannot",
+        where=str(error.filename),
+        fix="allow reading it, or copy the study to another place",
+        code="E_FOLDER",
+    ) from error
+
+
 def _one_study(folder: Path, items: list[FileHeader | ObjectHeader | Unreadable]) -> None:
-    named = [item for item in items if item.study]
+    named = [item for item in items if item.study or item.patient]  # not so the files that cannot be read at all
     patients, studies = len({item.patient for item in named}), len({item.study for item in named})
     if patients > 1 or studies > 1:
         raise CatalogueError(

@@ -18,6 +18,8 @@ from mpmri_monai.errors import CatalogueError
 
 MAX_FILE_BYTES = 512 * 2**20
 """Larger files are refused before they are parsed (bytes)."""
+PREAMBLE_BYTES = 128
+"""What a DICOM file begins with; nearly always zeros (bytes)."""
 MAX_SIDE = 4096
 """Largest number of rows or columns (pixels)."""
 
@@ -170,14 +172,22 @@ def read_header(path: Path) -> FileHeader | ObjectHeader | Unreadable | None:
             parsed = parse(file, size)
         except HeaderError as error:
             return Unreadable("", "", "", None, "E_HEADER", str(error))
-        return None if parsed is None else _header(path, Elements(parsed[0]), file, size, parsed[1])
+        if parsed is not None:
+            return _header(path, Elements(parsed[0]), file, size, parsed[1])
+        file.seek(0)
+        if not file.read(PREAMBLE_BYTES).strip(b"\0"):  # what a broken copy leaves of a DICOM file
+            return Unreadable("", "", "", None, "E_TRUNCATED", "a file holds zeros in place of a header")
+        return None
 
 
 def _header(
     path: Path, elements: Elements, file: io.FileIO, size: int, end: int
 ) -> FileHeader | ObjectHeader | Unreadable:
     try:
-        sop_class = elements.text(0x00080016) or Elements(elements.dataset.file_meta).text(0x00020002)
+        meta = Elements(elements.dataset.file_meta)
+        if elements.cut_short or meta.cut_short:
+            raise _fault("E_TRUNCATED", "a file ends inside its header")
+        sop_class = elements.text(0x00080016) or meta.text(0x00020002)
         if not sop_class:
             raise _fault("E_HEADER", "a DICOM file does not say what it holds")
         if sop_class != MR_IMAGE or _several(elements):
@@ -289,6 +299,10 @@ def _pixel_layout(elements: Elements) -> tuple[int, int, int, int]:
         raise _fault("E_LIMIT", f"an image has {rows} x {columns} pixels; 1 to {MAX_SIDE} are allowed")
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         raise _fault("E_PIXELS", "an image is not stored as 8, 16 or 32 bit integers")
+    if (elements.integer(0x00280102) or stored - 1) != stored - 1:
+        raise _fault("E_PIXELS", "an image does not keep its values in the lowest bits")
+    if elements.text(0x00280004) not in ("", "MONOCHROME2"):
+        raise _fault("E_PIXELS", "an image is inverted or coloured, so that its values are no signal")
     return rows, columns, allocated, stored
 
 

@@ -41,6 +41,10 @@ class Problem:
     message: str
     series_number: int | None = None
 
+    def __str__(self) -> str:
+        series = "" if self.series_number is None else f" (series {self.series_number})"
+        return f"{self.code}{series}: {self.message}"
+
 
 @dataclass(frozen=True)
 class SetAside:
@@ -134,9 +138,10 @@ class Catalogue:
         for volume in self.volumes:
             if volume.id == wanted:
                 return volume
+        listed = f"{len(self.volumes)} others: {', '.join(volume.id for volume in self.volumes) or 'none'}"
         raise CatalogueError(
             expected=f"a volume {wanted}",
-            found=f"{len(self.volumes)} volumes: {', '.join(volume.id for volume in self.volumes) or 'none'}",
+            found="; ".join([*map(str, self.problems), listed]),
             fix="scan the study again; a volume's id changes only when its images do",
             code="E_VOLUME",
         )
@@ -161,9 +166,7 @@ class Catalogue:
         if not missing and not self.problems:
             return
         findings = [f"no volume for {', '.join(missing)}"] if missing else []
-        for problem in self.problems:
-            series = "" if problem.series_number is None else f" (series {problem.series_number})"
-            findings.append(f"{problem.code}{series}: {problem.message}")
+        findings.extend(map(str, self.problems))
         raise CatalogueError(
             expected=f"a study with {' '.join(wanted)}" if wanted else "a study without a problem",
             found="; ".join(findings),

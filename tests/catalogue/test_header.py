@@ -149,6 +149,9 @@ def test_deflated_file_is_refused_without_inflating_it(make, tmp_path):
         ({"PixelSpacing": [0, 1]}, "E_NOGEOM"),
         ({"RescaleSlope": -1.0}, "E_RESCALE"),
         ({"PixelData": b"12"}, "E_TRUNCATED"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "E_PIXELS"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "E_PIXELS"),
+        ({"BitsStored": 12, "HighBit": 15}, "E_PIXELS"),
     ],
 )
 def test_unusable_image_is_refused_by_name(make, tmp_path, tags, code):
@@ -172,6 +175,18 @@ def test_text_and_random_bytes_are_not_dicom(tmp_path):
     for content in (b"plain text " * 50, np.random.default_rng(0).bytes(5000)):
         path.write_bytes(content)
         assert read_header(path) is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_cut_anywhere_is_never_passed_over(make, tmp_path):
+    """What is left must not be taken for a file that is not DICOM, or for a DICOM object other than an image."""
+    whole = saved(make.image(1, 0), tmp_path / "one").read_bytes()
+    path = tmp_path / "cut"
+    for kept in range(len(whole)):
+        path.write_bytes(whole[:kept])
+        assert isinstance(read_header(path), Unreadable), kept
+    path.write_bytes(bytes(len(whole)))
+    assert isinstance(read_header(path), Unreadable), "zeros of the right length, as a broken copy leaves them"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -139,6 +141,30 @@ def test_two_patients_or_studies_are_refused_without_naming_them(make, scanned):
     images[0].PatientID, images[0].StudyInstanceUID = images[1].PatientID, "2.25.99"
     with pytest.raises(CatalogueError, match="1 patient and 2 studies"):
         scanned(images)
+
+
+def test_two_patients_without_study_uid_are_refused(make, scanned):
+    images = make.t2()
+    for dataset in images:
+        dataset.StudyInstanceUID = ""
+    images[0].PatientID = "OTHER-ID"
+    with pytest.raises(CatalogueError, match="E_MULTIPATIENT"):
+        scanned(images)
+
+
+def test_a_subfolder_that_cannot_be_read_is_not_passed_over(make, tmp_path, monkeypatch):
+    folder = make.write(tmp_path, make.t2())
+    (folder / "closed").mkdir()
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(CatalogueError, match=r"E_FOLDER.*closed.*permission denied"):
+        scan(folder)
 
 
 def test_empty_missing_and_foreign_folders_are_refused(tmp_path):
@@ -290,6 +316,13 @@ def test_unknown_volume_and_missing_role_are_named(make, scanned):
         catalogue.require(["T2", "OUT"])
     with pytest.raises(CatalogueError, match="vffff"):
         catalogue.volume("vffff")
+
+
+def test_a_volume_that_is_gone_says_what_is_wrong_with_the_study(make, scanned):
+    images = make.t2(slices=8)
+    del images[3]
+    with pytest.raises(CatalogueError, match=r"E_VOLUME.*E_MISSING \(series 3\)"):
+        scanned(images).volume("vffff")
 
 
 def test_obliquity_is_named(make, scanned):
