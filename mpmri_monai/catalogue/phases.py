@@ -80,6 +80,8 @@ CLOCKS = (
     Clock("SeriesTime", _series),
 )
 """In the order in which they are trusted; one clock orders all phases."""
+ACQUISITION = CLOCKS[:2]
+"""Clocks of the acquisition itself; the others may tell when images were computed."""
 
 
 def same_plane_grid(one: VolumeRecord, other: VolumeRecord) -> bool:
@@ -140,8 +142,13 @@ def in_time_order(family: Sequence[VolumeRecord]) -> list[VolumeRecord]:
     """Order volumes of one acquisition and give them their phase, time and evidence.
 
     One clock orders them all. Without a usable clock the volumes of each series keep the order of the axis that split
-    it; what nothing orders keeps no phase.
+    it; what nothing orders keeps no phase, nor do volumes that the clocks of the acquisition order differently.
     """
+    orders = {tuple(np.argsort(times)) for clock in ACQUISITION if (times := clock_times(family, clock)) is not None}
+    if len(orders) > 1:
+        names = " and ".join(clock.name for clock in ACQUISITION)
+        caution = Caution("W_CLOCKS", f"{names} order the phases differently; used neither")
+        return [replace(volume, warnings=(*volume.warnings, caution)) for volume in family]
     for clock in CLOCKS:
         times = clock_times(family, clock)
         if times is not None:

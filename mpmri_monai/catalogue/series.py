@@ -152,10 +152,10 @@ def _sort_grid(images: Sequence[FileHeader], findings: Findings) -> None:
     if found is None:
         findings.refuse(images, number, *_unsplit(slots))
         return
-    cautions += tuple(
-        Caution("W_AXES", f"{used} and {other} split this series differently; used the former")
-        for used, other in found.disagreements
-    )
+    if found.disagreements:  # either could be wrong, and a volume with a slice of another phase looks like any other
+        pairs = ", ".join(f"{one} and {other}" for one, other in found.disagreements)
+        findings.refuse(images, number, "E_AXES", f"{pairs} split this series differently")
+        return
     volumes = []
     for part in found.parts:
         members = sorted(part.members, key=lambda member: slots[member])

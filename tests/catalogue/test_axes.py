@@ -115,16 +115,17 @@ def test_a_tag_that_is_constant_wrong_or_varies_by_slice_is_passed_over(make, sc
     assert {volume.split_by for volume in catalogue.volumes} == {("AcquisitionTime",)}
 
 
-def test_axes_that_disagree_are_warned_of(make, scanned):
+def test_axes_that_disagree_are_refused(make, scanned):
+    """One of them has a slice of another phase in its volumes, and nothing tells which."""
+
     def swapped(phase, k):
         return make.clock(36000 + 20 * ((phase + (k == 2)) % PHASES))
 
     catalogue = scanned(phases(make, TemporalPositionIdentifier=lambda p, k: p + 1, AcquisitionTime=swapped), "none")
-    assert volumes_of(catalogue) == in_order(make)
-    messages = {
-        caution.message for volume in catalogue.volumes for caution in volume.warnings if caution.code == "W_AXES"
-    }
-    assert messages == {"TemporalPositionIdentifier and AcquisitionTime split this series differently; used the former"}
+    assert not catalogue.volumes
+    assert [(problem.code, problem.message) for problem in catalogue.problems] == [
+        ("E_AXES", "TemporalPositionIdentifier and AcquisitionTime split this series differently")
+    ]
 
 
 def test_axes_that_agree_give_no_warning(make, scanned):

@@ -89,6 +89,15 @@ def test_trigger_time_is_the_clock_when_it_starts_at_zero(make, scanned):
     assert any(entry.value == "TriggerTime" for entry in volume.evidence)
 
 
+def test_clocks_of_the_acquisition_that_disagree_are_not_used(make, scanned):
+    images = make.dynamic()
+    for dataset in images:
+        dataset.TriggerTime = 1000.0 * (0, 300, 30, 60, 90, 180)[dataset.TemporalPositionIdentifier - 1]
+    catalogue = scanned(images)
+    assert problem(catalogue)[0] == "E_PHASE" and not catalogue.roles
+    assert {caution.code for volume in catalogue.volumes for caution in volume.warnings} == {"W_CLOCKS"}
+
+
 def test_clocks_are_not_mixed(make, scanned):
     """With AcquisitionTime missing from one phase, all phases are ordered by the next clock."""
     images = make.dynamic(one_series=False)
