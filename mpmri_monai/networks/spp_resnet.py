@@ -97,7 +97,7 @@ class SPPResNet(nn.Module):
         size_feature: use the lesion's extent in mm as one more feature beside the embedding.
 
     Raises:
-        ConfigError: for an unknown pooling or impossible levels.
+        ConfigError: for an unknown pooling, impossible levels, embedding or dropout.
     """
 
     def __init__(
@@ -113,6 +113,11 @@ class SPPResNet(nn.Module):
         super().__init__()
         if pooling not in ("spp", "gap"):
             raise ConfigError(expected="pooling 'spp' or 'gap'", found=repr(pooling))
+        if embedding < 1 or not 0 <= dropout < 1:
+            raise ConfigError(
+                expected="an embedding of at least 1 and 0 <= dropout < 1",
+                found=f"embedding {embedding}, dropout {dropout}",
+            )
         self.absent = nn.Parameter(torch.zeros(in_channels))
         self.conv1 = nn.Conv2d(in_channels, STAGE_CHANNELS[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(STAGE_CHANNELS[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from pathlib import Path
@@ -79,10 +80,12 @@ class Checkpoint:
         engine.state.epoch = int(state["epoch"])
         engine.state.iteration = engine.state.epoch * engine.state.epoch_length
         if idist.get_rank() == 0:
+            self.history.write()  # a run killed between its checkpoint and its curves lacks their last row
             logger.info("resuming after epoch %d", engine.state.epoch)
 
     def finish(self) -> int:
         """Leave the run's weights in ``model.pt`` and in the network; return the epoch they come from."""
+        idist.barrier()  # the first process may still be writing the best weights that the others read
         epoch = self._best_epoch() if self.keep_best else 0
         if epoch:
             state = torch.load(self.folder / "best.pt", map_location="cpu", weights_only=True)
@@ -103,8 +106,10 @@ class Checkpoint:
             "history": self.history.rows,
             "epoch": engine.state.epoch,
         }
+        content = io.BytesIO()  # torch turns a full disk into a RuntimeError
+        torch.save(state, content)
         with whole_file(self.path) as part:
-            torch.save(state, part)
+            part.write_bytes(content.getbuffer())
         self.history.write()
 
     def _best_epoch(self) -> int:

@@ -8,11 +8,13 @@ import logging
 import math
 from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys
 
 from mpmri_monai.artefacts import write_text
+from mpmri_monai.errors import ConfigError
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_auc", "learning_rate")
 Row = dict[str, float | None]
@@ -23,7 +25,8 @@ logger = logging.getLogger(__name__)
 class History:
     """Handler that collects loss and accuracy over each epoch of training, and the validator's metrics beside them.
 
-    Attach it after the validation handler and before the learning rate changes.
+    Attach it after the validation handler and before the learning rate changes. In distributed training the rows are
+    over the samples of all processes.
 
     Args:
         path: ``history.csv`` of the run folder.
@@ -66,7 +69,14 @@ class History:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def _finish(self, engine: Engine) -> None:
-        loss, right, count = self._sums.tolist()  # type: ignore[union-attr]
+        loss, right, count = idist.all_reduce(self._sums).tolist()  # type: ignore[union-attr, arg-type]
+        if not math.isfinite(loss):
+            raise ConfigError(
+                expected="a training loss that stays finite",
+                found=f"{loss:g} in epoch {engine.state.epoch}",
+                fix="lower --learning_rate, in another --output_dir",
+                code="E_DIVERGED",
+            )
         row: Row = dict.fromkeys(COLUMNS)
         row |= {"epoch": engine.state.epoch, "train_loss": loss / count, "train_accuracy": right / count}
         row["learning_rate"] = engine.optimizer.param_groups[0]["lr"]  # type: ignore[attr-defined]

@@ -44,6 +44,10 @@ class TrainingLoader:
             raise ConfigError(expected=f"views between 1 and {VIEWS}", found=str(views))
         if batch_size < 1:
             raise ConfigError(expected="a batch_size of at least 1", found=str(batch_size))
+        if jitter < 0:
+            raise ConfigError(expected="a jitter of 0 pixels or more", found=str(jitter))
+        if len(dataset) == 0:
+            raise ConfigError(expected="samples to train on", found="none")
         self.dataset, self.batch_size, self.views = dataset, batch_size, views
         self.pixels, self.jitter, self.seed = pixels, jitter, seed
         self.epoch = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from ignite.metrics import EpochMetric
 from monai.handlers import from_engine
@@ -12,7 +13,7 @@ from torch import Tensor
 
 
 class MacroAUC(EpochMetric):
-    """Mean over classes of the one-vs-rest area under the ROC curve; NaN when a class is absent."""
+    """Mean over classes of the one-vs-rest area under the ROC curve; NaN when a class is absent or a score is NaN."""
 
     def __init__(self) -> None:
         super().__init__(_macro_auc, output_transform=from_engine(["pred", "label"]), check_compute_fn=False)
@@ -21,6 +22,8 @@ class MacroAUC(EpochMetric):
 def _macro_auc(logits: Tensor, labels: Tensor) -> float:
     probabilities = torch.softmax(logits.double(), dim=1).cpu().numpy()
     truth = labels.cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        return math.nan
     areas = []
     for index in range(probabilities.shape[1]):
         of_class = truth == index

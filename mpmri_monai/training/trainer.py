@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.training.checkpoint import Checkpoint
 from mpmri_monai.training.determinism import seed_for
 from mpmri_monai.training.history import EarlyStop
@@ -28,6 +29,9 @@ class Trainer(SupervisedTrainer):
         seed: with the epoch and the process, seeds what the network draws itself (dropout).
         train_handlers: other handlers, in the order in which they act.
         **options: of SupervisedTrainer.
+
+    Raises:
+        ConfigError: there is no epoch to train; untrained weights are never a result.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class Trainer(SupervisedTrainer):
         train_handlers: list[Any] | None = None,
         **options: Any,
     ) -> None:
+        if options.get("max_epochs", 1) < 1:
+            raise ConfigError(expected="max_epochs of at least 1", found=str(options["max_epochs"]))
         options = {"prepare_batch": prepare_batch, "decollate": False, "optim_set_to_none": True} | options
         last = [checkpoint] + ([early_stop] if early_stop else [])
         super().__init__(

@@ -81,3 +81,9 @@ def test_samples_of_a_batch_do_not_touch_each_other_in_evaluation(seed):
 def test_unknown_pooling_is_refused():
     with pytest.raises(ConfigError, match="gap"):
         SPPResNet(pooling="max")
+
+
+@pytest.mark.parametrize("arguments", [{"embedding": 0}, {"dropout": 1.5}, {"dropout": -0.1}])
+def test_impossible_layers_are_refused(arguments):
+    with pytest.raises(ConfigError, match="dropout"):
+        SPPResNet(**arguments)

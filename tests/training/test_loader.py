@@ -65,3 +65,13 @@ def test_impossible_options_are_refused(samples, options):
 def test_data_of_unequal_length_is_refused(samples):
     with pytest.raises(StoreError, match="as many"):
         type(samples)(samples.image, samples.present[:-1], samples.label, samples.extent_mm, samples.table)
+
+
+def test_a_negative_jitter_is_refused(samples):
+    with pytest.raises(ConfigError, match="jitter"):
+        TrainingLoader(SampleDataset(samples), jitter=-1)
+
+
+def test_nothing_to_train_on_is_refused(make_samples):
+    with pytest.raises(ConfigError, match="samples to train on"):
+        TrainingLoader(SampleDataset(make_samples(0)))

@@ -19,6 +19,10 @@ def test_an_absent_class_is_not_a_partial_mean():
     assert math.isnan(_macro_auc(torch.randn(10, 3), torch.arange(10) % 2))
 
 
+def test_a_network_that_diverged_has_no_auc():
+    assert math.isnan(_macro_auc(torch.full((9, 3), math.nan), torch.arange(9) % 3))
+
+
 @pytest.mark.parametrize(
     ("current", "best", "expected"),
     [(0.6, 0.5, True), (0.5, 0.5, False), (math.nan, 0.1, False), (0.1, math.nan, True), (math.nan, math.nan, False)],

@@ -1,7 +1,9 @@
 """The engine as a whole: learning, resuming, stopping early, choosing an epoch."""
 
+import errno
 import functools
 import math
+from pathlib import Path
 
 import ignite
 import numpy as np
@@ -11,7 +13,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.handlers import LrScheduleHandler, ValidationHandler, from_engine
 
-from mpmri_monai.errors import WeightsError
+from mpmri_monai.errors import ConfigError, OutputError, WeightsError
 from mpmri_monai.networks import SPPResNet
 from mpmri_monai.training import (
     Checkpoint,
@@ -22,6 +24,7 @@ from mpmri_monai.training import (
     SampleDataset,
     Trainer,
     TrainingLoader,
+    pin_threads,
     predict,
     prepare_batch,
     seed_everything,
@@ -110,6 +113,50 @@ def test_killed_and_resumed_equals_uninterrupted(build, tmp_path, moment, monkey
     assert (tmp_path / "killed/history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_killed_between_the_last_checkpoint_and_its_curves(build, tmp_path):
+    trainer = build(tmp_path)
+    trainer.run()
+    whole = (tmp_path / "history.csv").read_bytes()
+    (tmp_path / "history.csv").unlink()
+    build(tmp_path).run()
+    assert (tmp_path / "history.csv").read_bytes() == whole
+
+
+def test_a_full_disk_is_told_in_words_and_leaves_no_half_checkpoint(build, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="full disk"):
+        build(tmp_path).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_ends_training_before_it_is_saved(build, tmp_path):
+    trainer = build(tmp_path)
+    trainer.network.classifier.bias.data.fill_(math.nan)
+    with pytest.raises(ConfigError, match="E_DIVERGED"):
+        trainer.run()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_untrained_weights_are_never_a_result(build, tmp_path, epochs):
+    with pytest.raises(ConfigError, match="max_epochs"):
+        build(tmp_path, epochs=epochs)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_out_of_range_are_refused(seed):
+    with pytest.raises(ConfigError, match="seed"):
+        seed_everything(seed)
+
+
+def test_no_thread_is_refused():
+    with pytest.raises(ConfigError, match="thread"):
+        pin_threads(0)
 
 
 def test_a_complete_run_is_not_trained_again(build, tmp_path):
