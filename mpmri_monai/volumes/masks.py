@@ -65,7 +65,7 @@ def read_nifti_mask(path: Path, value: int, name: str) -> Mask:
     values = stack.stored
     if values.dtype.kind == "f" or stack.slope[0] != 1 or stack.intercept[0] != 0:
         signal = values.astype(np.float64) * stack.slope[0] + stack.intercept[0]
-        values = np.round(signal).astype(np.int64)
+        values = np.round(signal)
         if np.abs(signal - values).max() > LABEL_TOLERANCE:
             raise _error(name, "whole numbers as labels", f"fractions ({Path(path).name})", "E_MASK_FILE")
     voxels = values == value
@@ -154,7 +154,8 @@ def check_mask(mask: Mask, image: Geometry, name: str) -> None:
     if not inside.all():
         found = f"{np.mean(~inside):.0%} of its voxels outside"
         raise _error(name, "a mask inside the image that it was drawn on", found, "E_MASK_OUT")
-    found = f"{_described(mask.geometry)}; the image is {_described(image)}"
+    found, own = _described(mask.geometry), _described(image)
+    found += f" up to {_apart_mm(mask.geometry, image):.2f} mm off" if found == own else f"; the image is {own}"
     raise _error(name, "a mask on the grid of the image that it was drawn on", found, "E_MASK_GRID")
 
 
@@ -163,8 +164,12 @@ def _described(geometry: Geometry) -> str:
     return f"{' x '.join(map(str, geometry.shape))} voxels of {spacing} mm"
 
 
+def _apart_mm(one: Geometry, other: Geometry) -> float:
+    return float(np.linalg.norm(one.corners_mm - other.corners_mm, axis=1).max())
+
+
 def _listed(values: NDArray) -> str:
-    shown = ", ".join(str(value) for value in values[:MOST_NAMED])
+    shown = ", ".join(f"{value:g}" for value in values[:MOST_NAMED])
     return shown + (", ..." if len(values) > MOST_NAMED else "")
 
 

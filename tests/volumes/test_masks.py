@@ -45,6 +45,8 @@ def test_labels_stored_as_floats_are_rounded_and_fractions_refused(tmp_path):
     assert read_nifti_mask(path, 3, "lesion").voxels.sum() == 1
     with pytest.raises(MaskError, match="fractions"):
         read_nifti_mask(save(path, labels() * np.float32(0.5)), 1, "lesion")
+    with pytest.raises(MaskError, match=r"E_MASK_EMPTY.*0, 1e\+30, 3e\+30"):
+        read_nifti_mask(save(path, labels() * np.float32(1e30)), 1, "lesion")
 
 
 def test_absent_value_names_those_that_are_there(tmp_path):
@@ -153,6 +155,9 @@ def test_mask_checks():
     ):
         check_mask(mask_on(finer), GRID, "lesion")
     affine = GRID.affine.copy()
+    affine[0, 3] = 1.2
+    with pytest.raises(MaskError, match=r"E_MASK_GRID.*8 x 9 x 6 voxels of 2.00 x 2.00 x 5.00 mm up to 1.20 mm off"):
+        check_mask(mask_on(Geometry(affine, GRID.shape)), GRID, "lesion")
     affine[0, 3] = -9.0
     with pytest.raises(MaskError, match=r"E_MASK_OUT.*33% of its voxels outside"):
         check_mask(mask_on(Geometry(affine, GRID.shape)), GRID, "lesion")

@@ -1,4 +1,5 @@
 import gzip
+from contextlib import suppress
 
 import nibabel
 import numpy as np
@@ -69,6 +70,45 @@ def test_truncated_file_is_named(tmp_path, name):
     path = save(tmp_path / name, np.random.default_rng(0).integers(0, 9999, size=(20, 20, 20)).astype(np.int16))
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(GeometryError, match=f"{name}.*ends early"):
+        read_nifti(path)
+
+
+def test_damage_in_a_compressed_file_does_not_pass(tmp_path):
+    """nibabel stops reading before the checksum, so that most damage would give other voxels without a word."""
+    path = save(tmp_path / "image.nii.gz", np.random.default_rng(0).integers(0, 99, size=(20, 20, 9)).astype(np.int16))
+    whole, right = path.read_bytes(), read_nifti(path).digest
+    for place in range(20, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x11
+        path.write_bytes(damaged)
+        with suppress(GeometryError):
+            assert read_nifti(path).digest == right, place
+
+
+def test_sform_and_qform_that_differ_are_refused(tmp_path):
+    """Some readers take the one and some the other: a mask drawn in one program would lie elsewhere in another."""
+    image = nibabel.Nifti1Image(np.ones((4, 5, 6), np.int16), AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    nibabel.save(image, tmp_path / "same.nii")
+    np.testing.assert_allclose(read_nifti(tmp_path / "same.nii").geometry.affine, AFFINE, atol=1e-5)
+    flipped = AFFINE @ np.diag([-1.0, 1, 1, 1])
+    image.set_qform(flipped, 1)
+    nibabel.save(image, tmp_path / "differ.nii")
+    with pytest.raises(GeometryError, match=r"differ.nii.*E_NOGEOM|E_NOGEOM.*differ.nii"):
+        read_nifti(tmp_path / "differ.nii")
+
+
+def test_broken_geometry_names_the_file(tmp_path):
+    path = save(tmp_path / "image.nii", np.ones((4, 5, 6), np.int16))
+    content = bytearray(path.read_bytes())
+    content[280:328] = bytes(48)  # the sform
+    path.write_bytes(content)
+    with pytest.raises(GeometryError, match=r"E_NOGEOM: image.nii"):
+        read_nifti(path)
+    content[123] = 7  # a unit of length that does not exist
+    path.write_bytes(content)
+    with pytest.raises(GeometryError, match=r"E_NOGEOM: image.nii.*unit"):
         read_nifti(path)
 
 
