@@ -82,7 +82,9 @@ def visible(sequences: Collection[str]) -> NDArray[np.bool_]:
     return np.array([any(name in latent.weights for name in sequences) for latent in LATENTS])
 
 
-def posterior(z: NDArray[np.float64], sequences: Collection[str], prior: Sequence[float]) -> NDArray[np.float64]:
+def posterior(
+    z: NDArray[np.float64], sequences: Collection[str], prior: Sequence[float] | NDArray
+) -> NDArray[np.float64]:
     """Return the probability of each class (lesion, class) given the latents that ``sequences`` show.
 
     Bayes' rule with unit-variance Gaussians: log p(class | z) = log prior − |z − mean|² / 2 + const.

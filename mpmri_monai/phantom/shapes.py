@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Points = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Points = tuple[NDArray[np.float32], ...]
 """The x, y and z of some points, mm."""
 
 FAR_MM = 1e4

@@ -63,7 +63,7 @@ def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
     volumes = {name: scan.acquire(name) for name in scan.grids}
     one_dynamic = patient.site.dynamic == "one" or (patient.site.dynamic == "mixed" and patient.number % 2 == 0)
     write_localizer(folder, scan, clock, rng)
-    written = {}
+    written: dict[str, tuple[Dataset, NDArray[np.int64]]] = {}
     all_series = series_of(patient.site, one_dynamic)
     for k, series in enumerate(all_series):
         written |= _write_series(folder, scan, volumes, series, k + 2, clock, rng)

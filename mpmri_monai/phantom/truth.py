@@ -109,7 +109,9 @@ def ceiling(
     return {"accuracy": _summary(accuracy), "macro_auc": _summary(_macro_auc(drawn, probability))}
 
 
-def _posteriors(table: pd.DataFrame, sequences: Sequence[str], prior: Sequence[float] | NDArray) -> NDArray[np.float64]:
+def _posteriors(
+    table: pd.DataFrame, sequences: Sequence[str], prior: Sequence[float] | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the posterior (lesion, class) given what each lesion's site acquired of ``sequences``."""
     result = np.empty((len(table), len(GRADES)))
     z = table[list(NAMES)].to_numpy(float)
