@@ -20,6 +20,9 @@ from mpmri_monai.volumes import Mask
 SEARCH_PITCH_MM = 2.0
 """Grid on which discs are fitted into the liver; vessels and clefts narrower than this are not seen."""
 
+CORNER = np.sqrt(2) - 1
+"""How far the corners of the box, which the network sees too, stick out of its disc (radii)."""
+
 
 def background_positions(
     study: str,
@@ -33,16 +36,18 @@ def background_positions(
 
     For the n-th lesion, region ``BG-<n>`` is a disc of the lesion's box size on as many neighbouring reference slices
     as the lesion has; the whole disc lies in the liver, farther than the margin from every lesion, and apart from the
-    other background regions. The place is drawn at random from all that fit, by a generator that only the seed
-    and the name of the study decide. Where there is no room it gets fewer slices, or none.
+    other background regions; nor does a lesion reach into the corners of the box around the disc. The place is drawn at
+    random from all that fit, by a generator that only the seed and the name of the study decide. Where there is no room
+    it gets fewer slices, or none.
     """
     planes = references[0] if references else _liver_planes(liver)
     generator = np.random.default_rng([settings.seed, *hashlib.sha256(study.encode()).digest()])
-    across, down, offsets, free = _free_liver(planes, liver, masks.values(), settings.background_margin_mm)
+    radii = [max(positions[0].extent_mm, settings.minimum_box_mm) / 2 for positions in lesions.values()]
+    margin = max([settings.background_margin_mm, *(CORNER * radius for radius in radii)])
+    across, down, offsets, free = _free_liver(planes, liver, masks.values(), margin)
     result: list[Position] = []
-    for n, positions in enumerate(lesions.values(), start=1):
+    for n, (positions, radius) in enumerate(zip(lesions.values(), radii, strict=True), start=1):
         extent = positions[0].extent_mm
-        radius = max(extent, settings.minimum_box_mm) / 2
         place = _draw_place(free, radius, len(positions), generator)
         if place is None:
             continue

@@ -123,7 +123,8 @@ def _outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, str | No
             raise StoreError(
                 expected="workers that finish",
                 found="one that was ended by the system, most often for lack of memory",
-                fix="run again with fewer workers; finished studies are kept",
+                fix="run again with fewer workers, finished studies are kept; a script of your own calls this under "
+                "`if __name__ == '__main__':`",
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

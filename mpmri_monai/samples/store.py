@@ -20,7 +20,7 @@ from mpmri_monai.errors import StoreError
 from mpmri_monai.samples.sample import Sample
 from mpmri_monai.samples.settings import Settings
 
-SCHEMA = "mpmri-monai/store/1"
+SCHEMA = "mpmri-monai/store/2"
 """Goes into every key: a new number when the same settings would give other samples."""
 
 TEXT = ("patient", "study", "site", "lesion", "sample", "kind")
@@ -92,6 +92,13 @@ class Store:
             path = study_file(self.folder, study)
             try:
                 with np.load(path, allow_pickle=False) as arrays:
+                    if _record(arrays)["content"] != self.contents[study]:
+                        raise StoreError(
+                            expected="the samples that the store was opened with",
+                            found="others: the store has been built anew since",
+                            where=str(path),
+                            fix="run the same command again",
+                        )
                     yield arrays, places, number[rows[places]]
             except (OSError, BadZipFile, KeyError, ValueError) as error:
                 raise StoreError(
@@ -152,12 +159,16 @@ def read_record(path: Path, key: str) -> StudyRecord | None:
     """Return what a study's file says, or None when there is no readable file made with this ``key``."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            record = json.loads(str(arrays["record"]))
+            record = _record(arrays)
         if record["schema"] != SCHEMA or record["key"] != key:
             return None
         return StudyRecord(record["key"], record["content"], record["voxels"], record["rows"])
     except (OSError, BadZipFile, KeyError, ValueError):
         return None
+
+
+def _record(arrays: Mapping[str, NDArray]) -> dict[str, Any]:
+    return json.loads(str(arrays["record"]))
 
 
 def make_table(rows: Sequence[Mapping[str, Any]], sequences: Sequence[str], label_keys: Sequence[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpmri_monai.catalogue import Catalogue, scan
-from mpmri_monai.cohort import DicomImage, Lesion, Region, Study
+from mpmri_monai.cohort import DicomImage, Region, Study
 from mpmri_monai.errors import ManifestError, MaskError
 from mpmri_monai.samples.background import background_positions
 from mpmri_monai.samples.intensity import trimmed_windows
@@ -80,10 +80,18 @@ def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict
 
 
 def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Regions:
-    """Read the lesion masks and the liver mask, and check that each lesion lies on the grid that it was drawn on."""
-    lesions = {lesion.id: _lesion_mask(study, lesion, Path(folder), stacks) for lesion in study.lesions}
-    liver = study.organs.get(LIVER)
-    return Regions(lesions, None if liver is None else _read_mask(liver, Path(folder), f"{study.study} {LIVER}"))
+    """Read the lesion masks and the liver mask, and check that each lies on the grid that it was drawn on."""
+    lesions = {
+        lesion.id: _region_mask(
+            f"study {study.study}, lesion {lesion.id}", lesion.region, lesion.drawn_on, Path(folder), stacks
+        )
+        for lesion in study.lesions
+    }
+    organ = study.organs.get(LIVER)
+    if organ is None:
+        return Regions(lesions, None)
+    region = Region(mask=organ, value=ORGAN_VALUE) if isinstance(organ, str) else organ
+    return Regions(lesions, _region_mask(f"study {study.study}, {LIVER}", region, None, Path(folder), stacks))
 
 
 def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings) -> list[Position]:
@@ -96,20 +104,19 @@ def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, 
     return positions
 
 
-def _lesion_mask(study: Study, lesion: Lesion, folder: Path, stacks: Mapping[str, Stack]) -> Mask:
-    name = f"study {study.study}, lesion {lesion.id}"
-    mask = _read_mask(lesion.region, folder, name)
-    if lesion.region.mask is None:  # a box has no grid
+def _region_mask(name: str, region: Region, drawn_on: str | None, folder: Path, stacks: Mapping[str, Stack]) -> Mask:
+    mask = _read_mask(region, folder, name)
+    if region.mask is None:  # a box has no grid
         return mask
-    if lesion.drawn_on is not None:
-        if lesion.drawn_on not in stacks:
+    if drawn_on is not None:
+        if drawn_on not in stacks:
             raise MaskError(
-                expected=f"the sequence {lesion.drawn_on} that the mask was drawn on",
+                expected=f"the sequence {drawn_on} that the mask was drawn on",
                 found=f"a study with {' '.join(stacks)}",
                 where=name,
                 fix="name in drawn_on a sequence that the study has and whose grid the mask shares",
             )
-        check_mask(mask, stacks[lesion.drawn_on].geometry, name)
+        check_mask(mask, stacks[drawn_on].geometry, name)
     elif not any(fits(mask, stack.geometry) for stack in stacks.values()):
         columns, rows, slices = mask.geometry.shape
         raise MaskError(
@@ -117,15 +124,13 @@ def _lesion_mask(study: Study, lesion: Lesion, folder: Path, stacks: Mapping[str
             found=f"{columns}×{rows}×{slices} at {mask.geometry.slice_spacing_mm:.1f} mm, like none of "
             + " ".join(stacks),
             where=name,
-            fix="name the sequence that it was drawn on (drawn_on)",
+            fix="draw it on one of them, or put it on the grid of one",
             code="E_MASK_GRID",
         )
     return mask
 
 
-def _read_mask(region: Region | str, folder: Path, name: str) -> Mask:
-    if isinstance(region, str):
-        return read_nifti_mask(folder / region, ORGAN_VALUE, name)
+def _read_mask(region: Region, folder: Path, name: str) -> Mask:
     if region.center_mm is not None and region.size_mm is not None:
         return box_mask(region.center_mm, region.size_mm)
     if region.mask is not None and region.value is not None:

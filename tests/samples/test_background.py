@@ -55,6 +55,24 @@ def test_whole_disc_in_the_liver_and_away_from_lesions(scene, seed):
                 assert np.linalg.norm(gap) > one.extent_mm - 2.1, "regions do not lie on top of each other"
 
 
+@pytest.mark.parametrize(("margin", "radius"), [(0.0, 18.0), (10.0, 8.0)])
+def test_no_lesion_in_the_box_and_none_nearer_to_the_disc_than_the_margin(
+    scene, make_geometry, make_ball, margin, radius
+):
+    liver, _, planes = scene
+    finer = make_geometry(np.random.default_rng(3), (50, 50, 50), (1, 1, 1), 15)
+    lesion = make_ball(finer, np.zeros(3), radius)
+    room = make_ball(liver.geometry, np.zeros(3), margin + 3 * radius + 8)  # so little that discs lie at the limits
+    tree = cKDTree(lesion.points_mm())
+    for seed in range(30):
+        settings = Settings(background_margin_mm=margin, seed=seed)
+        edge = (settings.stored_pixels - settings.pixels) // 2
+        for position in place(room, {"L1": lesion}, planes, settings)[1]:
+            points = position.plane.points_mm()
+            assert not contains(lesion, points[edge:-edge, edge:-edge]).any()
+            assert tree.query(points[position.mask])[0].min() >= margin + 0.5, "half a voxel"
+
+
 def test_seed_and_study_alone_decide(scene):
     liver, lesion, planes = scene
 

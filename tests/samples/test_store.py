@@ -59,6 +59,16 @@ def test_damaged_file_is_named(store):
         store.images([row])
 
 
+def test_samples_of_a_later_build_are_not_taken_for_those_of_the_table(store, cohort):
+    """Another manifest of the same name shares the folder, and may build it anew while a store is open."""
+    assert store.images([0]).shape[0] == 1
+    study_file(store.folder, "P1-1").replace(study_file(store.folder, "P0-1"))
+    with pytest.raises(StoreError, match="built anew"):
+        store.images([0])
+    with pytest.raises(StoreError, match="built anew"):
+        store.masks([0])
+
+
 def test_record_of_another_key_is_not_read(store):
     path = study_file(store.folder, "P1-1")
     assert read_record(path, "another key") is None

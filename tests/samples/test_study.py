@@ -93,6 +93,18 @@ def test_empty_and_unreadable_masks_are_refused(cohort):
         sample_study(missing, cohort.folder, Settings(), cohort.sequences)
 
 
+def test_liver_mask_of_another_grid_is_refused(cohort):
+    """It would put the background samples wherever its own affine says."""
+    study = cohort.studies[0]
+    path = cohort.folder / "P0" / "liver.nii"
+    image = nibabel.load(path)
+    affine = image.affine.copy()
+    affine[:3, 3] += [40.0, 0, 0]
+    nibabel.save(nibabel.Nifti1Image(np.array(image.dataobj), affine), path)
+    with pytest.raises(MaskError, match="E_MASK_GRID: study P0-1, liver"):
+        sample_study(study, cohort.folder, Settings(), cohort.sequences)
+
+
 def test_rtstruct_is_not_guessed(cohort):
     study = with_lesion(cohort.studies[0], region=Region(mask="P0/lesions.nii", roi=1).model_dump(exclude_none=True))
     with pytest.raises(MaskError, match="RTSTRUCT"):
