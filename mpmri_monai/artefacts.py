@@ -23,6 +23,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "mpmri_monai")
 
 
+def make_folder(path: Path | str) -> None:
+    """Create a folder and those above it, if they are not there; raise OutputError when that cannot be."""
+    path = Path(path)
+    with _clear_error(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes that name only when the block ends without an error.
@@ -31,8 +38,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         OutputError: the disk is full or the place cannot be written; nothing half-written stays behind.
     """
     path = Path(path)
+    make_folder(path.parent)
     with _clear_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
     part = Path(name)
@@ -55,8 +62,8 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     if path.exists():
         raise OutputError(expected="a folder that does not exist yet", found=str(path), fix="name another one")
+    make_folder(path.parent)
     with _clear_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         with _clear_error(path):
@@ -106,6 +113,7 @@ def _clear_error(path: Path) -> Iterator[None]:
             errno.EACCES,
             errno.EPERM,
             errno.EROFS,
+            errno.ENOENT,
             errno.ENOTDIR,
             errno.EISDIR,
             errno.ENOTEMPTY,

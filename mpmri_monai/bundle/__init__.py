@@ -1,7 +1,14 @@
 """What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
 
 from mpmri_monai.bundle.cohort_data import CohortData, default_cohort
-from mpmri_monai.bundle.network import device_ids, enough_to_choose_by, process_device, process_rank, start_from
+from mpmri_monai.bundle.network import (
+    check_device,
+    device_ids,
+    enough_to_choose_by,
+    process_device,
+    process_rank,
+    start_from,
+)
 from mpmri_monai.bundle.results import evaluate_run, finish_training
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
@@ -14,6 +21,7 @@ __all__ = [
     "RunFolder",
     "SPPResNet",
     "bundle_root",
+    "check_device",
     "default_cohort",
     "default_output_dir",
     "device_ids",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mpmri_monai import artefacts
 from mpmri_monai.errors import BundleError
@@ -16,7 +17,8 @@ def adopt(run: Path, bundle: Path) -> None:
     """Copy the weights and the reference of a finished ``run`` into ``bundle``, and renew its table of contents.
 
     Raises:
-        BundleError: the run is not finished, its weights are not those of its reference, or ``bundle`` is none.
+        BundleError: the run is not finished, its weights are not those of its reference, ``bundle`` is none, or its
+            metadata promises other channels or classes.
     """
     missing = [name for name in TRAVELS if not (run / name).is_file()]
     if missing:
@@ -26,12 +28,30 @@ def adopt(run: Path, bundle: Path) -> None:
         )  # fmt: skip
     if not (bundle / "configs" / "metadata.json").is_file():
         raise BundleError(expected="a bundle with configs/metadata.json", found=f"none in {bundle}")
-    if artefacts.read_json(run / "reference.json")["weights_sha256"] != artefacts.file_digest(run / "model.pt"):
+    reference = artefacts.read_json(run / "reference.json")
+    _refuse_other_channels(reference, artefacts.read_json(bundle / "configs" / "metadata.json"))
+    if reference["weights_sha256"] != artefacts.file_digest(run / "model.pt"):
         raise BundleError(expected="the weights that the run's reference describes", found="others", where=str(run))
     for name in TRAVELS:
         with artefacts.whole_file(bundle / "models" / name) as part:
             shutil.copyfile(run / name, part)
     write_contents(bundle)
+
+
+def _refuse_other_channels(reference: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """The metadata is where others read which sequence is which channel; nothing else would notice a wrong order."""
+    data = metadata.get("network_data_format", {})
+    made = {"inputs": reference["fusion"].split("-"), "outputs": reference["classes"]}
+    for side, names in made.items():
+        for spec in data.get(side, {}).values():
+            promised = [name for _, name in sorted(spec["channel_def"].items(), key=lambda item: int(item[0]))]
+            if promised != names:
+                raise BundleError(
+                    expected=f"{side} {' '.join(promised)}, as configs/metadata.json says",
+                    found=" ".join(names),
+                    fix="change channel_def, num_channels and the descriptions there first, or adopt another run",
+                    code="E_CHANNELS",
+                )
 
 
 def write_contents(bundle: Path) -> None:

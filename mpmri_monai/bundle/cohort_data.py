@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import pandas as pd
 
 from mpmri_monai import cohort, sequences
 from mpmri_monai.artefacts import cache_folder
-from mpmri_monai.errors import ConfigError, ManifestError
+from mpmri_monai.errors import ManifestError, SplitError
 from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
 
@@ -25,11 +26,12 @@ logger = logging.getLogger(__name__)
 def default_cohort() -> str:
     """Return the folder of the quick phantom cohort in the named cache; it is generated when it is not there yet."""
     folder = cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}"
-    if not folder.exists():
+    if not folder.exists() and idist.get_rank() == 0:
         from mpmri_monai.phantom import write_cohort
 
         print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
         write_cohort(folder, DEFAULT_PRESET)
+    idist.barrier()  # the other processes of a distributed training wait for the first
     return str(folder)
 
 
@@ -47,7 +49,7 @@ class CohortData:
         workers: processes that prepare studies at the same time; 0 prepares in this one. Results do not depend on it.
 
     Raises:
-        ManifestError, SplitError, StoreError, ConfigError: each says what is wrong with what was given.
+        ManifestError, LeakageError, SplitError, StoreError, ConfigError: each says what is wrong with what was given.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class CohortData:
         workers: int = 0,
     ) -> None:
         self.manifest = cohort.load_manifest(Path(manifest))
+        cohort.refuse_shared_images(self.manifest)
         self.task = sequences.task(task)
         self.fusion = sequences.fusion(fusion, self.manifest.sequences)
         self.settings = Settings(**settings)
@@ -69,7 +72,10 @@ class CohortData:
     @cached_property
     def store(self) -> Store:
         """The samples store; built, or completed, on first use."""
-        return prepare(self.manifest, self.settings, cache_folder(), workers=self.workers)
+        store = prepare(self.manifest, self.settings, cache_folder(), workers=self.workers)
+        for study, why in sorted(store.failed.items()):
+            logger.warning("study %s is left out: %s", study, why)
+        return store
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -90,6 +96,17 @@ class CohortData:
         return rows
 
     @cached_property
+    def usable(self) -> pd.DataFrame:
+        """Those of ``rows`` that show a sequence of the fusion: what is trained on and scored, by every method alike.
+
+        Splits are made from ``rows``, so that they are the same for every fusion.
+        """
+        shown = self.rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool).any(axis=1)
+        if not shown.all():
+            logger.warning("%d samples show no sequence of the fusion and are left out", int((~shown).sum()))
+        return self.rows[shown]
+
+    @cached_property
     def splits(self) -> pd.DataFrame:
         """The splits table: as read from the file, or made for these patients and this seed."""
         options = self.split
@@ -103,20 +120,33 @@ class CohortData:
 
     @cached_property
     def roles(self) -> dict[str, str]:
-        """Role (train, val, test) of each patient, in the repeat and fold of this run."""
-        return cohort.roles_of(self.splits, self.split["repeat"], self.split["fold"])
+        """Role (train, val, test) of each patient, in the repeat and fold of this run.
+
+        Raises:
+            SplitError: a class has no patient to train on or to test.
+        """
+        roles = cohort.roles_of(self.splits, self.split["repeat"], self.split["fold"])
+        role = self.usable["patient"].map(roles)
+        without = int(self.usable.loc[role.isna(), "patient"].nunique())
+        if without:
+            logger.warning("%d patients have no role in the splits and are left out", without)
+        for wanted in sorted({"train", "test"} | set(roles.values())):
+            there = set(self.usable.loc[role == wanted, "label"])
+            absent = [name for name in self.task.classes if name not in there]
+            if absent:
+                raise SplitError(
+                    expected=f"samples of every class in {wanted}",
+                    found=f"none of class {', '.join(absent)}",
+                    where=self.manifest.name,
+                    fix="use other splits, or a fusion that these patients have",
+                    code="E_CLASS_EMPTY",
+                )
+        return roles
 
     def samples(self, role: str) -> SampleData:
-        """Return the samples of the patients in ``role``; raise ConfigError when there are none to train on."""
-        rows = self.rows[self.rows["patient"].map(self.roles) == role]
-        if rows.empty and role != "val":
-            raise ConfigError(expected=f"patients in role {role!r}", found="none", where=self.manifest.name)
+        """Return the samples of the patients in ``role``; there may be none to validate with."""
+        rows = self.usable[self.usable["patient"].map(self.roles) == role]
         present = rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool)
-        if len(rows) and not present.any(axis=1).all():
-            logger.warning(
-                "%d samples show no sequence of the fusion and are left out", int((~present.any(axis=1)).sum())
-            )
-            rows, present = rows[present.any(axis=1)], present[present.any(axis=1)]
         return SampleData(
             image=self.store.images(rows.index.to_numpy(), self.fusion),
             present=present,
@@ -127,7 +157,7 @@ class CohortData:
 
     def smallest_class(self, role: str) -> int:
         """Return the number of patients, in ``role``, of the class that has fewest there."""
-        patients = cohort.patient_table(self.rows, self.task.classes)
+        patients = cohort.patient_table(self.usable, self.task.classes)
         there = patients[patients["patient"].map(self.roles) == role]
         return min(int((there["label"] == name).sum()) for name in self.task.classes)
 

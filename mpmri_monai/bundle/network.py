@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import warm_start
 
 PATIENTS_TO_CHOOSE_BY = 10
@@ -49,6 +50,17 @@ def process_device() -> torch.device:
     return device
 
 
-def device_ids(device: torch.device) -> list[torch.device] | None:
+def device_ids(device: torch.device | str) -> list[torch.device] | None:
     """Return what DistributedDataParallel wants to know of ``device``."""
+    device = torch.device(device)
     return [device] if device.type == "cuda" else None
+
+
+def check_device(device: torch.device | str) -> None:
+    """Raise ConfigError when this machine has no such device."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises all three
+        raise ConfigError(
+            expected="a device that this machine has, such as cpu or cuda", found=repr(str(device)), code="E_DEVICE"
+        ) from error

@@ -42,7 +42,7 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
         config: arguments of the network, kept in the reference so that the weights can be used again.
         pixels: side of the network's input.
     """
-    if run.finished and (run.path / "model.pt").is_file():
+    if run.finished:
         if idist.get_rank() == 0:
             print(f"This run is finished: {run.path / 'report.html'}\nName another --output_dir to train again.")
         return
@@ -92,7 +92,7 @@ def write_results(
 
 
 def _baseline(cohort: CohortData) -> pd.DataFrame:
-    return roi_baseline(cohort.rows, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
+    return roi_baseline(cohort.usable, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
 
 
 def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
 def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
     """Write ``reference.json``: what another hospital needs to know of the weights beside them."""
     metrics = artefacts.read_json(folder / "metrics.json")
-    seen = cohort.rows[cohort.rows["patient"].map(cohort.roles).isin(("train", "val"))]
+    seen = cohort.usable[cohort.usable["patient"].map(cohort.roles).isin(("train", "val"))]
     reference = {
         "schema": REFERENCE_SCHEMA,
         "task": cohort.task.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import platform
@@ -15,12 +16,16 @@ import torch
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
-from mpmri_monai.bundle.workflow import as_json, running_config
+from mpmri_monai.bundle.workflow import MONAI_KEYS, as_json, running_config
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.errors import ConfigError, OutputError
 
-NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports"}
+NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports", "bundle_root", *MONAI_KEYS}
 """Keys that may change between a run and its continuation: they do not change a number."""
+CLAIM = ("splits.csv", "environment.json", "config.json")
+"""What claiming a folder leaves, in this order; beside the log there is nothing else before the first epoch ends."""
+RESULTS = ("model.pt", "reference.json", "report.html")
+"""What a finished run has; the report is written last, but evaluating again also writes one."""
 DECIDES_RESULTS = (
     "task", "fusion", "seed", "split", "samples", "embedding", "pooling", "levels", "dropout", "size_feature"
 )  # fmt: skip
@@ -33,8 +38,8 @@ logger = logging.getLogger(__name__)
 class RunFolder:
     """The output folder of one training run.
 
-    Making the object claims the folder: a new one is created with ``config.json``, ``environment.json`` and
-    ``splits.csv``; one that holds the same run is taken up again; any other is refused.
+    Making the object claims the folder: a new one, or one in which no epoch was finished, gets ``config.json``,
+    ``environment.json`` and ``splits.csv``; one that holds the same run is taken up again; any other is refused.
 
     Args:
         path: the folder.
@@ -42,7 +47,7 @@ class RunFolder:
         device: recorded.
 
     Raises:
-        OutputError: the folder holds something else.
+        OutputError: the folder holds something else, cannot be written, or another process is training in it.
         ConfigError: the folder holds a run of another configuration or of other data; says what differs.
     """
 
@@ -56,32 +61,34 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run's last artefact is there."""
-        return (self.path / "report.html").is_file()
+        """Whether the run's last artefacts are there."""
+        return all((self.path / name).is_file() for name in RESULTS)
 
     def _claim(self, device: str | torch.device) -> None:
         config = as_json(running_config())
         environment = _environment(device, self.cohort)
-        if (self.path / "config.json").is_file():
-            self._refuse_other_run(config, environment)
-        elif self._holds_other_files():
+        claimed = all((self.path / name).is_file() for name in CLAIM)
+        trained = self._holds_more_than_a_claim()
+        if self.path.exists() and (not self.path.is_dir() or (trained and not claimed)):
             raise OutputError(
                 expected="a new folder, or one that a run was started in",
-                found=f"{self.path} with other files",
+                found=f"{self.path} with other files" if self.path.is_dir() else f"the file {self.path}",
                 fix="name another --output_dir",
                 code="E_OUTPUT",
             )
+        artefacts.make_folder(self.path)
+        _log_to(self.path / "log.txt")
+        if trained:
+            self._refuse_other_run(config, environment)
         else:
             write_splits(self.path / "splits.csv", self.cohort.splits)
             artefacts.write_json(self.path / "environment.json", environment)
             artefacts.write_json(self.path / "config.json", config)
-        _log_to(self.path / "log.txt")
 
-    def _holds_other_files(self) -> bool:
+    def _holds_more_than_a_claim(self) -> bool:
         """Whether anything is there that a claim, perhaps one that was killed, did not leave."""
-        claimed = {"splits.csv", "environment.json", "log.txt"}
-        found = self.path.iterdir() if self.path.exists() else ()
-        return any(item.name not in claimed and item.suffix != ".part" for item in found)
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        return any(item.name not in (*CLAIM, "log.txt") and item.suffix != ".part" for item in found)
 
     def _refuse_other_run(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
         before = artefacts.read_json(self.path / "config.json")
@@ -91,10 +98,12 @@ class RunFolder:
             for key in keys
             if before.get(key) != config.get(key)
         ]
-        data_before = artefacts.read_json(self.path / "environment.json")["data"]
+        started = artefacts.read_json(self.path / "environment.json")
         changed += [
-            f"{key}: other content" for key, value in environment["data"].items() if data_before.get(key) != value
+            f"{key}: other content" for key, value in environment["data"].items() if started["data"].get(key) != value
         ]
+        if started["processes"] != environment["processes"]:
+            changed.append(f"processes: {started['processes']} → {environment['processes']}")
         if changed:
             raise ConfigError(
                 expected=f"the configuration and the data that the run in {self.path} was started with",
@@ -138,13 +147,13 @@ def same_run(path: str | Path, cohort: CohortData) -> None:
 
 
 def default_output_dir(bundle_root: str | Path) -> str:
-    """Return ``runs/<bundle>`` under the working directory, or beside ``bundles`` when that lies inside the bundle.
+    """Return ``runs/<bundle>`` under the working directory, or beside the bundle when that lies inside it.
 
-    A bundle is never written into.
+    A bundle is never written into, nor is the folder ``bundles``.
     """
     root, here = Path(bundle_root).resolve(), Path.cwd()
     if here == root or root in here.parents:
-        here = root.parent.parent
+        here = root.parent.parent if root.parent.name == "bundles" else root.parent
     return str(here / "runs" / root.name)
 
 
@@ -159,6 +168,7 @@ def _environment(device: str | torch.device, cohort: CohortData) -> dict[str, An
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if "cuda" in str(device) else platform.machine(),
         "threads": torch.get_num_threads(),
+        "processes": idist.get_world_size(),
         "git_revision": _git_revision(),
         "data": cohort.digests(),
     }
@@ -180,9 +190,22 @@ def _short(value: Any) -> str:
 
 
 def _log_to(path: Path) -> None:
+    """Log to ``path`` too; the open file is this process's lock on the folder, which the system lifts when it ends."""
     root = logging.getLogger()
     if any(getattr(handler, "baseFilename", None) == str(path.resolve()) for handler in root.handlers):
         return
     handler = logging.FileHandler(path, encoding="utf-8")
+    try:
+        fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handler.close()
+        raise OutputError(
+            expected=f"to train in {path.parent} alone",
+            found="another process that is doing so",
+            fix="let it end, or name another --output_dir",
+            code="E_OUTPUT",
+        ) from error
+    except OSError:  # a file system without locks
+        logger.debug("no lock on %s", path.name)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)

@@ -27,6 +27,16 @@ RUN_ARGUMENTS = {
     "workflow_name", "workflow_type", "properties_path",
 }  # fmt: skip
 """What ``python -m monai.bundle run`` takes for itself."""
+MONAI_KEYS = {"run_name", "experiment_name", "tracking_uri", "save_execute_config", "is_not_rank0"}
+"""What MONAI's experiment tracking and federated client add to a configuration, wanted or not."""
+KINDS = {
+    bool: ("True or False", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    list: ("a list", (list, tuple)),
+    dict: ("a group of settings", (dict,)),
+}
+"""What a value of each type may be overridden by, in words and as types."""
 CONFIG_WORDS = {"_target_", "_disabled_", "_desc_", "_mode_", "_requires_", "imports"}
 
 
@@ -69,7 +79,8 @@ def guard() -> None:
     program with their message alone.
 
     Raises:
-        ConfigError: an override names a key that the configuration does not have; says which one may have been meant.
+        ConfigError: an override names a key that the configuration does not have (says which one may have been
+            meant), or gives a text where a number belongs and the like.
     """
     workflow = current_workflow()
     if workflow is None:
@@ -80,7 +91,8 @@ def guard() -> None:
     written = ConfigParser()
     written.read_config(_config_files(workflow))
     known = _raw_config(written)
-    _refuse_unknown({key: value for key, value in _raw_config(workflow.parser).items() if key != META}, known, ())
+    running = {key: value for key, value in _raw_config(workflow.parser).items() if key != META}
+    _refuse_unknown({key: running[key] for key in running if key in known or key not in MONAI_KEYS}, known, ())
     if on_command_line:
         _restore_typed_strings(workflow.parser, known)
 
@@ -114,8 +126,21 @@ def _refuse_unknown(config: Mapping[str, Any], known: Mapping[str, Any], path: t
                 fix=f"did you mean --{'#'.join((*path, near[0]))}?" if near else f"the keys are {', '.join(names)}",
                 code="E_OVERRIDE",
             )
+        if key in known:
+            _refuse_other_kind(value, known[key], "#".join((*path, key)))
         if isinstance(value, Mapping) and isinstance(known.get(key), Mapping):
             _refuse_unknown(value, known[key], (*path, key))
+
+
+def _refuse_other_kind(value: object, known: object, shown: str) -> None:
+    """Refuse a text where the configuration has a number, and so on; expressions may give anything."""
+    for kind, (name, fitting) in KINDS.items():
+        if type(known) is kind and type(value) not in fitting and not _is_expression(value):
+            raise ConfigError(expected=f"{name} for --{shown}", found=repr(value), code="E_OVERRIDE")
+
+
+def _is_expression(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value[:1] in ("$", "@", "%"))
 
 
 def _parameters(target: object) -> set[str]:

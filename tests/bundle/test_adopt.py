@@ -13,15 +13,28 @@ def run(tmp_path):
     folder.mkdir()
     (folder / "model.pt").write_bytes(b"weights")
     digest = artefacts.file_digest(folder / "model.pt")
-    (folder / "reference.json").write_text(json.dumps({"weights_sha256": digest}))
+    (folder / "reference.json").write_text(
+        json.dumps({"weights_sha256": digest, "fusion": "T2-OUT-S4", "classes": ["well", "poorly"]})
+    )
     return folder
+
+
+def write_metadata(bundle, names):
+    """Channels are written in the wrong order: only their numbers count."""
+    data = {
+        side: {key: {"channel_def": {str(i): channel[i] for i in reversed(range(len(channel)))}}}
+        for side, values in names.items()
+        for key, channel in values.items()
+    }
+    (bundle / "configs" / "metadata.json").write_text(json.dumps({"network_data_format": data}))
 
 
 @pytest.fixture
 def bundle(tmp_path):
     folder = tmp_path / "bundle"
     (folder / "configs").mkdir(parents=True)
-    (folder / "configs" / "metadata.json").write_text("{}")
+    names = {"inputs": {"image": ["T2", "OUT", "S4"]}, "outputs": {"pred": ["well", "poorly"]}}
+    write_metadata(folder, names)
     return folder
 
 
@@ -51,3 +64,13 @@ def test_weights_of_another_run_are_refused(run, bundle):
 def test_a_folder_that_is_no_bundle_is_refused(run, tmp_path):
     with pytest.raises(BundleError, match="metadata"):
         adopt(run, tmp_path)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_run_with_other_channels_than_the_metadata_says_is_refused(run, bundle, side):
+    names = {"inputs": {"image": ["T2", "OUT", "S4"]}, "outputs": {"pred": ["well", "poorly"]}}
+    key = next(iter(names[side]))
+    write_metadata(bundle, names | {side: {key: names[side][key][::-1]}})
+    with pytest.raises(BundleError, match="E_CHANNELS"):
+        adopt(run, bundle)
+    assert not (bundle / "models").exists()

@@ -86,6 +86,28 @@ def test_python_callers_are_guarded_too(bundle):
     assert "run_name" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [
+        ({"seed": "many"}, "a whole number for --seed"),
+        ({"seed": 0.5}, "a whole number for --seed"),
+        ({"nested": "flat"}, "a group of settings for --nested"),
+        ({"nested#number": True}, "a whole number for --nested#number"),
+    ],
+)
+def test_values_of_another_kind_are_refused(bundle, override, wanted):
+    workflow = ConfigWorkflow(str(bundle / "configs/train.json"), run_id="training", logging_file=False, **override)
+    with pytest.raises(RuntimeError) as caught:
+        workflow.initialize()
+    assert wanted in str(caught.value.__cause__)
+
+
+def test_what_monai_adds_by_itself_is_no_typo(bundle):
+    """Its federated client names every run, its tracking adds addresses."""
+    options = {"run_name": "site_2026", "tracking_uri": "x", "seed": 1}
+    ConfigWorkflow(str(bundle / "configs/train.json"), run_id="training", logging_file=False, **options).initialize()
+
+
 def test_outside_of_a_workflow_there_is_no_root():
     assert current_workflow() is None
     with pytest.raises(BundleError):

@@ -124,6 +124,18 @@ def test_killed_between_the_last_checkpoint_and_its_curves(build, tmp_path):
     assert (tmp_path / "history.csv").read_bytes() == whole
 
 
+def test_learning_curves_are_over_the_samples_of_all_processes(build, tmp_path, monkeypatch):
+    """Another process that gets as many samples, all wrong, halves the accuracy."""
+    alone = build(tmp_path / "alone", epochs=1)
+    alone.run()
+    other = torch.tensor([0.0, 0.0, len(alone.data_loader.dataset)], dtype=torch.float64)
+    monkeypatch.setattr("mpmri_monai.training.history.idist.all_reduce", lambda sums: sums + other)
+    together = build(tmp_path / "together", epochs=1)
+    together.run()
+    of_one, of_both = (trainer.checkpoint.history.column("train_accuracy")[0] for trainer in (alone, together))
+    assert of_both == pytest.approx(of_one / 2)
+
+
 def test_a_full_disk_is_told_in_words_and_leaves_no_half_checkpoint(build, tmp_path, monkeypatch):
     def full(self, content):
         raise OSError(errno.ENOSPC, "no space")

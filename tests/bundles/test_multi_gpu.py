@@ -1,0 +1,53 @@
+"""Two processes under torchrun, on the CPU with gloo: they train as one, can be killed, and write once."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+FILES = ("predictions.csv", "model.pt", "history.csv", "metrics.json")
+
+
+@pytest.fixture
+def torchrun(config, cohort, cache, quick, root):
+    """torchrun(folder, check=True) runs the training in two processes; without check it returns at once."""
+
+    def run(folder, *options, check=True):
+        configs = f"['{config('train')}','{config('multi_gpu_train')}']"
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        command += ["-m", "monai.bundle", "run", "training", "--config_file", configs]
+        options = ("--manifest", cohort, "--output_dir", folder, *quick[2:], "--max_epochs", 4, *options)
+        environment = os.environ | {"MPMRI_CACHE": str(cache), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        process = subprocess.Popen(
+            [*command, *map(str, options)],
+            cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if check:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output[-3000:]
+            return output
+        return process
+
+    return run
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_resume_and_write_once(torchrun, tmp_path):
+    output = torchrun(tmp_path / "whole", "--split#val", 0.3)
+    assert output.count("Report: ") == 1
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {*FILES, "config.json", "environment.json", "reference.json", "report.html", "log.txt"} <= names
+    assert not [name for name in names if name.endswith(".part")]
+    assert '"processes": 2' in (tmp_path / "whole/environment.json").read_text()
+    assert "is finished" in torchrun(tmp_path / "whole", "--split#val", 0.3)
+
+    process = torchrun(tmp_path / "killed", "--split#val", 0.3, check=False)
+    while not (tmp_path / "killed/checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()  # torchrun ends its processes with it
+    process.communicate(timeout=60)
+    torchrun(tmp_path / "killed", "--split#val", 0.3)
+    for name in FILES:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
