@@ -14,6 +14,7 @@ from monai.utils.enums import CommonKeys
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.run_folder import software
+from mpmri_monai.errors import OutputError
 from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.inference.study import StudyDataset
@@ -34,15 +35,30 @@ class AnswerWriter:
         folder: where ``result.json``, ``predictions.csv`` and ``picture.png`` go.
         dataset: the study's samples.
         model: names classes and fusion.
+
+    Raises:
+        OutputError: the folder holds the answer for another study.
     """
 
     def __init__(self, folder: str | Path, dataset: StudyDataset, model: TrainedModel) -> None:
         self.folder, self.dataset, self.model = Path(folder), dataset, model
+        self._refuse_other_study()
         self._probabilities: list[np.ndarray] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _refuse_other_study(self) -> None:
+        """One patient's picture beside another one's numbers is the worst that a folder could hold."""
+        path = self.folder / "result.json"
+        if path.is_file() and artefacts.read_json(path).get("study", {}).get("code") != self.dataset.study.study:
+            raise OutputError(
+                expected="a new folder, or that of an earlier answer for this study",
+                found=f"the answer for another study in {self.folder}",
+                fix="name another --output_dir",
+                code="E_OUTPUT",
+            )
 
     def _collect(self, engine: Engine) -> None:
         logits = engine.state.output[CommonKeys.PRED]
@@ -52,6 +68,7 @@ class AnswerWriter:
         data = self.dataset.data
         rows = prediction_rows(data, np.concatenate(self._probabilities), self.model.task, self.model.sequences, NEW)
         answers = [self._lesion(name, table) for name, table in rows.groupby("lesion", sort=False)]
+        (self.folder / "result.json").unlink(missing_ok=True)  # it is there only beside the files that belong to it
         answer_picture(self.folder / "picture.png", [self._picture(answer, rows) for answer in answers])
         write_predictions(self.folder / "predictions.csv", rows)
         artefacts.write_json(self.folder / "result.json", self._result(answers))

@@ -51,7 +51,8 @@ class StudyDataset(SampleDataset):
         allow_missing: bool = False,
     ) -> None:
         self.catalogue, self.study = describe_study(study, lesion_mask, drawn_on, model, allow_missing)
-        self.samples = preprocessing({"study": self.study, "folder": Path()})["samples"]
+        samples = preprocessing({"study": self.study, "folder": Path()})["samples"]
+        self.samples = seen_by(model, samples)
         super().__init__(sample_data(self.samples, model), device)
 
 
@@ -102,6 +103,25 @@ def mask_regions(mask: Path) -> list[Region]:
             expected="a lesion mask in NIfTI (.nii, .nii.gz) or DICOM SEG", found="neither", where=mask.name
         ) from error
     return [Region(mask=str(mask), segment=int(number)) for number in segments]
+
+
+def seen_by(model: TrainedModel, samples: list[Any]) -> list[Any]:
+    """Return the samples that show at least one sequence of the fusion, as in training; of the others nothing is known.
+
+    Raises:
+        MaskError: a lesion has no such sample.
+    """
+    channels = [model.sequences.index(name) for name in model.fusion]
+    seen = [sample for sample in samples if sample.present[channels].any()]
+    unseen = sorted({sample.lesion for sample in samples} - {sample.lesion for sample in seen})
+    if unseen or not seen:
+        raise MaskError(
+            expected=f"lesions that {', '.join(model.fusion)} show",
+            found=f"{', '.join(unseen) or 'no lesion'} outside all of them",
+            fix="leave them out of the mask, or use a bundle with another fusion",
+            code="E_MASK_OUT",
+        )
+    return seen
 
 
 def sample_data(samples: list[Any], model: TrainedModel) -> SampleData:
