@@ -5,6 +5,11 @@ Messages never hold identifiers: no patient name, UID, accession number, clock t
 
 from __future__ import annotations
 
+import re
+
+_UID = re.compile(r"\b\d+(?:\.\d+){5,}\b")
+"""PACS exports name files by their UIDs; a message that names a file must not carry one on."""
+
 
 class MpmriError(Exception):
     """Base of all errors meant for a person to read.
@@ -26,7 +31,9 @@ class MpmriError(Exception):
         fix: str | None = None,
         code: str | None = None,
     ) -> None:
-        self.expected, self.found, self.where, self.fix, self.code = expected, found, where, fix, code
+        self.expected, self.found = _UID.sub("<uid>", expected), _UID.sub("<uid>", found)
+        self.where, self.fix = where and _UID.sub("<uid>", where), fix and _UID.sub("<uid>", fix)
+        self.code = code
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -13,3 +13,12 @@ def test_survives_the_way_between_processes():
     assert isinstance(error, GeometryError)
     assert isinstance(error, MpmriError)
     assert str(error) == "c: expected a; found b"
+
+
+def test_a_file_name_that_is_a_uid_is_not_carried_on():
+    error = GeometryError(
+        expected="whole files", found="1.2.840.113619.2.5.1762583153.dcm cut short", where="version 1.6.1"
+    )
+    assert "113619" not in str(error)
+    assert "<uid>.dcm cut short" in str(error)
+    assert "version 1.6.1" in str(error)
