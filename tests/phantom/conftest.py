@@ -19,7 +19,7 @@ def small(site: Site) -> Site:
             protocol,
             columns=48,
             rows=40,
-            slices=max(protocol.slices // 2, 6),
+            slices=max(protocol.slices // 3, 6),
             pixel_mm=5.0,
         )
 

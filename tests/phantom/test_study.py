@@ -25,6 +25,14 @@ def written(root: Path, preset, site: int = 0, number: int = 0, grades=("well", 
     return patient, write_patient(root, patient, seg_every)
 
 
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, quick):
+    """The folder of one patient's study."""
+    root = tmp_path_factory.mktemp("study")
+    patient, _ = written(root, quick)
+    return root / patient.name
+
+
 def images(folder: Path) -> list[pydicom.Dataset]:
     found = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
     return [one for one in found if one.Modality == "MR"]
@@ -60,16 +68,14 @@ def test_one_or_six_dynamic_series(tmp_path, quick):
         assert len(dynamic) == expected
 
 
-def test_dual_echo_is_one_series_with_out_of_phase_first(tmp_path, quick):
-    patient, _ = written(tmp_path, quick)
-    dual = [one for one in images(tmp_path / patient.name / "dicom") if one.RepetitionTime == quick.sites[0].dual.tr_ms]
+def test_dual_echo_is_one_series_with_out_of_phase_first(study, quick):
+    dual = [one for one in images(study / "dicom") if one.RepetitionTime == quick.sites[0].dual.tr_ms]
     assert len({one.SeriesInstanceUID for one in dual}) == 1
     assert {(float(one.EchoTime), int(one.EchoNumbers)) for one in dual} == {(1.15, 1), (2.3, 2)}
 
 
-def test_file_names_say_nothing_about_order(tmp_path, quick):
-    patient, _ = written(tmp_path, quick)
-    numbers = [(int(one.SeriesNumber), int(one.InstanceNumber)) for one in images(tmp_path / patient.name / "dicom")]
+def test_file_names_say_nothing_about_order(study):
+    numbers = [(int(one.SeriesNumber), int(one.InstanceNumber)) for one in images(study / "dicom")]
     rank = np.argsort(np.argsort([a * 1000 + b for a, b in numbers]))
     assert abs(np.corrcoef(rank, np.arange(len(rank)))[0, 1]) < 0.3
 
@@ -116,17 +122,15 @@ def test_masks_are_the_lesions_on_the_portal_phase(tmp_path, quick, as_seg):
     assert series in {one.SeriesInstanceUID for one in images(tmp_path / patient.name / "dicom")}
 
 
-def test_the_liver_mask_holds_the_lesions(tmp_path, quick):
-    patient, _ = written(tmp_path, quick)
-    liver = np.asarray(nib.load(tmp_path / patient.name / "liver.nii.gz").dataobj)
-    lesions = np.asarray(nib.load(tmp_path / patient.name / "lesions.nii.gz").dataobj)
+def test_the_liver_mask_holds_the_lesions(study):
+    liver = np.asarray(nib.load(study / "liver.nii.gz").dataobj)
+    lesions = np.asarray(nib.load(study / "lesions.nii.gz").dataobj)
     assert liver.sum() > 5 * (lesions > 0).sum() > 0
     assert (liver[lesions > 0] == 1).mean() > 0.97
 
 
-def test_clutter_is_there(tmp_path, quick):
-    patient, _ = written(tmp_path, quick)
-    found = [pydicom.dcmread(path, stop_before_pixels=True) for path in (tmp_path / patient.name / "dicom").iterdir()]
+def test_clutter_is_there(study, quick):
+    found = [pydicom.dcmread(path, stop_before_pixels=True) for path in (study / "dicom").iterdir()]
     assert sum(one.Modality == "SR" for one in found) == 1
     assert sum(one.get("ImageType", [""])[0] == "DERIVED" for one in found) == quick.sites[0].dce.slices
     localizer = [one for one in found if one.SeriesNumber == 1]

@@ -53,7 +53,7 @@ def test_no_fusion_has_a_higher_ceiling_than_all_sequences(truth):
 
 def test_the_ceiling_is_what_the_bayes_classifier_reaches_on_many_lesions():
     chosen = PRESETS["quick"]
-    table = truth_table([draw_patient(chosen, one, 9) for one in plan(chosen, 600, 9)], PRIOR)
+    table = truth_table([draw_patient(chosen, one, 9) for one in plan(chosen, 200, 9)], PRIOR)
     names = np.array(GRADES)[table[[f"p_T2-OUT-S4_{grade}" for grade in GRADES]].to_numpy().argmax(axis=1)]
     found = ceiling(table, T2_OUT_S4)["accuracy"]
     assert found["low"] <= (names == table["label"]).mean() <= found["high"]
