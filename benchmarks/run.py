@@ -24,7 +24,7 @@ import startup
 import training
 
 from mpmri_monai.artefacts import cache_folder
-from mpmri_monai.bundle import default_cohort
+from mpmri_monai.bundle import default_cohort, manifest_of
 from mpmri_monai.phantom import write_cohort
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="paired measurements after one to warm up")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    manifest = options.manifest or Path(default_cohort()) / "manifest.json"
+    manifest = options.manifest or Path(manifest_of(default_cohort()))
 
     speed = training.measure(options.device, options.rounds)
     decoding = preparation.study_against_decoding(options.manifest or _realistic_study(), options.rounds)

@@ -50,7 +50,6 @@ def _ours(data: SampleData, device: str, folder: Path) -> Callable[[], int]:
         network=network,
         optimizer=optimizer,
         loss_function=loss,
-        train_handlers=[history],
         checkpoint=Checkpoint(folder, network, optimizer, schedule, history),
         early_stop=EarlyStop(history),
     )

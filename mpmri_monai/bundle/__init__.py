@@ -1,6 +1,6 @@
 """What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
 
-from mpmri_monai.bundle.cohort_data import CohortData, default_cohort
+from mpmri_monai.bundle.cohort_data import CohortData, default_cohort, manifest_of
 from mpmri_monai.bundle.network import (
     check_device,
     device_ids,
@@ -31,6 +31,7 @@ __all__ = [
     "fusion",
     "guard",
     "larger_unless_nan",
+    "manifest_of",
     "pin_threads",
     "prepare_batch",
     "process_device",

@@ -24,15 +24,23 @@ logger = logging.getLogger(__name__)
 
 
 def default_cohort() -> str:
-    """Return the folder of the quick phantom cohort in the named cache; it is generated when it is not there yet."""
-    folder = cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}"
-    if not folder.exists() and idist.get_rank() == 0:
-        from mpmri_monai.phantom import write_cohort
+    """Return the folder of the quick phantom cohort in the named cache, whether it is there yet or not.
 
-        print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
-        write_cohort(folder, DEFAULT_PRESET)
-    idist.barrier()  # the other processes of a distributed training wait for the first
-    return str(folder)
+    MONAI asks a configuration for its ``dataset_dir`` whenever it checks it; that alone must not write a cohort.
+    """
+    return str(cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}")
+
+
+def manifest_of(folder: str) -> str:
+    """Return the manifest's place in a cohort's folder; the default cohort is generated when it is not there yet."""
+    if folder == default_cohort():
+        if not Path(folder).exists() and idist.get_rank() == 0:
+            from mpmri_monai.phantom import write_cohort
+
+            print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
+            write_cohort(Path(folder), DEFAULT_PRESET)
+        idist.barrier()  # the other processes of a distributed training wait for the first
+    return str(Path(folder, "manifest.json"))
 
 
 class CohortData:

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class History:
     """Handler that collects loss and accuracy over each epoch of training, and the validator's metrics beside them.
 
-    Attach it after the validation handler and before the learning rate changes. In distributed training the rows are
-    over the samples of all processes.
+    The trainer attaches it, after the validation handler. In distributed training the rows are over the samples of all
+    processes.
 
     Args:
         path: ``history.csv`` of the run folder.
@@ -37,6 +37,7 @@ class History:
         self.path, self.validator = Path(path), validator
         self.rows: list[Row] = []
         self._sums: torch.Tensor | None = None
+        self._rate = math.nan
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
@@ -58,6 +59,7 @@ class History:
 
     def _start(self, engine: Engine) -> None:
         self._sums = None
+        self._rate = engine.optimizer.param_groups[0]["lr"]  # type: ignore[attr-defined]
 
     def _add(self, engine: Engine) -> None:
         """Sum on the device: reading a number back after every batch would make a GPU wait."""
@@ -79,7 +81,7 @@ class History:
             )
         row: Row = dict.fromkeys(COLUMNS)
         row |= {"epoch": engine.state.epoch, "train_loss": loss / count, "train_accuracy": right / count}
-        row["learning_rate"] = engine.optimizer.param_groups[0]["lr"]  # type: ignore[attr-defined]
+        row["learning_rate"] = self._rate
         validated = self.validator is not None and self.validator.state.epoch == engine.state.epoch
         metrics = self.validator.state.metrics if validated else {}  # type: ignore[union-attr]
         for name, value in metrics.items():

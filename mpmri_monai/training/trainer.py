@@ -24,7 +24,7 @@ class Trainer(SupervisedTrainer):
 
     Args:
         train_data_loader: gives the batches; its epoch is kept in step with the engine's.
-        checkpoint: where the run's state is kept; attached after all other handlers.
+        checkpoint: where the run's state and its learning curves are kept; attached after all other handlers.
         early_stop: when to end before ``max_epochs``.
         seed: with the epoch and the process, seeds what the network draws itself (dropout).
         train_handlers: other handlers, in the order in which they act.
@@ -46,7 +46,7 @@ class Trainer(SupervisedTrainer):
         if options.get("max_epochs", 1) < 1:
             raise ConfigError(expected="max_epochs of at least 1", found=str(options["max_epochs"]))
         options = {"prepare_batch": prepare_batch, "decollate": False, "optim_set_to_none": True} | options
-        last = [checkpoint] + ([early_stop] if early_stop else [])
+        last = [checkpoint.history, checkpoint] + ([early_stop] if early_stop else [])
         super().__init__(
             train_data_loader=train_data_loader,
             train_handlers=[handler for handler in (train_handlers or []) if handler is not None] + last,

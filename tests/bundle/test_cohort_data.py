@@ -2,13 +2,14 @@
 
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.bundle import CohortData
+from mpmri_monai.bundle import CohortData, default_cohort, manifest_of
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import LeakageError, SplitError
@@ -110,3 +111,14 @@ def test_one_image_under_two_patients_is_refused(make, manifest):
     manifest.write_text(json.dumps(content))
     with pytest.raises(LeakageError, match="P0, P1"):
         make()
+
+
+def test_the_default_cohort_is_made_when_its_manifest_is_asked_for_and_not_before(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setenv("MPMRI_CACHE", str(tmp_path))
+    monkeypatch.setattr("mpmri_monai.phantom.write_cohort", lambda folder, preset: made.append((folder, preset)))
+    folder = default_cohort()
+    assert manifest_of(str(tmp_path / "own")) == str(tmp_path / "own" / "manifest.json")
+    assert made == []
+    assert manifest_of(folder) == f"{folder}/manifest.json"
+    assert made == [(Path(folder), "quick")]

@@ -10,6 +10,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from monai.bundle import ConfigWorkflow
 
 
 def test_a_run_leaves_everything_that_its_folder_promises(run_folder):
@@ -198,3 +199,18 @@ def test_monai_verbs_pass_offline(config, tmp_path, root):
         command = [sys.executable, "-m", "monai.bundle", *map(str, verb)]
         result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
         assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_monai_finds_every_property_where_it_looks(run_folder, cohort, new_study, config, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPMRI_CACHE", str(cache))
+    options = {"manifest": str(cohort), "num_workers": 0, "split#val": 0, "output_dir": str(tmp_path / "run")}
+    training = ConfigWorkflow(config("train"), workflow_type="train", logging_file=False, **options)
+    training.initialize()
+    assert training.check_properties() == []
+    assert training.val_interval == 1
+    assert training.val_handlers == []
+    options = {"models": str(run_folder), "study": str(new_study.dicom), "lesion_mask": str(new_study.lesion_mask)}
+    inference = ConfigWorkflow(config("inference"), workflow_type="infer", logging_file=False, **options)
+    inference.initialize()
+    assert inference.check_properties() == []
+    assert not (cache / "cohorts").exists()  # looking at dataset_dir does not write a cohort

@@ -7,18 +7,20 @@ import time
 
 import pytest
 
+OPTIONS = ("--task", "hcc_vs_bg", "--views", 1, "--threads", 1, "--num_workers", 0)
+"""Every patient has both classes, so that few are enough for a validation set."""
 FILES = ("predictions.csv", "model.pt", "history.csv", "metrics.json")
 
 
 @pytest.fixture
-def torchrun(config, cohort, cache, quick, root):
+def torchrun(config, cohort, cache, root):
     """torchrun(folder, check=True) runs the training in two processes; without check it returns at once."""
 
-    def run(folder, *options, check=True):
+    def run(folder, check=True):
         configs = f"['{config('train')}','{config('multi_gpu_train')}']"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         command += ["-m", "monai.bundle", "run", "training", "--config_file", configs]
-        options = ("--manifest", cohort, "--output_dir", folder, *quick[2:], "--max_epochs", 4, *options)
+        options = ("--manifest", cohort, "--output_dir", folder, "--max_epochs", 4, *OPTIONS)
         environment = os.environ | {"MPMRI_CACHE": str(cache), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         process = subprocess.Popen(
             [*command, *map(str, options)],
@@ -35,19 +37,19 @@ def torchrun(config, cohort, cache, quick, root):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_resume_and_write_once(torchrun, tmp_path):
-    output = torchrun(tmp_path / "whole", "--split#val", 0.3)
+    output = torchrun(tmp_path / "whole")
     assert output.count("Report: ") == 1
     names = {path.name for path in (tmp_path / "whole").iterdir()}
     assert {*FILES, "config.json", "environment.json", "reference.json", "report.html", "log.txt"} <= names
     assert not [name for name in names if name.endswith(".part")]
     assert '"processes": 2' in (tmp_path / "whole/environment.json").read_text()
-    assert "is finished" in torchrun(tmp_path / "whole", "--split#val", 0.3)
+    assert "is finished" in torchrun(tmp_path / "whole")
 
-    process = torchrun(tmp_path / "killed", "--split#val", 0.3, check=False)
+    process = torchrun(tmp_path / "killed", check=False)
     while not (tmp_path / "killed/checkpoint.pt").exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()  # torchrun ends its processes with it
     process.communicate(timeout=60)
-    torchrun(tmp_path / "killed", "--split#val", 0.3)
+    torchrun(tmp_path / "killed")
     for name in FILES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -64,7 +64,7 @@ def build_trainer(make_samples, folder, epochs=3, keep_best=False, patience=0, s
         network=network,
         optimizer=optimizer,
         loss_function=torch.nn.CrossEntropyLoss(),
-        train_handlers=[ValidationHandler(1, evaluator), history, LrScheduleHandler(scheduler, print_lr=False)],
+        train_handlers=[ValidationHandler(1, evaluator), LrScheduleHandler(scheduler, print_lr=False)],
         checkpoint=checkpoint,
         early_stop=EarlyStop(history, patience),
     )
