@@ -13,6 +13,7 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,23 +43,23 @@ class PermutedCohort(CohortData):
 
 
 def train_folds(
-    manifest: Path, out: Path, folds: int, options: list[str], environment: dict[str, str] | None = None
+    manifest: Path, out: Path, folds: int, jobs: int, options: list[str], environment: dict[str, str] | None = None
 ) -> pd.DataFrame:
-    """Train every fold with the bundle's command and return the predictions of all test patients."""
-    tables = []
-    for fold in range(folds):
+    """Train every fold with the bundle's command, ``jobs`` at a time; return the predictions of all test patients."""
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    variables = os.environ | {"PYTHONPATH": paths} | (environment or {})
+
+    def train(fold: int) -> pd.DataFrame:
         folder = out / f"fold{fold}"
         if not (folder / "report.html").exists():
             command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
-            command += ["--manifest", str(manifest), "--output_dir", str(folder)]
+            command += ["--manifest", str(manifest), "--output_dir", str(folder), "--threads", str(2 // jobs or 1)]
             command += ["--split#folds", str(folds), "--split#fold", str(fold), *options]
-            paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-            subprocess.run(
-                command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": paths} | (environment or {})
-            )
-            print(f"{folder} is trained", flush=True)
-        tables.append(read_predictions(folder / "predictions.csv"))
-    pooled = pd.concat(tables, ignore_index=True)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=variables)
+        return read_predictions(folder / "predictions.csv")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        pooled = pd.concat(pool.map(train, range(folds)), ignore_index=True)
     return pooled[pooled["role"] == "test"]
 
 
@@ -67,9 +68,9 @@ def _cohort(manifest: Path, folder: Path) -> CohortData:
     return CohortData(manifest, config["task"], config["fusion"], config["samples"], config["split"], config["seed"])
 
 
-def folds_command(manifest: Path, out: Path, folds: int, options: list[str]) -> None:
+def folds_command(manifest: Path, out: Path, folds: int, jobs: int, options: list[str]) -> None:
     """Print the pooled result of all folds beside the baseline, fitted in the same folds, and the ceiling."""
-    predictions = train_folds(manifest, out, folds, options)
+    predictions = train_folds(manifest, out, folds, jobs, options)
     cohort = _cohort(manifest, out)
     grade = cohort.task
     baselines = []
@@ -94,13 +95,14 @@ def folds_command(manifest: Path, out: Path, folds: int, options: list[str]) -> 
     console.print(table)
 
 
-def permuted_command(manifest: Path, out: Path, folds: int, permutations: int, options: list[str]) -> None:
+def permuted_command(manifest: Path, out: Path, folds: int, permutations: int, jobs: int, options: list[str]) -> None:
     """Print the mean macro AUC over permutations of the labels; it is 0.5 when nothing leaks."""
     grade = task("hcc_grade")
     values = []
     for number in range(permutations):
         given = ["--cohort#_target_", "learning.PermutedCohort", *options]
-        predictions = train_folds(manifest, out / f"permutation{number:02d}", folds, given, {PERMUTATION: str(number)})
+        folder = out / f"permutation{number:02d}"
+        predictions = train_folds(manifest, folder, folds, jobs, given, {PERMUTATION: str(number)})
         metrics = evaluate(predictions, grade, bootstraps=2)["levels"]
         values.append([metrics[level]["metrics"]["macro_auc"]["value"] for level in ("slice", "lesion", "patient")])
         print(f"permutation {number}: macro AUC of lesions {values[-1][1]:.3f}", flush=True)
@@ -123,13 +125,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--permutations", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained at the same time, with one thread each")
     own = sys.argv[1:]
     options = own[own.index("--") + 1 :] if "--" in own else []
     given = parser.parse_args(own[: own.index("--")] if "--" in own else own)
     if given.what == "folds":
-        folds_command(given.manifest, given.out, given.folds, options)
+        folds_command(given.manifest, given.out, given.folds, given.jobs, options)
     else:
-        permuted_command(given.manifest, given.out, given.folds, given.permutations, options)
+        permuted_command(given.manifest, given.out, given.folds, given.permutations, given.jobs, options)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def _ours(data: SampleData, device: str, folder: Path) -> Callable[[], int]:
     history = History(folder / "history.csv")
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 10, 0.1)
     trainer = Trainer(
-        max_epochs=0,
+        max_epochs=1,
         device=device,
         train_data_loader=TrainingLoader(SampleDataset(data, device), BATCH, VIEWS),
         network=network,

@@ -9,7 +9,7 @@ from mpmri_monai.bundle.network import (
     process_rank,
     start_from,
 )
-from mpmri_monai.bundle.results import evaluate_run, finish_training
+from mpmri_monai.bundle.results import evaluate_run, exit_status, finish_training
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.networks import SPPResNet
@@ -27,6 +27,7 @@ __all__ = [
     "device_ids",
     "enough_to_choose_by",
     "evaluate_run",
+    "exit_status",
     "finish_training",
     "fusion",
     "guard",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.run_folder import RunFolder
+from mpmri_monai.bundle.workflow import on_command_line
 from mpmri_monai.cohort import ROLES
 from mpmri_monai.evaluation import evaluate, metrics_table, roi_baseline, write_predictions
 from mpmri_monai.networks import load_weights
@@ -67,6 +69,19 @@ def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, d
     write_results(run_path, cohort, network, device, pixels)
     write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
     _print_next(run_path)
+
+
+def exit_status(cohort: CohortData) -> None:
+    """Name the studies that were left out, if any, and on the command line end with exit status 1 because of them."""
+    failed = cohort.store.failed
+    if not failed:
+        return
+    if idist.get_rank() == 0:
+        print(f"{len(failed)} of {len(cohort.manifest.studies)} studies were left out:", file=sys.stderr)
+        for study, why in sorted(failed.items()):
+            print(f"  {study}: {why}", file=sys.stderr)
+    if on_command_line():
+        sys.exit(1)
 
 
 def write_results(
@@ -129,6 +144,7 @@ def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], 
             "patients": int(seen["patient"].nunique()),
             "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
         },
+        "present": {name: round(float(seen[f"present_{name}"].mean()), 4) for name in cohort.fusion},
         "ranges": {"extent_mm": [float(seen["extent_mm"].min()), float(seen["extent_mm"].max())]},
         "tsic": _signal_curves(seen, cohort.manifest.sequences),
         "results": {level: found["metrics"] for level, found in metrics["levels"].items()},

@@ -37,6 +37,8 @@ KINDS = {
     dict: ("a group of settings", (dict,)),
 }
 """What a value of each type may be overridden by, in words and as types."""
+NOT_MADE = "Failed to instantiate component "
+"""How MONAI begins the message of the error that wraps what a component raised."""
 CONFIG_WORDS = {"_target_", "_disabled_", "_desc_", "_mode_", "_requires_", "imports"}
 
 
@@ -85,19 +87,19 @@ def guard() -> None:
     workflow = current_workflow()
     if workflow is None:
         return
-    on_command_line = _is_bundle_command()
-    if on_command_line:
+    if on_command_line():
         sys.excepthook = _show_for_people
     written = ConfigParser()
     written.read_config(_config_files(workflow))
     known = _raw_config(written)
     running = {key: value for key, value in _raw_config(workflow.parser).items() if key != META}
     _refuse_unknown({key: running[key] for key in running if key in known or key not in MONAI_KEYS}, known, ())
-    if on_command_line:
+    if on_command_line():
         _restore_typed_strings(workflow.parser, known)
 
 
-def _is_bundle_command() -> bool:
+def on_command_line() -> bool:
+    """Return whether this process was started by ``python -m monai.bundle``."""
     return Path(sys.argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
 
 
@@ -106,7 +108,7 @@ def _raw_config(parser: ConfigParser) -> dict[str, Any]:
 
 
 def _config_files(workflow: ConfigWorkflow) -> list[str]:
-    typed = dict(_typed_options()).get("config_file") if _is_bundle_command() else None
+    typed = dict(_typed_options()).get("config_file") if on_command_line() else None
     if typed:
         return [name.strip(" '\"") for name in typed.strip("[]()").split(",")]
     return sorted(str(path) for path in Path(workflow.config_root_path).glob("*.json") if path.stem != "metadata")
@@ -193,13 +195,22 @@ def _restore_typed_strings(parser: ConfigParser, known: Mapping[str, Any]) -> No
 
 
 def _show_for_people(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Print the message of an error meant for people, wherever MONAI wrapped it; anything else as usual."""
+    """Print the message of an error meant for people, wherever MONAI wrapped it; anything else as usual.
+
+    A value that a component refuses (a negative learning rate) is such an error too: MONAI names the component, the
+    component says what is wrong.
+    """
     seen: BaseException | None = error
     while seen is not None:
+        cause = seen.__cause__ or seen.__context__
         if isinstance(seen, MpmriError):
             print(f"error: {seen}", file=sys.stderr)
             return
-        seen = seen.__cause__ or seen.__context__
+        if isinstance(cause, ValueError) and str(seen).startswith(NOT_MADE):
+            component = str(seen).removeprefix(NOT_MADE).split()[0]
+            print(f"error: E_OPTION: {component} cannot be made: {cause}", file=sys.stderr)
+            return
+        seen = cause
     sys.__excepthook__(kind, error, trace)
 
 

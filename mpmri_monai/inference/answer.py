@@ -92,9 +92,7 @@ class AnswerWriter:
         }
 
     def _warnings(self, samples: list[Any], present: dict[str, bool]) -> list[str]:
-        warnings = [
-            f"{name} is missing: it was replaced by a learned constant" for name, seen in present.items() if not seen
-        ]
+        warnings = [self._about_missing(name) for name, seen in present.items() if not seen]
         low, high = self.model.reference["ranges"]["extent_mm"]
         extent = samples[0].extent_mm
         if not low <= extent <= high:
@@ -102,6 +100,12 @@ class AnswerWriter:
         used = set(self.model.fusion)
         flags = sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
         return warnings + flags
+
+    def _about_missing(self, name: str) -> str:
+        seen_missing = 1 - self.model.reference["present"][name]
+        if not seen_missing:
+            return f"{name} is missing, and training never saw it missing: do not rely on this answer"
+        return f"{name} is missing, as it was in {seen_missing:.0%} of the training samples"
 
     def _picture(self, answer: dict[str, Any], rows: pd.DataFrame) -> LesionAnswer:
         """Return the picture of a lesion's middle slice, as the network saw it."""

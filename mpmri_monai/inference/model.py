@@ -61,7 +61,7 @@ class TrainedModel:
 
 
 def _read_reference(path: Path) -> dict[str, Any]:
-    wanted = {"task", "sequences", "fusion", "pixels", "samples", "network", "weights_sha256", "ranges"}
+    wanted = {"task", "sequences", "fusion", "pixels", "samples", "network", "weights_sha256", "present", "ranges"}
     try:
         reference = artefacts.read_json(path)
     except ValueError as error:

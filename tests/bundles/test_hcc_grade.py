@@ -91,6 +91,31 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(run_folder, bun
         assert (tmp_path / "run" / name).read_bytes() == (run_folder / name).read_bytes(), name
 
 
+def test_a_bad_study_is_skipped_and_the_exit_status_says_so(bundle, cohort, config, quick, tmp_path):
+    content = json.loads(cohort.read_text())
+    for study in content["studies"]:
+        place = cohort.parent / study["patient"]
+        for image in study["images"].values():
+            image["dicom"] = str(place / "dicom")
+        study["organs"] = {}
+        for lesion in study["lesions"]:
+            lesion["region"]["mask"] = str(place / lesion["region"]["mask"].split("/")[-1])
+    (tmp_path / "empty").mkdir()
+    bad = max(content["studies"], key=lambda study: len(study["lesions"]))
+    for image in bad["images"].values():
+        image["dicom"] = "empty"
+    content.pop("truth")
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    options = ("--manifest", tmp_path / "manifest.json", "--output_dir", tmp_path / "run", *quick)
+    result = bundle("training", config("train"), *options, check=False)
+    assert result.returncode == 1
+    assert "1 of 9 studies were left out" in result.stderr
+    assert bad["study"] in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "run/report.html").is_file()
+    assert bad["patient"] not in set(pd.read_csv(tmp_path / "run/predictions.csv")["patient"])
+
+
 def test_answer_for_a_new_study(run_folder, bundle, new_study, config, tmp_path):
     options = ("--models", run_folder, "--study", new_study.dicom, "--lesion_mask", new_study.lesion_mask)
     result = bundle("inference", config("inference"), *options, "--output_dir", tmp_path / "answer")
@@ -135,7 +160,7 @@ def test_a_missing_sequence_is_refused_unless_allowed(run_folder, bundle, new_st
     bundle("inference", config("inference"), *options, "--output_dir", tmp_path / "yes", "--allow_missing", True)
     lesion = json.loads((tmp_path / "yes/result.json").read_text())["lesions"][0]
     assert lesion["present"]["T2"] is False
-    assert any("T2 is missing" in warning for warning in lesion["warnings"])
+    assert any("training never saw it missing" in warning for warning in lesion["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -148,6 +173,7 @@ def test_a_missing_sequence_is_refused_unless_allowed(run_folder, bundle, new_st
         (["--pretrained", "nowhere.pt"], "nowhere.pt"),
         (["--split#folds", "5"], "fold"),
         (["--task", "hcc_garde"], "hcc_grade"),
+        (["--learning_rate", "-1"], "Invalid learning rate"),
     ],
 )
 def test_bad_options_give_one_clear_error_and_leave_nothing(bundle, cohort, config, quick, tmp_path, options, message):
