@@ -1,5 +1,4 @@
 import errno
-import os
 
 import pytest
 
@@ -14,7 +13,7 @@ def test_a_failed_file_leaves_the_old_one_and_nothing_else(tmp_path):
         part.write_text("half")
         raise ValueError("half")
     assert artefacts.read_json(path) == {"a": 1}
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert [item.name for item in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_nan_is_refused_before_anything_is_written(tmp_path):

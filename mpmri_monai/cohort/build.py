@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import track
 
 from mpmri_monai.catalogue import scan
 from mpmri_monai.cohort.labels import read_labels
 from mpmri_monai.cohort.manifest import SCHEMA, Manifest, parse_manifest
 from mpmri_monai.errors import ManifestError, MpmriError
+from mpmri_monai.processes import in_processes
 from mpmri_monai.sequences import GRADES, SEQUENCES
 
 DEFAULT_CLASSES: Mapping[str, Sequence[str]] = {"grade": GRADES}
@@ -137,33 +132,3 @@ def _lesion(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, Any]
 
 def _labels(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, str]:
     return {key: row[key] for key in label_keys if row[key]}
-
-
-def in_processes(
-    function: Callable[[Any], Any], jobs: Sequence[Any], workers: int, description: str | None
-) -> Iterator[Any]:
-    """Yield ``function(job)`` in the order of ``jobs``, in processes when ``workers`` > 1, with a bar if described.
-
-    Raises:
-        MpmriError: a process was ended from outside.
-    """
-
-    def shown(results: Iterable[Any]) -> Iterable[Any]:
-        if description is None:
-            return results
-        return track(results, description, total=len(jobs), console=Console(stderr=True))
-
-    if min(workers, len(jobs)) <= 1:
-        yield from shown(map(function, jobs))
-        return
-    # Fresh processes: forking one that runs threads (as torch and BLAS do) can hang.
-    context = multiprocessing.get_context("forkserver")
-    try:
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-            yield from shown(pool.map(function, jobs))
-    except BrokenProcessPool as error:
-        raise MpmriError(
-            expected="worker processes that run to their end",
-            found="one that was ended: out of memory, or started by a script that does not guard its main part",
-            fix="use fewer workers (0 for none), or put the script's calls under `if __name__ == '__main__':`",
-        ) from error

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mpmri_monai.catalogue import scan
-from mpmri_monai.cohort.build import PROTOCOL, Finding, in_processes
+from mpmri_monai.cohort.build import PROTOCOL, Finding
 from mpmri_monai.cohort.leaks import patients_sharing_images
 from mpmri_monai.cohort.manifest import DicomImage, Manifest, Region, Study
 from mpmri_monai.errors import MpmriError
+from mpmri_monai.processes import in_processes
 from mpmri_monai.sequences import SEQUENCES
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from mpmri_monai.artefacts import whole_folder, write_json
 from mpmri_monai.cohort import build_manifest, save_manifest
-from mpmri_monai.cohort.build import in_processes
 from mpmri_monai.errors import ConfigError, OutputError
 from mpmri_monai.phantom.patients import Plan, draw_patient, plan
 from mpmri_monai.phantom.presets import Preset, preset
 from mpmri_monai.phantom.study import Written, write_patient
 from mpmri_monai.phantom.truth import truth_table
+from mpmri_monai.processes import in_processes
 from mpmri_monai.sequences import GRADES
 
 MANIFEST, LABELS, TRUTH, RECIPE = "manifest.json", "labels.csv", "truth.csv", "recipe.json"

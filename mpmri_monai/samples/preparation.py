@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from mpmri_monai import __version__
 from mpmri_monai.artefacts import digest, write_json
 from mpmri_monai.cohort import DicomImage, Manifest, Study
 from mpmri_monai.errors import MpmriError, OutputError, StoreError
+from mpmri_monai.processes import in_processes
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.store import SCHEMA, Store, StudyRecord, make_table, read_record, study_file, write_study
 from mpmri_monai.samples.study import sample_study
@@ -56,8 +51,9 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
 
     Raises:
         OutputError: the store cannot be written, for example because the disk is full.
-        StoreError: not a single study could be sampled, or a worker died. A study that fails while others do not is
-            left out and named in ``Store.failed``.
+        StoreError: not a single study could be sampled. A study that fails while others do not is left out and named
+            in ``Store.failed``.
+        WorkerError: a worker was ended from outside; studies that were finished are kept.
     """
     folder = store_folder(manifest, settings, cache)
     jobs, signatures = [], {}
@@ -70,14 +66,13 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
     if todo:
         write_json(folder / "settings.json", {"sequences": manifest.sequences, "settings": settings.model_dump()})
     show = progress and bool(todo)
-    console = Console(stderr=True)
     if show:
         largest = max(_memory(signatures[job.study.study]) for job in todo)
-        console.print(
+        Console(stderr=True).print(
             f"{len(todo)} of {len(jobs)} studies to read; about {largest / 1e6:.0f} MB of memory "
             f"for each of {max(workers, 1)} workers"
         )
-    outcomes = dict(track(_outcomes(todo, workers), "Sampling", len(todo), console=console, disable=not show))
+    outcomes = dict(in_processes(_build, todo, workers, "Sampling" if show else None))
     failed = {job.study.study: problem for job in todo if (problem := outcomes[job.study.study]) is not None}
     stored |= {job.study.study: read_record(job.path, job.key) for job in todo if job.study.study not in failed}
     return _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
@@ -107,29 +102,6 @@ def _open(
     return Store(folder, settings, manifest.sequences, table, failed, contents)
 
 
-def _outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, str | None]]:
-    """Do the jobs, here or in ``workers`` processes, and yield (study, problem or None) as each ends."""
-    if workers < 1 or not jobs:
-        yield from map(_build, jobs)
-        return
-    context = get_context("forkserver")  # fork would copy the locks of running threads, spawn imports once a worker
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_end_with_parent) as pool:
-        futures = [pool.submit(_build, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise StoreError(
-                expected="workers that finish",
-                found="one that was ended by the system, most often for lack of memory",
-                fix="run again with fewer workers, finished studies are kept; a script of your own calls this under "
-                "`if __name__ == '__main__':`",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _build(job: Job) -> tuple[str, str | None]:
     """Sample and store one study; return its name and, when it is not usable, why."""
     try:
@@ -140,19 +112,6 @@ def _build(job: Job) -> tuple[str, str | None]:
     except MpmriError as error:
         return job.study.study, str(error)
     return job.study.study, None
-
-
-def _end_with_parent() -> None:
-    """End this worker when the main process is killed; its queue alone would keep it waiting for ever."""
-
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-
-
-def _end_after(process: BaseProcess) -> None:
-    process.join()
-    os._exit(1)
 
 
 def _study_key(study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence]) -> str:

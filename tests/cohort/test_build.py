@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from mpmri_monai.cohort import build_manifest
-from mpmri_monai.cohort.build import in_processes
-from mpmri_monai.errors import ManifestError, MpmriError
+from mpmri_monai.errors import ManifestError
 from mpmri_monai.sequences import SEQUENCES
 
 
@@ -135,16 +134,6 @@ def test_what_is_no_table_is_refused(cohort, content):
 def test_missing_table_is_refused(tmp_path):
     with pytest.raises(ManifestError, match="No such file"):
         build_manifest(tmp_path, tmp_path / "labels.csv", "none")
-
-
-def test_processes_keep_the_order():
-    assert list(in_processes(abs, [-3, 1, -2], 2, None)) == [3, 1, 2]
-    assert list(in_processes(abs, [-3, 1, -2], 0, None)) == [3, 1, 2]
-
-
-def test_process_that_dies_is_told_in_words():
-    with pytest.raises(MpmriError, match="fewer workers"):
-        list(in_processes(os._exit, [1, 1], 2, None))
 
 
 def test_real_studies_of_other_organs_are_left_out_with_a_reason(tmp_path):
