@@ -57,4 +57,4 @@ demo: setup
 
 # The same on fewer patients and epochs, for continuous integration.
 demo-short:
-	$(MAKE) demo DEMO=$(CURDIR)/demo/short RUN=demo/short/run COHORT_OPTIONS="--patients 12" TRAIN_OPTIONS="--max_epochs 2 --output_dir demo/short/run" RUN_OPTION="--output_dir demo/short/run"
+	$(MAKE) demo DEMO=$(CURDIR)/demo/short RUN=demo/short/run COHORT_OPTIONS="--patients 15" TRAIN_OPTIONS="--max_epochs 2 --output_dir demo/short/run" RUN_OPTION="--output_dir demo/short/run"
