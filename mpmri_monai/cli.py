@@ -119,6 +119,16 @@ def bundle_adopt(
     print(f"Next: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
 
 
+@bundle_app.command("contents")
+def bundle_contents(
+    bundle: Annotated[Path, typer.Argument(help="Bundle whose files were changed on purpose.")],
+) -> None:
+    """Renew contents.json, the sha256 of every file of a bundle."""
+    from mpmri_monai.bundle.adopt import write_contents
+
+    write_contents(bundle)
+
+
 def main() -> None:
     """Run the command; an error meant for people ends it with the message alone and exit status 2."""
     try:

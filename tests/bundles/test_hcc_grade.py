@@ -12,6 +12,8 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from mpmri_monai.bundle.adopt import contents
+
 
 def test_a_run_leaves_everything_that_its_folder_promises(run_folder):
     names = {path.name for path in run_folder.iterdir()}
@@ -192,6 +194,20 @@ def test_what_pretrained_weights_gave_is_said(run_folder, bundle, cohort, config
     assert "pretrained weights" in log
     assert "conv1.weight" in log  # one channel instead of three: fresh, and said so
     assert result.returncode == 0
+
+
+def test_contents_list_every_file_as_it_is(config):
+    """After a change on purpose: mpmri bundle contents bundles/hcc_grade."""
+    folder = config("train").parents[1]
+    assert contents(folder) == json.loads((folder / "contents.json").read_text())
+
+
+def test_the_weights_that_ship_answer_at_once(bundle, new_study, config, tmp_path):
+    options = ("--study", new_study.dicom, "--lesion_mask", new_study.lesion_mask, "--output_dir", tmp_path / "answer")
+    bundle("inference", config("inference"), *options)
+    lesions = json.loads((tmp_path / "answer/result.json").read_text())["lesions"]
+    truth = pd.read_csv(new_study.dicom.parent / "truth.csv")["label"]
+    assert [lesion["predicted"] for lesion in lesions] == list(truth)
 
 
 @pytest.mark.slow
