@@ -29,10 +29,10 @@ from mpmri_monai.phantom import write_cohort
 
 
 def _realistic_study() -> Path:
-    """Return the manifest of two generated patients with matrices as scanners have them."""
-    folder = cache_folder() / "cohorts" / "benchmark_paper_2"
+    """Return the manifest of three generated patients with matrices as scanners have them."""
+    folder = cache_folder() / "cohorts" / "benchmark_paper_3"
     if not folder.exists():
-        write_cohort(folder, "paper", patients=2, seed=0)
+        write_cohort(folder, "paper", patients=3, seed=0)
     return folder / "manifest.json"
 
 
