@@ -23,6 +23,7 @@ from rich.table import Table
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle import CohortData
+from mpmri_monai.cohort import load_manifest, save_manifest
 from mpmri_monai.evaluation import evaluate, metrics_table, read_predictions, roi_baseline
 from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.sequences import task
@@ -113,6 +114,12 @@ def permuted_command(manifest: Path, out: Path, folds: int, permutations: int, j
         )
 
 
+def _first(manifest: Path, patients: int, out: Path) -> Path:
+    whole = load_manifest(manifest)
+    save_manifest(whole.model_copy(update={"studies": whole.studies[:patients]}), out / "manifest.json")
+    return out / "manifest.json"
+
+
 def _interval(metric: dict[str, float], key: str) -> str:
     return f"{metric[key]:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
 
@@ -125,14 +132,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--permutations", type=int, default=20)
+    parser.add_argument("--patients", type=int, help="use only the first of the manifest's patients")
     parser.add_argument("--jobs", type=int, default=1, help="folds trained at the same time, with one thread each")
     own = sys.argv[1:]
     options = own[own.index("--") + 1 :] if "--" in own else []
     given = parser.parse_args(own[: own.index("--")] if "--" in own else own)
+    manifest = _first(given.manifest, given.patients, given.out) if given.patients else given.manifest
     if given.what == "folds":
-        folds_command(given.manifest, given.out, given.folds, given.jobs, options)
+        folds_command(manifest, given.out, given.folds, given.jobs, options)
     else:
-        permuted_command(given.manifest, given.out, given.folds, given.permutations, given.jobs, options)
+        permuted_command(manifest, given.out, given.folds, given.permutations, given.jobs, options)
 
 
 if __name__ == "__main__":
