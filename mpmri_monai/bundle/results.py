@@ -126,7 +126,7 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
 def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
     """Write ``reference.json``: what another hospital needs to know of the weights beside them."""
     metrics = artefacts.read_json(folder / "metrics.json")
-    seen = cohort.usable[cohort.usable["patient"].map(cohort.roles).isin(("train", "val"))]
+    seen = cohort.usable[cohort.usable["patient"].map(cohort.roles) == "train"]  # what the weights were fitted on
     reference = {
         "schema": REFERENCE_SCHEMA,
         "task": cohort.task.name,
@@ -144,7 +144,7 @@ def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], 
             "patients": int(seen["patient"].nunique()),
             "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
         },
-        "present": {name: round(float(seen[f"present_{name}"].mean()), 4) for name in cohort.fusion},
+        "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
         "ranges": {"extent_mm": [float(seen["extent_mm"].min()), float(seen["extent_mm"].max())]},
         "tsic": _signal_curves(seen, cohort.manifest.sequences),
         "results": {level: found["metrics"] for level, found in metrics["levels"].items()},

@@ -195,7 +195,7 @@ def _header(
         return _image_header(path, elements, file, size, end)
     except CatalogueError as error:
         return Unreadable(*_identity(elements), error.code or "E_HEADER", error.found, elements.texts(0x00080008))
-    except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError, struct.error):
+    except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError, struct.error):  # pydicom raises all
         return Unreadable(*_identity(elements), "E_HEADER", "a file has header values that cannot be read")
 
 

@@ -43,7 +43,7 @@ def _decoded(header: FileHeader) -> np.ndarray:
     syntax = UID(header.transfer_syntax)
     try:
         available = get_decoder(syntax).is_available
-    except NotImplementedError:
+    except NotImplementedError:  # pydicom's word for a transfer syntax that it does not know
         available = False
     if not available:
         raise CatalogueError(

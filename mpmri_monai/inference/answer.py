@@ -88,11 +88,12 @@ class AnswerWriter:
             "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
             "extent_mm": round(float(samples[0].extent_mm), 1),
             "slices": len(rows),
-            "warnings": self._warnings(samples, present),
+            "warnings": self._warnings(samples, rows),
         }
 
-    def _warnings(self, samples: list[Any], present: dict[str, bool]) -> list[str]:
-        warnings = [self._about_missing(name) for name, seen in present.items() if not seen]
+    def _warnings(self, samples: list[Any], rows: pd.DataFrame) -> list[str]:
+        missing = {name: int((~rows[f"present_{name}"].astype(bool)).sum()) for name in self.model.fusion}
+        warnings = [self._about_missing(name, slices, len(rows)) for name, slices in missing.items() if slices]
         low, high = self.model.reference["ranges"]["extent_mm"]
         extent = samples[0].extent_mm
         if not low <= extent <= high:
@@ -101,11 +102,12 @@ class AnswerWriter:
         flags = sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
         return warnings + flags
 
-    def _about_missing(self, name: str) -> str:
-        seen_missing = 1 - self.model.reference["present"][name]
-        if not seen_missing:
-            return f"{name} is missing, and training never saw it missing: do not rely on this answer"
-        return f"{name} is missing, as it was in {seen_missing:.0%} of the training samples"
+    def _about_missing(self, name: str, slices: int, of: int) -> str:
+        share = self.model.reference["present"][name]
+        what = f"{name} is missing" + (f" on {slices} of {of} slices" if slices < of else "")
+        if share == 1:
+            return f"{what}, and training never saw it missing: do not rely on this answer"
+        return f"{what}, as it was in {1 - share:.1%} of the training samples"
 
     def _picture(self, answer: dict[str, Any], rows: pd.DataFrame) -> LesionAnswer:
         """Return the picture of a lesion's middle slice, as the network saw it."""
