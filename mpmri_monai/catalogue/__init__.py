@@ -5,10 +5,13 @@ from mpmri_monai.catalogue.pixels import stored_pixels
 from mpmri_monai.catalogue.record import (
     Catalogue,
     Caution,
+    Decision,
     Evidence,
     ObjectRecord,
     Problem,
+    Rival,
     SetAside,
+    Unresolved,
     VolumeRecord,
 )
 from mpmri_monai.catalogue.scan import scan
@@ -16,11 +19,14 @@ from mpmri_monai.catalogue.scan import scan
 __all__ = [
     "Catalogue",
     "Caution",
+    "Decision",
     "Evidence",
     "FileHeader",
     "ObjectRecord",
     "Problem",
+    "Rival",
     "SetAside",
+    "Unresolved",
     "VolumeRecord",
     "scan",
     "stored_pixels",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mpmri_monai.catalogue.header import FileHeader
-from mpmri_monai.catalogue.protocol import protocol
 from mpmri_monai.errors import CatalogueError
 
 SCHEMA = "mpmri-monai/catalogue/1"
@@ -44,6 +43,41 @@ class Problem:
     def __str__(self) -> str:
         series = "" if self.series_number is None else f" (series {self.series_number})"
         return f"{self.code}{series}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A volume that could have had a role, and why another one has it."""
+
+    volume: str
+    series_number: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Why a role went to a volume."""
+
+    role: str
+    volume: str
+    """Id of the volume that has the role."""
+    rule: str
+    """What was asked of it."""
+    value: str
+    """What it met."""
+    rivals: tuple[Rival, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """A role that stays open although there are candidates: neither the physics nor a rule of the site decides."""
+
+    role: str
+    candidates: tuple[str, ...]
+    """Ids of the volumes."""
+    series_numbers: tuple[int | None, ...]
+    """Of the candidates, in the same order."""
+    why: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +130,13 @@ class VolumeRecord:
     """(4, 4) float64, voxel index (column, row, slice) -> RAS+ mm."""
     split_order: tuple[float, ...] = field(repr=False, default=())
     """Place along each splitting axis; orders volumes of one series when no clock does."""
+    nifti: Path | None = field(repr=False, default=None)
+    """The file of a volume that is no DICOM; it has no headers then (``files == ()``)."""
+
+    @property
+    def header(self) -> FileHeader | None:
+        """Header of the first slice, which speaks for the volume; None for NIfTI."""
+        return self.files[0] if self.files else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a person may read: no path, identifier or clock time."""
@@ -132,6 +173,16 @@ class Catalogue:
     set_aside: tuple[SetAside, ...]
     problems: tuple[Problem, ...]
     objects: tuple[ObjectRecord, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    """Why each role went to its volume, in the order of the protocol."""
+    unresolved: tuple[Unresolved, ...] = ()
+    """Roles left open with their candidates."""
+    sequences: tuple[str, ...] = ()
+    """Roles that the protocol asks for."""
+    optional: tuple[str, ...] = ()
+    """Those of them that a rule of the site allows to be absent."""
+    source: object | None = field(default=None, repr=False, compare=False)
+    """Keeps the private folder of an unpacked archive alive for as long as the catalogue is used."""
 
     def volume(self, wanted: str) -> VolumeRecord:
         """Return the volume with the id ``wanted``; raise CatalogueError when there is none."""
@@ -148,8 +199,8 @@ class Catalogue:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Roles of the protocol that no volume fills."""
-        return tuple(name for name in protocol(self.protocol).sequences if name not in self.roles)
+        """Roles that no volume fills although none may be absent."""
+        return tuple(name for name in self.sequences if name not in self.roles and name not in self.optional)
 
     @property
     def ok(self) -> bool:
@@ -183,4 +234,6 @@ class Catalogue:
             "volumes": [volume.to_json() for volume in self.volumes],
             "set_aside": [asdict(entry) for entry in self.set_aside],
             "problems": [asdict(entry) for entry in self.problems],
+            "decisions": [asdict(entry) for entry in self.decisions],
+            "unresolved": [asdict(entry) for entry in self.unresolved],
         }

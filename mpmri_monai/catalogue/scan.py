@@ -27,13 +27,21 @@ OBJECT_NAMES = {
 }
 
 
-def scan(folder: Path, protocol: str = "liver", progress: bool = False) -> Catalogue:
+def scan(
+    study: Path,
+    protocol: str = "liver",
+    site_rules: Path | None = None,
+    progress: bool = False,
+    study_number: int | None = None,
+) -> Catalogue:
     """Find out which series and phase of a study is which sequence, from the headers alone.
 
     Args:
-        folder: holds one study, in any order, under any file names, in any subfolders.
+        study: holds one study, in any order, under any file names, in any subfolders.
         protocol: "liver", or "none" to list the volumes only.
+        site_rules: file with the rules of the site that the study is from.
         progress: whether to show a progress bar on standard error.
+        study_number: which study to take where there are several (from 1).
 
     Returns:
         The catalogue. What is wrong with single series is in its ``problems``. Pixels are read only to tell whether two
@@ -43,7 +51,7 @@ def scan(folder: Path, protocol: str = "liver", progress: bool = False) -> Catal
         CatalogueError: the folder is missing, holds no DICOM, more than one patient or study, or is beyond the limits.
         ConfigError: no such protocol.
     """
-    folder, wanted = Path(folder), protocol_named(protocol)
+    folder, wanted = Path(study), protocol_named(protocol)
     contents = read_folder(folder, progress)
     findings = Findings(wanted)
     for images, unreadable in _by_series(contents):
@@ -65,6 +73,7 @@ def scan(folder: Path, protocol: str = "liver", progress: bool = False) -> Catal
         set_aside=tuple(sorted(findings.set_aside, key=lambda entry: (_last(entry.series_number), entry.why))),
         problems=(*sorted(findings.problems, key=lambda entry: (_last(entry.series_number), entry.code)), *problems),
         objects=objects,
+        sequences=wanted.sequences,
     )
 
 

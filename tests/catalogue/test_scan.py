@@ -56,7 +56,8 @@ def test_names_order_and_folders_of_files_do_not_matter(make, tmp_path):
 def test_json_is_as_the_contract_says_and_names_nobody(make, scanned):
     catalogue = scanned(make.liver())
     content = catalogue.to_json()
-    assert list(content) == ["schema", "protocol", "roles", "volumes", "set_aside", "problems"]
+    required = ["schema", "protocol", "roles", "volumes", "set_aside", "problems"]
+    assert list(content) == [*required, "decisions", "unresolved"]
     keys = (
         "id series_number role rows columns slices spacing_mm orientation echo_time_ms component phase time_s split_by"
     )
