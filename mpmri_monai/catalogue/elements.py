@@ -10,10 +10,13 @@ import io
 import math
 import struct
 from datetime import date
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pydicom
 from pydicom import Dataset
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.errors import InvalidDicomError
 
 from mpmri_monai.catalogue.clock import SECONDS_A_DAY
@@ -26,7 +29,8 @@ DEFLATED = b"1.2.840.10008.1.2.1.99"
 """Transfer syntax that the head of a deflated file names; nothing else that is wanted holds these bytes."""
 NUMBERS = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
 """Value representations of binary numbers and their struct codes."""
-PRIVATE_BLOCKS = range(0x10, 0x100)
+ESCAPE = b"\x1b"
+"""Begins a switch to another character set in a text whose bytes are all ASCII."""
 
 
 class HeaderError(Exception):
@@ -80,17 +84,28 @@ def _parse(buffer: io.BytesIO) -> pydicom.FileDataset | None:
 
 
 class Elements:
-    """Values of a data set by tag. Texts are read as ASCII: only codes, numbers and UIDs are asked for."""
+    """Values of a data set by tag. Texts are read as ASCII, except for ``free_text``."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self._raw = {int(tag): element for tag, element in dataset.items()}
+        self._raw: dict[int, Any] = {int(tag): element for tag, element in dataset.items()}
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[int, str], int]:
+        """Block of private elements by group and the creator that reserved it."""
+        places = [tag for tag in self._raw if tag & 0x10000 and 0x10 <= tag & 0xFFFF < 0x100]
+        return {(tag >> 16, self.text(tag)): tag & 0xFF for tag in reversed(places)}
 
     @property
     def cut_short(self) -> bool:
         """Whether the file ended inside the last element; pydicom then hands over what there was of its value."""
         last: Any = next(reversed(self._raw.values()), None)
         return last is not None and isinstance(last.value, bytes) and len(last.value) < getattr(last, "length", 0)
+
+    def holds(self, tag: int) -> bool:
+        """Whether an element is there with a value."""
+        element = self._raw.get(tag)
+        return element is not None and bool(element.value)
 
     def text(self, tag: int) -> str:
         """Value as text, empty when absent."""
@@ -105,19 +120,35 @@ class Elements:
         text = self.text(tag)
         return tuple(part.strip() for part in text.split("\\")) if text else ()
 
-    def number(self, tag: int) -> float | None:
-        """First number of an element, as text or binary; None when it is absent or no finite number."""
+    def free_text(self, tag: int) -> str:
+        """Value as text in the character set that the file names, empty when absent."""
+        element = self._raw.get(tag)
+        value = element.value if element is not None else None
+        if not isinstance(value, bytes) or (value.isascii() and ESCAPE not in value):
+            return self.text(tag)
+        encodings = convert_encodings(list(self.texts(0x00080005)) or [""])
+        return decode_bytes(value, encodings, set()).strip(" \0")
+
+    def number(self, tag: int, creator: str | None = None) -> float | None:
+        """First number of an element, as text or binary; None when it is absent or no finite number.
+
+        ``creator`` of a private element is needed where the file does not say how its values are represented.
+        """
         element: Any = self._raw.get(tag)
         if element is None or not element.value:
             return None
-        if not isinstance(element.value, bytes):
-            return _number(str(self.dataset[tag].value))
-        code = NUMBERS.get(element.VR or "")
+        value = element.value
+        if not isinstance(value, bytes):
+            return _number(str(value if isinstance(value, str | int | float) else value[0]))
+        vr = element.VR
+        if vr is None or vr == "UN":  # implicit, or copied by software that did not know the element
+            vr = _representation(tag, creator)
+        code = NUMBERS.get(vr)
         if code is None:
             return _number(self.text(tag).split("\\", maxsplit=1)[0])
         order = "<" if element.is_little_endian else ">"
-        value = float(struct.unpack_from(order + code, element.value)[0])
-        return value if math.isfinite(value) else None
+        number = float(struct.unpack_from(order + code, value)[0])
+        return number if math.isfinite(number) else None
 
     def numbers(self, tag: int, count: int) -> tuple[float, ...] | None:
         """All ``count`` values of a DS element; None when one of them is absent or no finite number."""
@@ -127,7 +158,7 @@ class Elements:
 
     def integer(self, tag: int) -> int:
         """Value of a US element, 0 when absent."""
-        element: Any = self._raw.get(tag)
+        element = self._raw.get(tag)
         if element is None or not element.value:
             return 0
         if isinstance(element.value, bytes):
@@ -136,13 +167,8 @@ class Elements:
 
     def private(self, group: int, creator: str, element: int) -> float | None:
         """First number in a private element of the block that ``creator`` reserved; None when there is none."""
-        for block in PRIVATE_BLOCKS:
-            name = self.text(group << 16 | block)
-            if name == creator:
-                return self.number(group << 16 | block << 8 | element)
-            if not name:  # blocks are reserved one after the other
-                break
-        return None
+        block = self._blocks.get((group, creator))
+        return None if block is None else self.number(group << 16 | block << 8 | element, creator)
 
     def seconds(self, day_tag: int, time_tag: int) -> float | None:
         """Clock time in seconds, counted from a fixed day when the header names the date, else from midnight."""
@@ -156,6 +182,15 @@ class Elements:
             return clock + date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * SECONDS_A_DAY
         except ValueError:
             return clock
+
+
+@lru_cache
+def _representation(tag: int, creator: str | None) -> str:
+    """Value representation by pydicom's dictionaries."""
+    try:
+        return private_dictionary_VR(tag, creator) if creator else dictionary_VR(tag)
+    except KeyError:
+        return "UN"
 
 
 def _number(text: str) -> float | None:

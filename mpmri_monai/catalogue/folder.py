@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable, read_header
+from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
+from mpmri_monai.catalogue.reading import read_headers
 from mpmri_monai.errors import CatalogueError
 
 MAX_FILES = 20_000
@@ -45,8 +46,10 @@ def read_folder(folder: Path, progress: bool = False) -> Contents:
     steps = track(paths, "reading headers", console=Console(stderr=True), disable=not progress, transient=True)
     with warnings.catch_warnings():  # pydicom's warnings quote header values
         warnings.simplefilter("ignore")
-        read = [read_header(path) for path in steps]
-    images = sorted((item for item in read if isinstance(item, FileHeader)), key=lambda item: item.instance)
+        read = [read_headers(path) for path in steps]
+    images = sorted(
+        (image for item in read if isinstance(item, tuple) for image in item), key=lambda item: item.instance
+    )
     objects = sorted((item for item in read if isinstance(item, ObjectHeader)), key=lambda item: item.instance)
     unreadable = [item for item in read if isinstance(item, Unreadable)]
     if not (images or objects or unreadable):

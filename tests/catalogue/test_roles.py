@@ -1,11 +1,12 @@
 import pytest
 
-from mpmri_monai.catalogue.header import FileHeader, read_header
+from mpmri_monai.catalogue.header import FileHeader
+from mpmri_monai.catalogue.reading import read_headers
 from mpmri_monai.catalogue.roles import fat_phase
 
 
 def header(make, tmp_path, **tags) -> FileHeader:
-    found = read_header(next(make.write(tmp_path / "one", [make.image(1, 0, **tags)]).iterdir()))
+    (found,) = read_headers(next(make.write(tmp_path / "one", [make.image(1, 0, **tags)]).iterdir()))
     assert isinstance(found, FileHeader)
     return found
 

@@ -13,9 +13,16 @@ from pydicom.uid import (
 )
 
 from mpmri_monai.catalogue import elements
-from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable, read_header
+from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.pixels import stored_pixels
+from mpmri_monai.catalogue.reading import read_headers
 from mpmri_monai.errors import CatalogueError
+
+
+def read_header(path):
+    """Header of a file that holds at most one image."""
+    found = read_headers(path)
+    return found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
 
 def saved(dataset, path, syntax=ExplicitVRLittleEndian):
