@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mpmri_monai.catalogue.folder import Contents, read_folder
+from mpmri_monai.catalogue.containers import Contents, read_study
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.phases import families, in_time_order
 from mpmri_monai.catalogue.protocol import protocol as protocol_named
@@ -37,7 +37,7 @@ def scan(
     """Find out which series and phase of a study is which sequence, from the headers alone.
 
     Args:
-        study: holds one study, in any order, under any file names, in any subfolders.
+        study: a folder, a zip or tar archive or a single file that holds one study, in any order, under any file names.
         protocol: "liver", or "none" to list the volumes only.
         site_rules: file with the rules of the site that the study is from.
         progress: whether to show a progress bar on standard error.
@@ -48,11 +48,11 @@ def scan(
         images at one slice position are the same.
 
     Raises:
-        CatalogueError: the folder is missing, holds no DICOM, more than one patient or study, or is beyond the limits.
+        CatalogueError: nothing is there that can be read, more than one patient or study, or a study beyond the limits.
         ConfigError: no such protocol.
     """
     folder, wanted = Path(study), protocol_named(protocol)
-    contents = read_folder(folder, progress)
+    contents = read_study(folder, progress, study_number=study_number)
     findings = Findings(wanted)
     for images, unreadable in _by_series(contents):
         sort_series(images, unreadable, findings)
@@ -61,10 +61,8 @@ def scan(
     objects = tuple(_object_record(item, volumes) for item in contents.objects)
     for item in contents.objects:
         findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
-    if contents.other_files:
-        findings.leave_out(None, f"{contents.other_files} file(s) that are not DICOM")
-    if contents.links:
-        findings.leave_out(None, f"{contents.links} link(s), which are not followed")
+    for why in contents.passed_over:
+        findings.leave_out(None, why)
     return Catalogue(
         folder=folder,
         protocol=wanted.name,
@@ -74,6 +72,7 @@ def scan(
         problems=(*sorted(findings.problems, key=lambda entry: (_last(entry.series_number), entry.code)), *problems),
         objects=objects,
         sequences=wanted.sequences,
+        source=contents.unpacked,
     )
 
 
