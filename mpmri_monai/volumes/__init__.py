@@ -2,19 +2,33 @@
 
 from mpmri_monai.volumes.dicom import read_dicom
 from mpmri_monai.volumes.geometry import Geometry, same_grid
-from mpmri_monai.volumes.masks import Mask, check_mask, fits, read_nifti_mask, read_seg_mask
+from mpmri_monai.volumes.mask_checks import body_caution, mask_cautions, organ_caution
+from mpmri_monai.volumes.masks import Mask, check_mask, fits, read_nifti_mask
+from mpmri_monai.volumes.move import Moved, move_mask
 from mpmri_monai.volumes.nifti import read_nifti
+from mpmri_monai.volumes.regions import MaskRegion, mask_regions, read_region
+from mpmri_monai.volumes.rtstruct import read_rtstruct_mask
+from mpmri_monai.volumes.seg import read_seg_mask
 from mpmri_monai.volumes.stack import Stack
 
 __all__ = [
     "Geometry",
     "Mask",
+    "MaskRegion",
+    "Moved",
     "Stack",
+    "body_caution",
     "check_mask",
     "fits",
+    "mask_cautions",
+    "mask_regions",
+    "move_mask",
+    "organ_caution",
     "read_dicom",
     "read_nifti",
     "read_nifti_mask",
+    "read_region",
+    "read_rtstruct_mask",
     "read_seg_mask",
     "same_grid",
 ]

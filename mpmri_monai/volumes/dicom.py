@@ -31,4 +31,6 @@ def read_dicom(record: VolumeRecord) -> Stack:
         slope=np.array([header.slope for header in headers]),
         intercept=np.array([header.intercept for header in headers]),
         geometry=Geometry(record.affine, (record.columns, record.rows, record.slices)),
+        instances=tuple(header.instance for header in headers),
+        frame_of_reference=headers[0].frame_of_reference,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,6 +34,11 @@ class Stack:
     intercept: NDArray[np.float64]
     """(slice,)."""
     geometry: Geometry
+    instances: tuple[str, ...] = field(default=(), repr=False)
+    """(slice,): which image each slice comes from, as in ``FileHeader.instance``; empty when it is not DICOM. Masks name
+    the images that they were drawn on by it. Never printed or written."""
+    frame_of_reference: str = field(default="", repr=False)
+    """UID of the space that the positions are given in; empty when unknown. Never printed or written."""
 
     def __post_init__(self) -> None:
         columns, rows, slices = self.geometry.shape

@@ -1,0 +1,193 @@
+"""Masks from DICOM RTSTRUCT: the contours of one region, filled on the slices that they were drawn on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from mpmri_monai.catalogue import Caution
+from mpmri_monai.catalogue.references import image_references
+from mpmri_monai.volumes.contours import fill
+from mpmri_monai.volumes.geometry import Geometry
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object
+from mpmri_monai.volumes.masks import Mask, described, listed, mask_error
+
+RTSTRUCT_CLASSES = ("1.2.840.10008.5.1.4.1.1.481.3",)
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+"""Contours that enclose a region. Several on one slice combine by XOR, which the second name only says outright."""
+OTHER_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
+ON_SLICE = 0.5
+"""A contour belongs to a slice when none of its points is farther from it (slice spacings)."""
+ONE_PLANE = 0.1
+"""Contours of one slice are no farther apart along the normal (slice spacings)."""
+MAX_POINTS = 5_000_000
+"""Points of all contours of a region (count)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Contour:
+    """A closed contour in voxel indices of an image."""
+
+    slice_index: int
+    height: float
+    """Mean of its points, in slices."""
+    outline: NDArray[np.float64]
+    """(point, (column, row))."""
+
+
+def read_rtstruct_mask(path: Path, roi: int, image: Geometry, name: str) -> Mask:
+    """Fill the contours of one region of an RTSTRUCT on the slices of the image that they were drawn on.
+
+    A voxel belongs to the region when its centre lies inside or on the contours of its slice; a contour inside another
+    one is a hole (even-odd rule). Each contour belongs to the slice that it lies on, by its height along the slices'
+    normal.
+
+    Args:
+        path: of the file.
+        roi: ROI Number of the region.
+        image: grid of the image that the contours were drawn on.
+        name: of the region, for errors.
+
+    Raises:
+        MaskError: not readable, no such region, a contour that is open, a point or of fewer than three points
+            (E_MASK_FILE); contours that do not lie on the slices of the image (E_MASK_GRID) or lie outside it
+            (E_MASK_OUT); no voxel inside (E_MASK_EMPTY).
+    """
+    return roi_mask(open_rtstruct(path, name), roi, name, image)
+
+
+def open_rtstruct(path: Path, name: str) -> Dataset:
+    """Read an RTSTRUCT as it is; errors as `read_rtstruct_mask`."""
+    return open_object(path, name, RTSTRUCT_CLASSES, "RTSTRUCT")
+
+
+def roi_numbers(dataset: Dataset) -> list[int]:
+    """Return the ROI Numbers of the regions that have contours."""
+    drawn = {int(item.ReferencedROINumber) for item in dataset.get("ROIContourSequence", ()) if _contours(item)}
+    return sorted(drawn)
+
+
+def roi_source(dataset: Dataset, roi: int) -> MaskSource:
+    """Return which images a region refers to: through its contours, else through the file as a whole."""
+    images = frozenset[str]()
+    for item in dataset.get("ROIContourSequence", ()):
+        if int(item.ReferencedROINumber) == roi:
+            images = image_references(item)
+    if not images:
+        frames = dataset.get("ReferencedFrameOfReferenceSequence", ())
+        series = (
+            image for frame in frames
+            for study in frame.get("RTReferencedStudySequence", ())
+            for image in study.get("RTReferencedSeriesSequence", ())
+        )  # fmt: skip
+        images = frozenset().union(*map(image_references, series))
+    regions = (item for item in dataset.get("StructureSetROISequence", ()) if int(item.ROINumber) == roi)
+    spaces = [str(item.get("ReferencedFrameOfReferenceUID", "")) for item in regions]
+    return MaskSource(images, spaces[0] if spaces else "")
+
+
+def roi_mask(dataset: Dataset, roi: int, name: str, image: Geometry) -> Mask:
+    """Return a region of an open file; see `read_rtstruct_mask`."""
+    contours = [_on_slice(points, image, name) for points in _points(dataset, roi, name)]
+    by_slice: dict[int, list[_Contour]] = defaultdict(list)
+    for contour in contours:
+        by_slice[contour.slice_index].append(contour)
+    _check_planes(by_slice, contours, image, name)
+    columns, rows, slices = image.shape
+    voxels = np.zeros((slices, rows, columns), bool)
+    for index, drawn in by_slice.items():
+        voxels[index] = fill([contour.outline for contour in drawn], rows, columns)
+    if not voxels.any():
+        raise mask_error(name, f"voxels inside the contours of ROI {roi}", "none", "E_MASK_EMPTY")
+    return Mask(voxels, image, cautions=_cautions(by_slice, voxels))
+
+
+def _contours(item: Dataset) -> list[Dataset]:
+    return list(item.get("ContourSequence", None) or ())
+
+
+def _points(dataset: Dataset, roi: int, name: str) -> list[NDArray[np.float64]]:
+    """Points (point, 3) of each contour of a region, RAS+ mm."""
+    found: list[NDArray[np.float64]] = []
+    try:
+        for item in dataset.get("ROIContourSequence", ()):
+            if int(item.ReferencedROINumber) == roi:
+                found += [_closed(contour, name) for contour in _contours(item)]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise mask_error(name, "contours that can be read", "damaged ones", "E_MASK_FILE") from error
+    if not found:
+        numbers = listed(np.array(roi_numbers(dataset)))
+        raise mask_error(name, f"contours of ROI {roi}", f"contours of ROI {numbers}", "E_MASK_FILE")
+    if sum(map(len, found)) > MAX_POINTS:
+        raise mask_error(name, f"at most {MAX_POINTS} points", "more", "E_LIMIT")
+    return found
+
+
+def _closed(contour: Dataset, name: str) -> NDArray[np.float64]:
+    kind = str(contour.get("ContourGeometricType", "")) or "none"
+    if kind not in CLOSED:
+        kind = kind if kind in (*OTHER_TYPES, "none") else "unknown"
+        fix = "remove it from the structure, or export closed contours only"
+        raise mask_error(name, "closed contours", f"one of type {kind}", "E_MASK_FILE", fix)
+    values = np.array(contour.ContourData, dtype=np.float64).ravel()
+    if len(values) % 3 or len(values) != 3 * int(contour.get("NumberOfContourPoints") or len(values) // 3):
+        raise mask_error(name, "three coordinates a point", f"{len(values)} coordinates", "E_MASK_FILE")
+    if len(values) < 9:
+        fix = "remove the stray contour and export again"
+        raise mask_error(name, "contours of three points and more", f"one of {len(values) // 3}", "E_MASK_FILE", fix)
+    if not np.isfinite(values).all():
+        raise mask_error(name, "finite coordinates", "others", "E_MASK_FILE")
+    return values.reshape(-1, 3) * [-1.0, -1.0, 1.0]  # LPS to RAS
+
+
+def _on_slice(points: NDArray[np.float64], image: Geometry, name: str) -> _Contour:
+    """Find the slice of a contour.
+
+    The height of a point along the normal is its voxel index along the slices: index = A^-1 (point - origin), whose
+    third component changes only across slices.
+    """
+    index = image.to_index(points)
+    height = float(index[:, 2].mean())
+    slice_index = round(height)
+    if not 0 <= slice_index < image.shape[2] or (np.abs(index[:, :2] + 0.5 - _middle(image)) > _middle(image)).any():
+        raise mask_error(name, "contours inside the image that they were drawn on", "some outside", "E_MASK_OUT")
+    if np.abs(index[:, 2] - slice_index).max() > ON_SLICE:
+        found = f"one that crosses {np.ptp(index[:, 2]):.1f} slices"
+        raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
+    return _Contour(slice_index, height, index[:, :2])
+
+
+def _middle(image: Geometry) -> NDArray[np.float64]:
+    return np.array(image.shape[:2]) / 2
+
+
+def _check_planes(by_slice: dict[int, list[_Contour]], contours: list[_Contour], image: Geometry, name: str) -> None:
+    """Contours of an image with other slices would fall together on one slice, or leave slices out between them."""
+    spread = max(np.ptp([contour.height for contour in drawn]) for drawn in by_slice.values())
+    planes = sorted(by_slice)
+    gaps = np.diff(planes)
+    expected = f"contours on the slices of the image, {image.slice_spacing_mm:.2f} mm apart"
+    if spread > ONE_PLANE:
+        found = f"contours {spread * image.slice_spacing_mm:.2f} mm apart on one slice"
+        raise mask_error(name, expected, found, "E_MASK_GRID")
+    if len(gaps) > 1 and gaps.min() > 1:
+        heights = np.unique([contour.height for contour in contours])
+        found = f"contours at least {np.diff(heights)[np.diff(heights) > ONE_PLANE].min() * image.slice_spacing_mm:.2f} mm apart"
+        raise mask_error(name, expected, found, "E_MASK_GRID")
+
+
+def _cautions(by_slice: dict[int, list[_Contour]], voxels: NDArray[np.bool_]) -> tuple[Caution, ...]:
+    planes = sorted(by_slice)
+    skipped = planes[-1] - planes[0] + 1 - len(planes)
+    lost = sum(not voxels[index].any() for index in planes)
+    found = []
+    if skipped:
+        found.append(Caution("W_GAP", f"{skipped} slice(s) between its contours have none"))
+    if lost:
+        found.append(Caution("W_SUBPIXEL", f"on {lost} slice(s) its contours hold no voxel"))
+    return tuple(found)
