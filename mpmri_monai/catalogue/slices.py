@@ -108,8 +108,13 @@ def affine_of(headers: Sequence[FileHeader]) -> np.ndarray:
 
 
 def orientation_name(header: FileHeader) -> str:
-    """Name of the plane, such as "axial" or "oblique coronal"."""
-    along = np.abs(axes_of(header)[2])
+    """Name of an image's plane, such as "axial" or "oblique coronal"."""
+    return plane_name(axes_of(header)[2])
+
+
+def plane_name(normal: np.ndarray) -> str:
+    """Name of the plane that has the unit vector ``normal`` (3,), in LPS+ or RAS+."""
+    along = np.abs(normal)
     plane = PLANES[int(along.argmax())]
     oblique = np.degrees(np.arccos(min(1.0, float(along.max())))) > OBLIQUE_ABOVE_DEG
     return f"oblique {plane}" if oblique else plane

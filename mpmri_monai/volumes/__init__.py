@@ -2,10 +2,11 @@
 
 from mpmri_monai.volumes.dicom import read_dicom
 from mpmri_monai.volumes.geometry import Geometry, same_grid
-from mpmri_monai.volumes.mask_checks import body_caution, mask_cautions, organ_caution
+from mpmri_monai.volumes.mask_checks import mask_cautions
 from mpmri_monai.volumes.masks import Mask, check_mask, fits, read_nifti_mask
 from mpmri_monai.volumes.move import Moved, move_mask
 from mpmri_monai.volumes.nifti import read_nifti
+from mpmri_monai.volumes.read import read_volume
 from mpmri_monai.volumes.regions import MaskRegion, mask_regions, read_region
 from mpmri_monai.volumes.rtstruct import read_rtstruct_mask
 from mpmri_monai.volumes.seg import read_seg_mask
@@ -17,18 +18,17 @@ __all__ = [
     "MaskRegion",
     "Moved",
     "Stack",
-    "body_caution",
     "check_mask",
     "fits",
     "mask_cautions",
     "mask_regions",
     "move_mask",
-    "organ_caution",
     "read_dicom",
     "read_nifti",
     "read_nifti_mask",
     "read_region",
     "read_rtstruct_mask",
     "read_seg_mask",
+    "read_volume",
     "same_grid",
 ]

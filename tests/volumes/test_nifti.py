@@ -5,8 +5,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from mpmri_monai.catalogue import nifti_file
 from mpmri_monai.errors import GeometryError
-from mpmri_monai.volumes import nifti, read_nifti
+from mpmri_monai.volumes import read_nifti
 
 AFFINE = np.array([[-1.5, 0, 0.2, 30], [0, -2.0, 0, 40], [0.2, 0, 3.0, -50], [0, 0, 0, 1]])
 
@@ -60,7 +61,7 @@ def test_what_is_no_3d_image_in_mm_is_refused(tmp_path, monkeypatch):
         read_nifti(save(path, np.ones((4, 5, 6), np.int16), units="meter"))
     with pytest.raises(GeometryError, match=r"E_NOGEOM.*sform and qform"):
         read_nifti(save(path, np.ones((4, 5, 6), np.int16), affine=None))
-    monkeypatch.setattr(nifti, "MAX_VOXEL_BYTES", 239)
+    monkeypatch.setattr(nifti_file, "MAX_VOXEL_BYTES", 239)
     with pytest.raises(GeometryError, match="E_LIMIT"):
         read_nifti(save(path, np.ones((4, 5, 6), np.int16)))
 

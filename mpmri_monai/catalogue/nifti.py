@@ -1,0 +1,109 @@
+"""Studies that are kept as NIfTI: one file for each sequence, told apart by their names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mpmri_monai.artefacts import file_digest
+from mpmri_monai.catalogue.files import StudyFile, nifti_suffix
+from mpmri_monai.catalogue.nifti_file import open_nifti
+from mpmri_monai.catalogue.record import Evidence, Problem, SetAside, VolumeRecord
+from mpmri_monai.catalogue.slices import plane_name
+from mpmri_monai.errors import GeometryError
+
+
+def nifti_volumes(
+    files: Sequence[StudyFile], sequences: Sequence[str], naming: Mapping[str, str] | None = None
+) -> tuple[tuple[VolumeRecord, ...], tuple[SetAside, ...], tuple[Problem, ...]]:
+    """Find out which NIfTI file is which sequence, by its name. A NIfTI header says nothing about the acquisition.
+
+    Args:
+        files: of the study.
+        sequences: roles of the protocol.
+        naming: sequence -> pattern with ``*`` and ``?`` that the file's name or its path within the study, with or
+            without the ending, has to fit, in whatever case. A sequence that is not in the table has a file that is
+            called like it, or whose name ends in ``_`` and it.
+
+    Returns:
+        Volumes, with the role that their file's name gives them; what cannot be read and has no role; and problems.
+        No file name is in any of them.
+    """
+    volumes: dict[str, VolumeRecord] = {}
+    set_aside: list[SetAside] = []
+    problems: list[Problem] = []
+    for file in files:
+        roles = [sequence for sequence in sequences if _fits(file.name, sequence, naming or {})]
+        try:
+            volume = _volume(file)
+        except GeometryError as error:
+            if roles:
+                problems.append(Problem(error.code or "E_NIFTI", f"the file of {' and '.join(roles)}: {error.found}"))
+            else:
+                set_aside.append(SetAside(None, f"a NIfTI file that no sequence is named by: {error.found}"))
+            continue
+        if len(roles) > 1:
+            problems.append(Problem("E_ROLE", f"the name of one file ({volume.id}) fits {' and '.join(roles)}"))
+            roles = []
+        known = volumes.get(volume.id)
+        if known is None or (known.role is None and roles):
+            volumes[volume.id] = _named(volume, roles)
+        elif roles and known.role != roles[0]:
+            problems.append(Problem("E_DUP", f"{known.role} and {roles[0]} are the same file twice ({volume.id})"))
+    for sequence in sequences:
+        rivals = sorted(volume.id for volume in volumes.values() if volume.role == sequence)
+        if len(rivals) > 1:
+            message = f"the names of {len(rivals)} files fit {sequence} ({', '.join(rivals)}); exactly one may"
+            problems.append(Problem("E_ROLE", message))
+            volumes |= {name: replace(volumes[name], role=None) for name in rivals}
+    ordered = sorted(volumes.values(), key=lambda volume: volume.id)
+    return tuple(ordered), tuple(set_aside), tuple(sorted(problems, key=str))
+
+
+def _fits(name: str, sequence: str, naming: Mapping[str, str]) -> bool:
+    path = name.replace("\\", "/").removeprefix("./").lower()
+    stem = path.removesuffix(nifti_suffix(path))
+    last = stem.rsplit("/", maxsplit=1)[-1]
+    if sequence in naming:
+        texts = (path, stem, path.rsplit("/", maxsplit=1)[-1], last)
+        return any(fnmatch.fnmatchcase(text, naming[sequence].lower()) for text in texts)
+    return last.rsplit("_", maxsplit=1)[-1] == sequence.lower()
+
+
+def _named(volume: VolumeRecord, roles: Sequence[str]) -> VolumeRecord:
+    if not roles:
+        return volume
+    evidence = Evidence(f"{roles[0]}: the file's name", "as in the naming table", "fits")
+    return replace(volume, role=roles[0], evidence=(*volume.evidence, evidence))
+
+
+def _volume(file: StudyFile) -> VolumeRecord:
+    nifti = open_nifti(file.path)
+    columns, rows, slices = nifti.shape
+    along_columns, along_rows, along_slices = nifti.affine[:3, :3].T
+    normal = np.cross(along_columns, along_rows)
+    normal /= np.linalg.norm(normal)
+    spacing = float(np.linalg.norm(along_rows)), float(np.linalg.norm(along_columns)), abs(float(normal @ along_slices))
+    return VolumeRecord(
+        id="v" + file_digest(file.path)[:10],
+        series_number=None,
+        role=None,
+        rows=rows,
+        columns=columns,
+        slices=slices,
+        spacing_mm=spacing,
+        orientation=plane_name(normal),
+        echo_time_ms=None,
+        component="",
+        phase=None,
+        time_s=None,
+        split_by=(),
+        evidence=(Evidence("3D image in mm, with one geometry", "NIfTI", "holds"),),
+        warnings=(),
+        files=(),
+        affine=nifti.affine,
+        nifti=file.path,
+    )
