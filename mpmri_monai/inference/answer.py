@@ -88,7 +88,7 @@ class AnswerWriter:
             "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
             "extent_mm": round(float(samples[0].extent_mm), 1),
             "slices": len(rows),
-            "warnings": self._warnings(samples, rows),
+            "warnings": [*self._warnings(samples, rows), *self._about_mask(name)],
         }
 
     def _warnings(self, samples: list[Any], rows: pd.DataFrame) -> list[str]:
@@ -101,6 +101,9 @@ class AnswerWriter:
         used = set(self.model.fusion)
         flags = sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
         return warnings + flags
+
+    def _about_mask(self, lesion: str) -> list[str]:
+        return [f"its mask: {caution.message} ({caution.code})" for caution in self.dataset.cautions.get(lesion, ())]
 
     def _about_missing(self, name: str, slices: int, of: int) -> str:
         share = self.model.reference["present"][name]

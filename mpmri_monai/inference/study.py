@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import highdicom
-import nibabel
 import numpy as np
 import pandas as pd
 import torch
@@ -19,9 +17,7 @@ from mpmri_monai.errors import CatalogueError, ConfigError, MaskError
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.training import SampleData, SampleDataset
 from mpmri_monai.training.dataset import NO_LABEL
-
-MOST_LESIONS = 64
-"""More label values than this in one mask is not a lesion mask."""
+from mpmri_monai.volumes import mask_regions
 
 
 class StudyDataset(SampleDataset):
@@ -29,8 +25,9 @@ class StudyDataset(SampleDataset):
 
     Args:
         study: folder with the DICOM files.
-        lesion_mask: NIfTI (each value above 0 is a lesion) or DICOM SEG (each segment is one).
-        drawn_on: sequence whose grid the mask has; found by its grid when empty.
+        lesion_mask: NIfTI (each value above 0 is a lesion), DICOM SEG (each segment is one) or RTSTRUCT (each ROI is
+            one), or a folder of such files.
+        drawn_on: sequence that the mask was drawn on; when empty it is found by what the mask refers to, or its grid.
         model: whose fusion and settings apply.
         preprocessing: maps {"study", "folder"} to {"samples"}.
         device: where the tensors lie.
@@ -51,8 +48,9 @@ class StudyDataset(SampleDataset):
         allow_missing: bool = False,
     ) -> None:
         self.catalogue, self.study = describe_study(study, lesion_mask, drawn_on, model, allow_missing)
-        samples = preprocessing({"study": self.study, "folder": Path()})["samples"]
-        self.samples = seen_by(model, samples)
+        prepared = preprocessing({"study": self.study, "folder": Path()})
+        self.cautions = prepared["regions"].cautions
+        self.samples = seen_by(model, prepared["samples"])
         super().__init__(sample_data(self.samples, model), device)
 
 
@@ -64,8 +62,6 @@ def describe_study(
         if not str(value):
             raise ConfigError(expected=f"--{option}", found="nothing", fix=f"add --{option} and its place on disk")
     folder, mask = Path(study).resolve(), Path(lesion_mask).resolve()
-    if not mask.is_file():
-        raise MaskError(expected="a lesion mask (NIfTI or DICOM SEG)", found=f"no file {mask}")
     catalogue = scan(folder)
     roles = {name: volume for name, volume in catalogue.roles.items() if name in model.sequences}
     if allow_missing:
@@ -79,30 +75,28 @@ def describe_study(
         study=code,
         site="new",
         images={name: DicomImage(dicom=str(folder), volume=volume) for name, volume in roles.items()},
-        lesions=tuple(
-            Lesion(id=f"L{number}", region=region, drawn_on=drawn_on or None)
-            for number, region in enumerate(mask_regions(mask), start=1)
-        ),
+        lesions=lesions_of(mask, drawn_on),
     )
     return catalogue, entry
 
 
-def mask_regions(mask: Path) -> list[Region]:
-    """Return one region for each lesion in a mask file.
+def lesions_of(mask: Path, drawn_on: str) -> tuple[Lesion, ...]:
+    """Return the lesions of a mask file or a folder of them.
 
-    Raises:
-        MaskError: the mask is empty, not readable, or holds something else than lesions.
+    A region that the file codes as normal anatomy, such as the whole liver, is none, unless there is nothing else. A
+    lesion of a single file has the number that the file gives it, others are counted.
     """
-    if mask.name.endswith((".nii", ".nii.gz")):
-        values = _label_values(mask)
-        return [Region(mask=str(mask), value=value) for value in values]
-    try:
-        segments = highdicom.seg.segread(str(mask)).segment_numbers
-    except Exception as error:  # whatever the reader raises, the file is not a SEG
-        raise MaskError(
-            expected="a lesion mask in NIfTI (.nii, .nii.gz) or DICOM SEG", found="neither", where=mask.name
-        ) from error
-    return [Region(mask=str(mask), segment=int(number)) for number in segments]
+    regions = mask_regions(mask)
+    regions = tuple(region for region in regions if not region.anatomy) or regions
+    one_file = len({region.path for region in regions}) == 1
+    return tuple(
+        Lesion(
+            id=f"L{region.number if one_file else count}",
+            region=Region(mask=str(region.path), **{region.form: region.number}),
+            drawn_on=drawn_on or None,
+        )
+        for count, region in enumerate(regions, start=1)
+    )
 
 
 def seen_by(model: TrainedModel, samples: list[Any]) -> list[Any]:
@@ -139,22 +133,3 @@ def sample_data(samples: list[Any], model: TrainedModel) -> SampleData:
         extent_mm=np.array([sample.extent_mm for sample in samples], dtype=np.float32),
         table=pd.DataFrame(rows),
     )
-
-
-def _label_values(mask: Path) -> list[int]:
-    try:
-        values = np.unique(np.asanyarray(nibabel.load(mask).dataobj))  # type: ignore[attr-defined]
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
-        raise MaskError(expected="a lesion mask in NIfTI", found="a damaged file", where=mask.name) from error
-    labels = values[values != 0]
-    if not len(labels):
-        raise MaskError(
-            expected="at least one lesion", found="a mask of zeros", where=mask.name, code="E_MASK_EMPTY"
-        )  # fmt: skip
-    if len(labels) > MOST_LESIONS or (labels < 0).any() or (labels != np.round(labels)).any():
-        raise MaskError(
-            expected="whole numbers, one a lesion",
-            found=f"{len(labels)} values from {labels.min():g} to {labels.max():g}",
-            where=mask.name,
-        )
-    return [int(value) for value in labels]

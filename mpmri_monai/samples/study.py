@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpmri_monai.catalogue import Catalogue, scan
+from mpmri_monai.catalogue import Catalogue, Caution, scan
 from mpmri_monai.cohort import DicomImage, Region, Study
-from mpmri_monai.errors import ManifestError, MaskError
+from mpmri_monai.errors import ManifestError
 from mpmri_monai.samples.background import background_positions
 from mpmri_monai.samples.intensity import trimmed_windows
 from mpmri_monai.samples.locate import Position, lesion_positions, reference_planes
 from mpmri_monai.samples.region import box_mask
 from mpmri_monai.samples.sample import Sample, take_samples
 from mpmri_monai.samples.settings import Settings
-from mpmri_monai.volumes import (
-    Mask,
-    Stack,
-    check_mask,
-    fits,
-    read_dicom,
-    read_nifti,
-    read_nifti_mask,
-    read_seg_mask,
-)
+from mpmri_monai.volumes import Mask, MaskRegion, Stack, mask_cautions, read_dicom, read_nifti, read_region
+from mpmri_monai.volumes.regions import FORMS
 
 LIVER = "liver"
 ORGAN_VALUE = 1
@@ -37,6 +29,8 @@ class Regions:
 
     lesions: Mapping[str, Mask]
     liver: Mask | None
+    cautions: Mapping[str, tuple[Caution, ...]] = field(default_factory=dict)
+    """By lesion: what a person should look at, as of `mpmri_monai.volumes.mask_cautions`."""
 
 
 def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequence[str]) -> list[Sample]:
@@ -80,18 +74,22 @@ def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict
 
 
 def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Regions:
-    """Read the lesion masks and the liver mask, and check that each lies on the grid that it was drawn on."""
+    """Read the lesion masks and the liver mask, each on the grid of the sequence that it was drawn on.
+
+    Raises:
+        MaskError: as `mpmri_monai.volumes.read_region`.
+    """
     lesions = {
         lesion.id: _region_mask(
             f"study {study.study}, lesion {lesion.id}", lesion.region, lesion.drawn_on, Path(folder), stacks
         )
         for lesion in study.lesions
     }
-    organ = study.organs.get(LIVER)
-    if organ is None:
-        return Regions(lesions, None)
-    region = Region(mask=organ, value=ORGAN_VALUE) if isinstance(organ, str) else organ
-    return Regions(lesions, _region_mask(f"study {study.study}, {LIVER}", region, None, Path(folder), stacks))
+    organ, liver = study.organs.get(LIVER), None
+    if organ is not None:
+        region = Region(mask=organ, value=ORGAN_VALUE) if isinstance(organ, str) else organ
+        liver = _region_mask(f"study {study.study}, {LIVER}", region, None, Path(folder), stacks)
+    return Regions(lesions, liver, mask_cautions(lesions, liver, stacks))
 
 
 def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings) -> list[Position]:
@@ -105,41 +103,8 @@ def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, 
 
 
 def _region_mask(name: str, region: Region, drawn_on: str | None, folder: Path, stacks: Mapping[str, Stack]) -> Mask:
-    mask = _read_mask(region, folder, name)
-    if region.mask is None:  # a box has no grid
-        return mask
-    if drawn_on is not None:
-        if drawn_on not in stacks:
-            raise MaskError(
-                expected=f"the sequence {drawn_on} that the mask was drawn on",
-                found=f"a study with {' '.join(stacks)}",
-                where=name,
-                fix="name in drawn_on a sequence that the study has and whose grid the mask shares",
-            )
-        check_mask(mask, stacks[drawn_on].geometry, name)
-    elif not any(fits(mask, stack.geometry) for stack in stacks.values()):
-        columns, rows, slices = mask.geometry.shape
-        raise MaskError(
-            expected="a mask on the grid of one of the sequences",
-            found=f"{columns}×{rows}×{slices} at {mask.geometry.slice_spacing_mm:.1f} mm, like none of "
-            + " ".join(stacks),
-            where=name,
-            fix="draw it on one of them, or put it on the grid of one",
-            code="E_MASK_GRID",
-        )
-    return mask
-
-
-def _read_mask(region: Region, folder: Path, name: str) -> Mask:
-    if region.center_mm is not None and region.size_mm is not None:
+    if region.center_mm is not None and region.size_mm is not None:  # a box has no grid
         return box_mask(region.center_mm, region.size_mm)
-    if region.mask is not None and region.value is not None:
-        return read_nifti_mask(folder / region.mask, region.value, name)
-    if region.mask is not None and region.segment is not None:
-        return read_seg_mask(folder / region.mask, region.segment, name)
-    raise MaskError(
-        expected="a mask in NIfTI or DICOM SEG",
-        found="a region of an RTSTRUCT",
-        where=name,
-        fix="convert the contours to a DICOM SEG",
-    )
+    form = next(form for form in FORMS if getattr(region, form) is not None)
+    part = MaskRegion(folder / str(region.mask), form, getattr(region, form))
+    return read_region(part, stacks, name, drawn_on)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -28,15 +29,24 @@ FLIPS = {"columns": (2,), "rows": (1,), "slices": (0,), "columns and rows": (1, 
 """Axes of (slice, row, column) by the name of the axis that a tool may have turned round."""
 
 
-def mask_cautions(masks: Mapping[str, Mask]) -> dict[str, tuple[Caution, ...]]:
+def mask_cautions(
+    masks: Mapping[str, Mask], organ: Mask | None = None, stacks: Mapping[str, Stack] | None = None
+) -> dict[str, tuple[Caution, ...]]:
     """Return what is worth knowing about the lesions of one study, by the names of the masks.
 
-    * what was found when a mask was read, such as ``W_GAP``
+    * what was found when a mask was read: ``W_GAP``, ``W_SUBPIXEL``
     * ``W_TINY``: connected parts (26 neighbours) of fewer than 3 voxels
     * ``W_STRAY``: parts more than 20 mm from the largest one
+    * ``W_OUTSIDE``: less than half of it lies in the organ, or in the body when no organ is given; the message says
+      when it would with an axis the other way round, for that is the commonest fault of a mask
     * ``W_OVERLAP``: voxels shared with another mask; said of both
+
+    Args:
+        masks: of the lesions.
+        organ: that holds them.
+        stacks: sequences by name; the body is looked for in the one that a mask was drawn on.
     """
-    found = {name: [*mask.cautions, *_parts(mask)] for name, mask in masks.items()}
+    found = {name: [*mask.cautions, *_parts(mask), *_place(mask, organ, stacks or {})] for name, mask in masks.items()}
     for one, other in combinations(masks, 2):
         shared = _shared_ml(masks[one], masks[other])
         if shared > 0:
@@ -45,30 +55,26 @@ def mask_cautions(masks: Mapping[str, Mask]) -> dict[str, tuple[Caution, ...]]:
     return {name: tuple(cautions) for name, cautions in found.items()}
 
 
-def organ_caution(mask: Mask, organ: Mask, words: str = "liver") -> Caution | None:
-    """Return ``W_OUTSIDE`` when less than half of a lesion lies in its organ; it tells when a mirrored one would."""
-    points = mask.points_mm()
-    inside = float(organ.contains(points).mean())
-    if inside >= MOSTLY:
-        return None
-    mirrored = {axis: float(organ.contains(flipped.points_mm()).mean()) for axis, flipped in _flipped(mask)}
-    return Caution("W_OUTSIDE", f"{inside:.0%} of it lies in the {words}{_hint(mirrored)}")
-
-
-def body_caution(mask: Mask, stack: Stack) -> Caution | None:
-    """Return ``W_OUTSIDE`` when less than half of a mask lies in the body; it tells when a mirrored one would.
-
-    The mask has the grid of the stack (`fits`). The body is what is brighter than air in a slice, with holes filled.
-    """
-    points = mask.points_mm()
-    inside = float(_in_body(points, stack).mean())
-    if inside >= MOSTLY:
-        return None
-    mirrored = {axis: float(_in_body(flipped.points_mm(), stack).mean()) for axis, flipped in _flipped(mask)}
-    return Caution("W_OUTSIDE", f"{inside:.0%} of it lies in the body{_hint(mirrored)}")
+def _place(mask: Mask, organ: Mask | None, stacks: Mapping[str, Stack]) -> list[Caution]:
+    """Whether a lesion lies where lesions are."""
+    if organ is not None:
+        where, inside = "organ", organ.contains
+    elif mask.drawn_on in stacks:
+        where, inside = "body", partial(_in_body, stacks[mask.drawn_on])
+    else:
+        return []
+    share = float(inside(mask.points_mm()).mean())
+    if share >= MOSTLY:
+        return []
+    mirrored = {axis: float(inside(flipped.points_mm()).mean()) for axis, flipped in _flipped(mask)}
+    axis, best = max(mirrored.items(), key=lambda entry: entry[1])
+    hint = f"; with its {axis} the other way round it would be {best:.0%}" if best >= MOSTLY else ""
+    return [Caution("W_OUTSIDE", f"{share:.0%} of it lies in the {where}{hint}")]
 
 
 def _parts(mask: Mask) -> list[Caution]:
+    if mask.voxels.size == 1:  # a box, whose one voxel is as large as the lesion
+        return []
     (box,) = ndimage.find_objects(mask.voxels.astype(np.uint8))
     labels, count = ndimage.label(mask.voxels[box], np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:]
@@ -108,12 +114,7 @@ def _flipped(mask: Mask) -> Iterator[tuple[str, Mask]]:
         yield name, Mask(np.flip(mask.voxels, axes), mask.geometry, mask.partial)
 
 
-def _hint(mirrored: Mapping[str, float]) -> str:
-    axis, share = max(mirrored.items(), key=lambda entry: entry[1])
-    return f"; with its {axis} the other way round it would be {share:.0%}" if share >= MOSTLY else ""
-
-
-def _in_body(points: NDArray[np.float64], stack: Stack) -> NDArray[np.bool_]:
+def _in_body(stack: Stack, points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which points (point, 3) lie in the body."""
     index = np.round(stack.geometry.to_index(points)).astype(int)
     inside = np.zeros(len(index), bool)

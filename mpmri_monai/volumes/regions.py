@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from pydicom import Dataset
@@ -21,6 +21,7 @@ from mpmri_monai.volumes.seg import SEG_CLASSES, open_seg, seg_mask, seg_source,
 from mpmri_monai.volumes.stack import Stack
 
 Form = Literal["value", "segment", "roi"]
+FORMS: tuple[Form, ...] = get_args(Form)
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 MOST_VALUES = 64
@@ -48,7 +49,7 @@ class MaskRegion:
 
 
 def mask_regions(path: Path) -> tuple[MaskRegion, ...]:
-    """Return every region of a mask file, in the order of their numbers.
+    """Return every region of a mask file, in the order of their numbers, or of all mask files in a folder.
 
     Each value above 0 of a NIfTI label map is a region, each segment of a DICOM SEG, and each ROI of an RTSTRUCT that
     has contours.
@@ -57,6 +58,11 @@ def mask_regions(path: Path) -> tuple[MaskRegion, ...]:
         MaskError: no such file, neither of the three, empty, or damaged.
     """
     path, name = Path(path), "the mask"
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        if not files:
+            raise mask_error(name, "a mask file, or a folder of them", "an empty folder", "E_MASK_FILE")
+        return tuple(region for file in files for region in mask_regions(file))
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return tuple(MaskRegion(path, "value", value) for value in _values(path, name))
     dataset = open_object(path, name, (*SEG_CLASSES, *RTSTRUCT_CLASSES), "SEG or RTSTRUCT, or of NIfTI (.nii, .nii.gz)")

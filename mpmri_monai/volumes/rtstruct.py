@@ -97,7 +97,7 @@ def roi_mask(dataset: Dataset, roi: int, name: str, image: Geometry) -> Mask:
     by_slice: dict[int, list[_Contour]] = defaultdict(list)
     for contour in contours:
         by_slice[contour.slice_index].append(contour)
-    _check_planes(by_slice, contours, image, name)
+    _check_planes(by_slice, image, name)
     columns, rows, slices = image.shape
     voxels = np.zeros((slices, rows, columns), bool)
     for index, drawn in by_slice.items():
@@ -166,18 +166,16 @@ def _middle(image: Geometry) -> NDArray[np.float64]:
     return np.array(image.shape[:2]) / 2
 
 
-def _check_planes(by_slice: dict[int, list[_Contour]], contours: list[_Contour], image: Geometry, name: str) -> None:
+def _check_planes(by_slice: dict[int, list[_Contour]], image: Geometry, name: str) -> None:
     """Contours of an image with other slices would fall together on one slice, or leave slices out between them."""
     spread = max(np.ptp([contour.height for contour in drawn]) for drawn in by_slice.values())
-    planes = sorted(by_slice)
-    gaps = np.diff(planes)
+    gaps = np.diff(sorted(by_slice))
     expected = f"contours on the slices of the image, {image.slice_spacing_mm:.2f} mm apart"
     if spread > ONE_PLANE:
         found = f"contours {spread * image.slice_spacing_mm:.2f} mm apart on one slice"
         raise mask_error(name, expected, found, "E_MASK_GRID")
     if len(gaps) > 1 and gaps.min() > 1:
-        heights = np.unique([contour.height for contour in contours])
-        found = f"contours at least {np.diff(heights)[np.diff(heights) > ONE_PLANE].min() * image.slice_spacing_mm:.2f} mm apart"
+        found = f"contours {gaps.min() * image.slice_spacing_mm:.2f} mm apart or more"
         raise mask_error(name, expected, found, "E_MASK_GRID")
 
 

@@ -35,8 +35,8 @@ class Stack:
     """(slice,)."""
     geometry: Geometry
     instances: tuple[str, ...] = field(default=(), repr=False)
-    """(slice,): which image each slice comes from, as in ``FileHeader.instance``; empty when it is not DICOM. Masks name
-    the images that they were drawn on by it. Never printed or written."""
+    """(slice,): which image each slice comes from, as in ``FileHeader.instance``; empty when it is not DICOM. Masks
+    name the images that they were drawn on by it. Never printed or written."""
     frame_of_reference: str = field(default="", repr=False)
     """UID of the space that the positions are given in; empty when unknown. Never printed or written."""
 
