@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai.catalogue import vendors
+from mpmri_monai.catalogue.clock import SECONDS_A_DAY
 from mpmri_monai.catalogue.elements import Elements
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.catalogue.image_kinds import image_kind
@@ -14,6 +15,8 @@ from mpmri_monai.catalogue.layout import PixelLayout, fault
 COSINE_TOLERANCE = 0.01
 """Orientations are written with few decimals; farther than this from unit length or a right angle they mean nothing."""
 SCANNING_SEQUENCES = ("SE", "IR", "GR", "EP", "RM")
+ECHO_PULSES = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
+"""ScanningSequence by EchoPulseSequence."""
 ACQUISITION_TYPES = ("1D", "2D", "3D")
 NO_AGENT = ("", "NO", "NONE", "N", "0", "N/A")
 """What technicians type as the contrast agent when there is none."""
@@ -80,11 +83,11 @@ def image_header(path: Path, elements: Elements, layout: PixelLayout) -> FileHea
 def _acquisition(elements: Elements) -> dict[str, Any]:
     """How the image was acquired."""
     return {
-        "scanning_sequence": tuple(_coded(kind, SCANNING_SEQUENCES) for kind in elements.texts(0x00180020)),
+        "scanning_sequence": _scanning_sequence(elements),
         "acquisition_type": _coded(elements.text(0x00180023), ACQUISITION_TYPES),
         "echo_time_ms": elements.number(0x00180081),
         "repetition_time_ms": elements.number(0x00180080),
-        "inversion_time_ms": elements.number(0x00180082),
+        "inversion_time_ms": elements.number(0x00180082) or None,  # Philips writes 0 where there is no inversion
         "flip_angle_deg": elements.number(0x00181314),
         "echo_number": elements.number(0x00180086),
         "b_value": vendors.b_value(elements),
@@ -95,17 +98,40 @@ def _acquisition(elements: Elements) -> dict[str, Any]:
 
 
 def _clock(elements: Elements) -> dict[str, Any]:
-    """When it was acquired."""
+    """When it was acquired. Frames tell by date and time in one."""
+    acquired = elements.moment(0x00189074)  # FrameAcquisitionDateTime
+    if acquired is None:
+        acquired = elements.seconds(0x00080022, 0x00080032)
+    if acquired is None:
+        acquired = elements.moment(0x0008002A)  # AcquisitionDateTime
+    reference = elements.moment(0x00189151)  # FrameReferenceDateTime
     return {
         "temporal_position": elements.number(0x00200100),
         "vendor_time": vendors.dynamic(elements),
         "trigger_time_ms": elements.number(0x00181060),
         "acquisition_number": elements.number(0x00200012),
-        "acquisition_time_s": elements.seconds(0x00080022, 0x00080032),
-        "content_time_s": elements.seconds(0x00080023, 0x00080033),
+        "acquisition_time_s": acquired,
+        "content_time_s": elements.seconds(0x00080023, 0x00080033) if reference is None else reference,
         "series_time_s": elements.seconds(0x00080021, 0x00080031),
-        "contrast_start_s": elements.seconds(0x00080022, 0x00181042),
+        "contrast_start_s": _contrast_start(elements, acquired),
     }
+
+
+def _contrast_start(elements: Elements, acquired: float | None) -> float | None:
+    """ContrastBolusStartTime has no date: it is taken as near to the acquisition as a time of day can be."""
+    start = elements.seconds(0, 0x00181042)
+    if start is None or acquired is None:
+        return start
+    return start + SECONDS_A_DAY * round((acquired - start) / SECONDS_A_DAY)
+
+
+def _scanning_sequence(elements: Elements) -> tuple[str, ...]:
+    """ScanningSequence with what the enhanced attributes add to it."""
+    found = [_coded(kind, SCANNING_SEQUENCES) for kind in elements.texts(0x00180020)]
+    found += ECHO_PULSES.get(elements.text(0x00189008), ())
+    found += ["EP"] * (elements.text(0x00189018) == "YES")  # EchoPlanarPulseSequence
+    found += ["IR"] * (elements.text(0x00189009) == "YES")  # InversionRecovery
+    return tuple(dict.fromkeys(found))
 
 
 def _geometry(elements: Elements) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
@@ -128,6 +154,8 @@ def _scaling(elements: Elements, kind: str) -> tuple[float, float, str]:
 
 
 def _has_agent(elements: Elements) -> bool:
+    if elements.text(0x00189342) == "NO":  # ContrastBolusAgentAdministered, said of a frame
+        return False
     return elements.holds(0x00180012) or elements.text(0x00180010).upper() not in NO_AGENT
 
 

@@ -88,28 +88,28 @@ class Elements:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self._raw: dict[int, Any] = {int(tag): element for tag, element in dataset.items()}
+        self.raw: dict[int, Any] = {int(tag): element for tag, element in dataset.items()}
 
     @cached_property
     def _blocks(self) -> dict[tuple[int, str], int]:
         """Block of private elements by group and the creator that reserved it."""
-        places = [tag for tag in self._raw if tag & 0x10000 and 0x10 <= tag & 0xFFFF < 0x100]
+        places = [tag for tag in self.raw if tag & 0x10000 and 0x10 <= tag & 0xFFFF < 0x100]
         return {(tag >> 16, self.text(tag)): tag & 0xFF for tag in reversed(places)}
 
     @property
     def cut_short(self) -> bool:
         """Whether the file ended inside the last element; pydicom then hands over what there was of its value."""
-        last: Any = next(reversed(self._raw.values()), None)
+        last: Any = next(reversed(self.raw.values()), None)
         return last is not None and isinstance(last.value, bytes) and len(last.value) < getattr(last, "length", 0)
 
     def holds(self, tag: int) -> bool:
         """Whether an element is there with a value."""
-        element = self._raw.get(tag)
+        element = self.raw.get(tag)
         return element is not None and bool(element.value)
 
     def text(self, tag: int) -> str:
         """Value as text, empty when absent."""
-        element = self._raw.get(tag)
+        element = self.raw.get(tag)
         value = element.value if element is not None else None
         if value is None:
             return ""
@@ -122,7 +122,7 @@ class Elements:
 
     def free_text(self, tag: int) -> str:
         """Value as text in the character set that the file names, empty when absent."""
-        element = self._raw.get(tag)
+        element = self.raw.get(tag)
         value = element.value if element is not None else None
         if not isinstance(value, bytes) or (value.isascii() and ESCAPE not in value):
             return self.text(tag)
@@ -134,7 +134,7 @@ class Elements:
 
         ``creator`` of a private element is needed where the file does not say how its values are represented.
         """
-        element: Any = self._raw.get(tag)
+        element: Any = self.raw.get(tag)
         if element is None or not element.value:
             return None
         value = element.value
@@ -142,7 +142,7 @@ class Elements:
             return _number(str(value if isinstance(value, str | int | float) else value[0]))
         vr = element.VR
         if vr is None or vr == "UN":  # implicit, or copied by software that did not know the element
-            vr = _representation(tag, creator)
+            vr = representation(int(element.tag), creator)
         code = NUMBERS.get(vr)
         if code is None:
             return _number(self.text(tag).split("\\", maxsplit=1)[0])
@@ -158,7 +158,7 @@ class Elements:
 
     def integer(self, tag: int) -> int:
         """Value of a US element, 0 when absent."""
-        element = self._raw.get(tag)
+        element = self.raw.get(tag)
         if element is None or not element.value:
             return 0
         if isinstance(element.value, bytes):
@@ -172,20 +172,27 @@ class Elements:
 
     def seconds(self, day_tag: int, time_tag: int) -> float | None:
         """Clock time in seconds, counted from a fixed day when the header names the date, else from midnight."""
-        text = self.text(time_tag).replace(":", "")
-        second = _number(text[4:] or "0")
-        if len(text) < 4 or not text[:4].isdigit() or second is None:
-            return None
-        clock = int(text[:2]) * 3600.0 + int(text[2:4]) * 60.0 + second
-        day = self.text(day_tag).replace(".", "")
-        try:
-            return clock + date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * SECONDS_A_DAY
-        except ValueError:
-            return clock
+        return _seconds(self.text(day_tag).replace(".", ""), self.text(time_tag).replace(":", ""))
+
+    def moment(self, tag: int) -> float | None:
+        """Date and time in one element (DT) as ``seconds`` gives them; the time zone is left out of account."""
+        text = self.text(tag).partition("+")[0].partition("-")[0]
+        return _seconds(text[:8], text[8:])
+
+
+def _seconds(day: str, time: str) -> float | None:
+    second = _number(time[4:] or "0")
+    if len(time) < 4 or not time[:4].isdigit() or second is None:
+        return None
+    clock = int(time[:2]) * 3600.0 + int(time[2:4]) * 60.0 + second
+    try:
+        return clock + date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * SECONDS_A_DAY
+    except ValueError:
+        return clock
 
 
 @lru_cache
-def _representation(tag: int, creator: str | None) -> str:
+def representation(tag: int, creator: str | None) -> str:
     """Value representation by pydicom's dictionaries."""
     try:
         return private_dictionary_VR(tag, creator) if creator else dictionary_VR(tag)

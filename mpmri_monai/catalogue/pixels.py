@@ -1,65 +1,136 @@
-"""Stored pixels of one image: straight from the file where they are native, through pydicom where compressed."""
+"""Stored pixels of images: straight from their file where they are native, through a decoder where compressed."""
 
 from __future__ import annotations
 
-import numpy as np
-from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import UID
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
+import numpy as np
+import pydicom
+from pydicom.encaps import generate_frames
+from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
+
+from mpmri_monai.catalogue.codestream import size_in
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.errors import CatalogueError
+
+WHEELS = (
+    (JPEG2000TransferSyntaxes, "pylibjpeg-openjpeg"),
+    (JPEGLSTransferSyntaxes, "pyjpegls"),
+    (JPEGTransferSyntaxes, "python-gdcm"),
+)
+"""Packages that decode each family of transfer syntaxes; pydicom itself decodes RLE."""
 
 
 def stored_pixels(header: FileHeader, out: np.ndarray | None = None) -> np.ndarray:
     """Read the stored values (row, column) of one image, before rescaling.
 
     Args:
-        header: of the file.
+        header: of the image.
         out: C-contiguous array of the stored type to read into.
 
     Raises:
         CatalogueError: the file changed, ends early, or its compression cannot be decoded. It names the file.
     """
     target = np.empty((header.rows, header.columns), header.dtype) if out is None else out
-    if header.pixel_offset is None:
-        target[...] = _decoded(header)
-        return target
+    _read_file([header], [target])
+    return target
+
+
+def stored_stack(headers: Sequence[FileHeader]) -> np.ndarray:
+    """Read the stored values (slice, row, column) of images of one size; each file is opened once.
+
+    Raises:
+        CatalogueError: as ``stored_pixels``.
+    """
+    dtype = np.result_type(*{header.dtype for header in headers})
+    stored = np.empty((len(headers), headers[0].rows, headers[0].columns), dtype)
+    by_file: dict[object, list[int]] = {}
+    for index, header in enumerate(headers):
+        by_file.setdefault(header.path, []).append(index)
+    for indices in by_file.values():
+        indices.sort(key=lambda index: headers[index].frame or 0)
+        _read_file([headers[index] for index in indices], [stored[index] for index in indices])
+    return stored
+
+
+def _read_file(headers: Sequence[FileHeader], planes: Sequence[np.ndarray]) -> None:
+    """Read images of one file, in the order of its frames, into arrays."""
+    first = headers[0]
     try:
-        with header.path.open("rb", buffering=0) as file:
-            file.seek(header.pixel_offset)
-            read = file.readinto(target.view(np.uint8).data)
+        with first.path.open("rb", buffering=0) as file:
+            if first.pixel_offset is None:
+                for plane, pixels in zip(planes, _decoded(headers, file), strict=True):
+                    plane[...] = pixels
+                return
+            for header, plane in zip(headers, planes, strict=True):
+                if plane.dtype == header.dtype:
+                    _read_native(header, file, plane)
+                else:
+                    _read_native(header, file, own := np.empty(plane.shape, header.dtype))
+                    plane[...] = own
     except OSError as error:
-        raise _unreadable(header, "a file that cannot be opened") from error
+        raise _unreadable(first, "a file that cannot be opened") from error
+
+
+def _read_native(header: FileHeader, file: BinaryIO, target: np.ndarray) -> None:
+    file.seek(header.pixel_offset or 0)
+    read = file.readinto(target.view(np.uint8).data)  # type: ignore[attr-defined]
     if read != header.pixel_bytes:
         raise _unreadable(header, f"{read} of {header.pixel_bytes} bytes of pixels")
     unused = header.bits_allocated - header.bits_stored
     if unused:  # bits above the stored ones may hold anything (PS3.5, 8.1.1); shifting back extends the sign
         np.left_shift(target, unused, out=target)
         np.right_shift(target, unused, out=target)
-    return target
 
 
-def _decoded(header: FileHeader) -> np.ndarray:
+def _decoded(headers: Sequence[FileHeader], file: BinaryIO) -> Iterator[np.ndarray]:
+    """Decode images of one file, which is parsed once."""
+    first = headers[0]
+    _require_decoder(first)
+    frames = [header.frame or 0 for header in headers]
+    try:
+        dataset = pydicom.dcmread(file)
+        count = int(dataset.get("NumberOfFrames") or 1)
+        if UID(first.transfer_syntax).is_encapsulated:
+            _check_sizes(first, generate_frames(dataset.PixelData, number_of_frames=count))
+        decoded = iter_pixels(dataset, indices=None if len(frames) == count else frames)
+        for header, pixels in zip(headers, decoded, strict=True):
+            if pixels.shape != (header.rows, header.columns):
+                raise _unreadable(header, f"{' x '.join(map(str, pixels.shape))} pixels")
+            yield pixels
+    except CatalogueError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged streams lead to
+        raise _unreadable(first, "compressed pixels that cannot be decoded") from error
+
+
+def _check_sizes(header: FileHeader, streams: Iterator[bytes]) -> None:
+    """Refuse streams of another size than the header's before a decoder makes room for them."""
+    for stream in streams:
+        size = size_in(stream)
+        if size is not None and size != (header.rows, header.columns):
+            raise _unreadable(header, f"a compressed image of {size[0]} x {size[1]} pixels")
+
+
+def _require_decoder(header: FileHeader) -> None:
     syntax = UID(header.transfer_syntax)
     try:
         available = get_decoder(syntax).is_available
     except NotImplementedError:  # pydicom's word for a transfer syntax that it does not know
         available = False
-    if not available:
-        raise CatalogueError(
-            expected="a compression that the installed decoders know",
-            found=syntax.name if syntax.is_transfer_syntax else "an unknown one",
-            where=header.path.name,
-            fix="export the study without compression, or as JPEG 2000, JPEG-LS, JPEG lossless or RLE",
-            code="E_CODEC",
-        )
-    try:
-        pixels = pixel_array(header.path)
-    except Exception as error:  # decoders raise whatever damaged streams lead to
-        raise _unreadable(header, "compressed pixels that cannot be decoded") from error
-    if pixels.shape != (header.rows, header.columns):
-        raise _unreadable(header, f"{' x '.join(map(str, pixels.shape))} pixels")
-    return pixels
+    if available:
+        return
+    wheel = next((wheel for syntaxes, wheel in WHEELS if syntax in syntaxes), None)
+    convert = "export the study without compression, or as JPEG 2000, JPEG-LS, JPEG lossless or RLE"
+    raise CatalogueError(
+        expected="a compression that the installed decoders know",
+        found=syntax.name if syntax.is_transfer_syntax else "an unknown one",
+        where=f"series {header.series_number}, file {header.path.name}",
+        fix=convert if wheel is None else f"install its decoder with `pip install {wheel}`",
+        code="E_CODEC",
+    )
 
 
 def _unreadable(header: FileHeader, found: str) -> CatalogueError:

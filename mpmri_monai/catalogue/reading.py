@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpmri_monai.catalogue.classic import identity, image_header
 from mpmri_monai.catalogue.elements import Elements, HeaderError, parse
+from mpmri_monai.catalogue.frames import frame_headers
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.layout import fault, pixel_layout
 from mpmri_monai.errors import CatalogueError
@@ -77,7 +78,7 @@ def _headers(path: Path, elements: Elements, file: io.FileIO, size: int, end: in
         if not sop_class:
             raise fault("E_HEADER", "a DICOM file does not say what it holds")
         if sop_class in ENHANCED:
-            return _object_header(path, elements, "ENHANCED")
+            return frame_headers(path, elements, pixel_layout(elements, file, size, end))
         if sop_class != MR_IMAGE:
             kind = next((name for start, name in OBJECT_KINDS if sop_class.startswith(start)), "OTHER")
             return _object_header(path, elements, kind)

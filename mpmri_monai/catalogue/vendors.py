@@ -73,7 +73,7 @@ def is_sheet(elements: Elements, image_type: tuple[str, ...]) -> bool:
 def component(elements: Elements, image_type: tuple[str, ...]) -> str:
     """Complex component: the standard's attribute, GE's private one, or the third and later values of ImageType."""
     named = elements.text(0x00089208).lower()
-    if named:
+    if named and named != "mixed":  # said of a whole multi-frame file
         return named if named in COMPONENTS.values() else "other"
     code = elements.private(*GE_PARAMETERS, 0x2F)
     if code is not None and int(code) in GE_COMPONENTS:

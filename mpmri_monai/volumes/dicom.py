@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpmri_monai.catalogue import VolumeRecord, stored_pixels
+from mpmri_monai.catalogue import VolumeRecord
+from mpmri_monai.catalogue.pixels import stored_stack
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.stack import Stack
 
@@ -13,21 +14,14 @@ def read_dicom(record: VolumeRecord) -> Stack:
     """Read the voxels of one volume of a catalogue.
 
     Native pixels are read from the offset that the scan noted, without parsing the files again; compressed ones are
-    decoded by pydicom.
+    decoded by pydicom, every file parsed once however many of its frames the volume has.
 
     Raises:
         CatalogueError: a file ends early, has gone, or its compression cannot be decoded; it names the file.
     """
     headers = record.files
-    dtype = np.result_type(*{header.dtype for header in headers})
-    stored = np.empty((record.slices, record.rows, record.columns), dtype)
-    for plane, header in zip(stored, headers, strict=True):
-        if header.dtype == dtype:
-            stored_pixels(header, out=plane)
-        else:
-            plane[...] = stored_pixels(header)
     return Stack(
-        stored=stored,
+        stored=stored_stack(headers),
         slope=np.array([header.slope for header in headers]),
         intercept=np.array([header.intercept for header in headers]),
         geometry=Geometry(record.affine, (record.columns, record.rows, record.slices)),

@@ -87,14 +87,14 @@ def test_clutter_is_set_aside_with_the_reason(make, scanned):
     projection = [make.image(21, k, ImageType=["DERIVED", "SECONDARY", "PROJECTION IMAGE"]) for k in range(4)]
     derived = [make.image(22, k, ImageType=["DERIVED", "PRIMARY", "OTHER"]) for k in range(4)]
     report = make.image(30, 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.34")
-    enhanced = make.image(31, 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1")
+    coloured = make.image(31, 0, SamplesPerPixel=3)
     single = make.image(32, 0)
-    catalogue = scanned([*make.liver(), *localizer, *subtraction, *projection, *derived, report, enhanced, single])
+    catalogue = scanned([*make.liver(), *localizer, *subtraction, *projection, *derived, report, coloured, single])
     why = {entry.series_number: entry.why for entry in catalogue.set_aside}
     assert catalogue.ok
     assert why[1] == "localizer"
     assert "subtraction" in why[20] and "projection" in why[21] and "derived" in why[22]
-    assert "(SR)" in why[30] and "multi-frame" in why[31] and "one slice" in why[32]
+    assert "(SR)" in why[30] and "colours" in why[31] and "one slice" in why[32]
 
 
 def test_protocol_none_lists_derived_images_too(make, scanned):

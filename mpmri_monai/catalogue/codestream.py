@@ -1,0 +1,33 @@
+"""The size that a compressed image says it has, read from its first bytes before a decoder allocates for it."""
+
+from __future__ import annotations
+
+JPEG2000_START = b"\xff\x4f\xff\x51"
+"""Start of a code stream (SOC) and of its size segment (SIZ); ITU-T T.800, A.4.1 and A.5.1."""
+JPEG_START = b"\xff\xd8"
+JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+"""Second bytes of the markers that begin a frame: SOF0 to SOF15 of ITU-T T.81, B.1.1.3, and SOF55 of JPEG-LS."""
+JPEG2000_SEARCHED = 4096
+"""Where the code stream may begin when it lies in a file format of its own (bytes)."""
+
+
+def size_in(stream: bytes) -> tuple[int, int] | None:
+    """Return rows and columns by a JPEG, JPEG-LS or JPEG 2000 stream; None for any other or a damaged one."""
+    start = stream.find(JPEG2000_START, 0, JPEG2000_SEARCHED)
+    if start >= 0 and len(stream) >= start + 24:  # SOC, SIZ, Lsiz, Rsiz, then Xsiz, Ysiz, XOsiz, YOsiz
+        right, bottom, left, top = (int.from_bytes(stream[start + at : start + at + 4]) for at in (8, 12, 16, 20))
+        return bottom - top, right - left
+    return _jpeg_size(stream) if stream.startswith(JPEG_START) else None
+
+
+def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
+    at = len(JPEG_START)
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker in JPEG_FRAMES:  # length, precision, rows, columns
+            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+        else:
+            at += 2 + int.from_bytes(stream[at + 2 : at + 4])
+    return None
