@@ -75,6 +75,21 @@ def scan(
 
 
 @app.command()
+def deidentify(
+    study: Annotated[Path, typer.Argument(help="Folder or archive with the DICOM files of one study.")],
+    out: Annotated[Path, typer.Argument(help="Folder to create; must not exist.")],
+    key_file: Annotated[Path, typer.Option(help="Secret behind UIDs and dates; made when it is not there.")],
+    patient: Annotated[str | None, typer.Option(help="Code for the patient, such as P001.")] = None,
+    protocol: Annotated[str, typer.Option(help="By which original and copy are compared.")] = "liver",
+    study_number: Annotated[int | None, typer.Option("--study", help="Which study to take, of several.")] = None,
+) -> None:
+    """Copy a study without what could lead to the patient, and check that the copy gives the same catalogue."""
+    from mpmri_monai.catalogue.deidentify import deidentify_command
+
+    raise typer.Exit(deidentify_command(study, out, key_file, patient, protocol, study_number))
+
+
+@app.command()
 def manifest(
     cohort: Annotated[Path, typer.Argument(help="Folder that holds the studies.")],
     labels: Annotated[Path, typer.Option(help="CSV, one row a lesion: patient, study, folder, mask, grade, …")],
