@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-ON_CONTOUR = 0.01
+ON_CONTOUR = 0.02
 """Pixel centres this close to a contour lie on it (pixels); contours are written with few decimals."""
 
 

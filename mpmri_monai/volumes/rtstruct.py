@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from mpmri_monai.catalogue import Caution
 from mpmri_monai.catalogue.references import image_references
-from mpmri_monai.volumes.contours import fill
+from mpmri_monai.volumes.contours import ON_CONTOUR, fill
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.mask_objects import MaskSource, open_object
 from mpmri_monai.volumes.masks import Mask, described, listed, mask_error
@@ -154,16 +154,15 @@ def _on_slice(points: NDArray[np.float64], image: Geometry, name: str) -> _Conto
     index = image.to_index(points)
     height = float(index[:, 2].mean())
     slice_index = round(height)
-    if not 0 <= slice_index < image.shape[2] or (np.abs(index[:, :2] + 0.5 - _middle(image)) > _middle(image)).any():
+    half = np.array(image.shape[:2]) / 2
+    beside = np.abs(index[:, :2] + 0.5 - half).max(axis=0) > half + ON_CONTOUR
+    if not 0 <= slice_index < image.shape[2] or beside.any():
         raise mask_error(name, "contours inside the image that they were drawn on", "some outside", "E_MASK_OUT")
-    if np.abs(index[:, 2] - slice_index).max() > ON_SLICE:
-        found = f"one that crosses {np.ptp(index[:, 2]):.1f} slices"
+    off = np.abs(index[:, 2] - slice_index).max()
+    if off > ON_SLICE:
+        found = f"one that is up to {off:.2f} slice spacings off the nearest slice"
         raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
     return _Contour(slice_index, height, index[:, :2])
-
-
-def _middle(image: Geometry) -> NDArray[np.float64]:
-    return np.array(image.shape[:2]) / 2
 
 
 def _check_planes(by_slice: dict[int, list[_Contour]], image: Geometry, name: str) -> None:

@@ -66,10 +66,101 @@ def write_volume(
     return images
 
 
+def write_seg(path, sources, voxels, kind="BINARY", labels=None, **options):
+    """Write (slice, row, column[, segment]) as a SEG of the given source images; codes by segment number."""
+    from highdicom import seg
+    from pydicom.sr.codedict import codes
+
+    numbers = range(1, (voxels.shape[3] if voxels.ndim == 4 else int(voxels.max())) + 1)
+    segments = [
+        seg.SegmentDescription(
+            segment_number=number,
+            segment_label="PLANTED^NAME",
+            segmented_property_category=(labels or {}).get(number, (codes.SCT.MorphologicallyAbnormalStructure,))[0],
+            segmented_property_type=(labels or {}).get(number, (None, codes.SCT.Lesion))[1],
+            algorithm_type="MANUAL",
+        )
+        for number in numbers
+    ]
+    written = seg.Segmentation(
+        source_images=sources,
+        pixel_array=voxels,
+        segmentation_type=kind,
+        segment_descriptions=segments,
+        series_instance_uid="2.25.8",
+        series_number=100,
+        sop_instance_uid="2.25.81",
+        instance_number=1,
+        manufacturer="none",
+        manufacturer_model_name="none",
+        software_versions="0",
+        device_serial_number="0",
+        **options,
+    )
+    written.save_as(path)
+    return path
+
+
+def write_rtstruct(path, rois, frame="2.25.3", series=()):
+    """Write an RTSTRUCT.
+
+    ``rois`` maps ROI Number to a list of contours, each LPS+ points (point, 3) or (points, tags of the contour,
+    instance UID of its image); ``series`` are the instances that the file as a whole refers to.
+    """
+    structure = pydicom.Dataset()
+    structure.file_meta = FileMetaDataset()
+    structure.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    structure.SOPClassUID = structure.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    structure.SOPInstanceUID = structure.file_meta.MediaStorageSOPInstanceUID = "2.25.91"
+    structure.StudyInstanceUID, structure.SeriesInstanceUID, structure.PatientID = "2.25.1", "2.25.9", "X"
+    structure.Modality = "RTSTRUCT"
+    if series:
+        references = dataset(RTReferencedSeriesSequence=[dataset(ContourImageSequence=[image(uid) for uid in series])])
+        structure.ReferencedFrameOfReferenceSequence = [
+            dataset(FrameOfReferenceUID=frame, RTReferencedStudySequence=[references])
+        ]
+    structure.StructureSetROISequence = [
+        dataset(ROINumber=number, ROIName="PLANTED^NAME", ReferencedFrameOfReferenceUID=frame) for number in rois
+    ]
+    structure.ROIContourSequence = [
+        dataset(ReferencedROINumber=number, ContourSequence=[contour(drawn) for drawn in contours])
+        for number, contours in rois.items()
+    ]
+    structure.save_as(path, enforce_file_format=True)
+    return path
+
+
+def contour(drawn) -> pydicom.Dataset:
+    points, tags, uid = drawn if isinstance(drawn, tuple) else (drawn, {}, None)
+    points = np.asarray(points, dtype=float)
+    content = {
+        "ContourGeometricType": "CLOSED_PLANAR",
+        "NumberOfContourPoints": len(points),
+        "ContourData": [f"{value:.4f}" for value in points.ravel()],
+    }
+    if uid:
+        content["ContourImageSequence"] = [image(uid)]
+    return dataset(**content | tags)
+
+
+def image(uid: str) -> pydicom.Dataset:
+    uid, _, frame = uid.partition("#")
+    content = {"ReferencedSOPClassUID": MRImageStorage, "ReferencedSOPInstanceUID": uid}
+    return dataset(**content, **({"ReferencedFrameNumber": int(frame) + 1} if frame else {}))
+
+
+def dataset(**tags) -> pydicom.Dataset:
+    made = pydicom.Dataset()
+    for tag, value in tags.items():
+        setattr(made, tag, value)
+    return made
+
+
 class Make:
     """The functions of this module, for tests."""
 
     rotation, affine_of, write_volume = map(staticmethod, (rotation, affine_of, write_volume))
+    write_seg, write_rtstruct = map(staticmethod, (write_seg, write_rtstruct))
 
 
 @pytest.fixture(scope="session")
