@@ -14,8 +14,8 @@ from functools import partial
 from mpmri_monai.catalogue.clock import unwrapped
 from mpmri_monai.catalogue.header import FileHeader
 
-MAX_DEPTH = 2
-"""How many axes may split one series together, as echo and time do (count)."""
+MAX_DEPTH = 3
+"""How many axes may split one series together, as component, echo and time do (count)."""
 CLUSTER_GAP_S = 1.0
 """Images of one phase may differ this much in their time stamps (s)."""
 
@@ -28,7 +28,7 @@ class Axis:
     """A named way to tell apart images at one slice position."""
 
     name: str
-    """Keyword of the DICOM attribute."""
+    """Keyword of the DICOM attribute; "VendorDynamic" for the vendors' private ones (``vendors.dynamic``)."""
     labels: Callable[[Sequence[FileHeader]], Labels | None]
     """One place for each image, or None when the attribute is absent from any of them."""
     temporal: bool = False
@@ -59,6 +59,20 @@ def _number(headers: Sequence[FileHeader], attribute: str) -> Labels | None:
 def _component(headers: Sequence[FileHeader]) -> Labels | None:
     names = sorted({header.component for header in headers}, key=lambda name: (name != "magnitude", name))
     return [float(names.index(header.component)) for header in headers]
+
+
+def _image_type(headers: Sequence[FileHeader]) -> Labels | None:
+    """Number the kinds of images: plain signal first, then by kind and by the values of ImageType."""
+    types = [(header.image_kind, header.image_type[2:]) for header in headers]
+    ranks = {value: float(rank) for rank, value in enumerate(sorted(set(types)))}
+    return [ranks[value] for value in types]
+
+
+def _trigger(headers: Sequence[FileHeader]) -> Labels | None:
+    """Trigger times, except in GE's echo-planar images, where they are the times of the slices."""
+    if any(header.manufacturer == "GE" and "EP" in header.scanning_sequence for header in headers):
+        return None
+    return _number(headers, "trigger_time_ms")
 
 
 def _clustered_time(headers: Sequence[FileHeader], attribute: str) -> Labels | None:
@@ -92,11 +106,13 @@ def instance_rank(headers: Sequence[FileHeader], slots: Sequence[int]) -> Labels
 
 AXES = (
     Axis("ComplexImageComponent", _component),
+    Axis("ImageType", _image_type),
     Axis("EchoTime", partial(_number, attribute="echo_time_ms")),
     Axis("EchoNumbers", partial(_number, attribute="echo_number")),
     Axis("DiffusionBValue", partial(_number, attribute="b_value")),
     Axis("TemporalPositionIdentifier", partial(_number, attribute="temporal_position"), temporal=True),
-    Axis("TriggerTime", partial(_number, attribute="trigger_time_ms"), temporal=True),
+    Axis("VendorDynamic", partial(_number, attribute="vendor_time"), temporal=True),
+    Axis("TriggerTime", _trigger, temporal=True),
     Axis("AcquisitionNumber", partial(_number, attribute="acquisition_number"), temporal=True),
     Axis("AcquisitionTime", partial(_clustered_time, attribute="acquisition_time_s"), temporal=True),
     Axis("ContentTime", partial(_clustered_time, attribute="content_time_s"), temporal=True),
@@ -123,12 +139,21 @@ def split(headers: Sequence[FileHeader], slots: Sequence[int], axes: Sequence[Ax
 
 
 def split_by_rank(headers: Sequence[FileHeader], slots: Sequence[int]) -> Split | None:
-    """Split by the order of InstanceNumber at each position; None when that does not fit either."""
+    """Split by the order of InstanceNumber at each position; None when that does not fit either.
+
+    It may order repetitions of one measurement only: a part that mixed echo times or b-values would be no image.
+    """
     places = instance_rank(headers, slots)
     if places is None:
         return None
     parts = _parts(tuple(range(len(headers))), places, INSTANCE_NUMBER)
-    return Split(parts) if _bijective(parts, slots) else None
+    alike = all(len({_measured(headers[member]) for member in part.members}) == 1 for part in parts)
+    return Split(parts) if alike and _bijective(parts, slots) else None
+
+
+def _measured(header: FileHeader) -> tuple[str, str, float | None, float | None]:
+    """What an image shows, whenever it was made."""
+    return header.component, header.image_kind, header.echo_time_ms, header.b_value
 
 
 def _divide(
@@ -152,7 +177,7 @@ def _divide(
     for _, parts in candidates:
         if _even(parts, slots):
             inner = [_divide(part.members, headers, slots, axes, depth - 1) for part in parts]
-            if all(inner) and len({found.parts[0].axes for found in inner if found}) == 1:
+            if all(inner) and len({found.parts[0].axes for found in inner if found} - {()}) == 1:
                 return _joined(parts, [found for found in inner if found])
     return None
 

@@ -75,6 +75,7 @@ def image_header(path: Path, elements: Elements, layout: PixelLayout) -> FileHea
         **_acquisition(elements),
         **_clock(elements),
         declared_slices=vendors.declared_slices(elements),
+        declared_echoes=vendors.declared_echoes(elements),
         ge_series_plane=elements.private(*vendors.GE_ACQUISITION, 0x17),
         texts=tuple(text for tag in (0x0008103E, 0x00181030, 0x00180024) if (text := elements.free_text(tag))),
     )

@@ -77,6 +77,8 @@ class FileHeader:
     field_strength_t: float | None
     declared_slices: int | None
     """Slices of the stack by the vendor's private attribute (count)."""
+    declared_echoes: int | None
+    """Echoes of one excitation by GE's private attribute (count)."""
     ge_series_plane: float | None
     texts: tuple[str, ...] = field(repr=False)
     """SeriesDescription, ProtocolName and SequenceName as found. May name a person: never printed or stored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -61,8 +62,7 @@ def _read_file(headers: Sequence[FileHeader], planes: Sequence[np.ndarray]) -> N
     try:
         with first.path.open("rb", buffering=0) as file:
             if first.pixel_offset is None:
-                for plane, pixels in zip(planes, _decoded(headers, file), strict=True):
-                    plane[...] = pixels
+                _decode(headers, file, planes)
                 return
             for header, plane in zip(headers, planes, strict=True):
                 if plane.dtype == header.dtype:
@@ -85,21 +85,23 @@ def _read_native(header: FileHeader, file: BinaryIO, target: np.ndarray) -> None
         np.right_shift(target, unused, out=target)
 
 
-def _decoded(headers: Sequence[FileHeader], file: BinaryIO) -> Iterator[np.ndarray]:
+def _decode(headers: Sequence[FileHeader], file: BinaryIO, planes: Sequence[np.ndarray]) -> None:
     """Decode images of one file, which is parsed once."""
     first = headers[0]
     _require_decoder(first)
     frames = [header.frame or 0 for header in headers]
     try:
-        dataset = pydicom.dcmread(file)
-        count = int(dataset.get("NumberOfFrames") or 1)
-        if UID(first.transfer_syntax).is_encapsulated:
-            _check_sizes(first, generate_frames(dataset.PixelData, number_of_frames=count))
-        decoded = iter_pixels(dataset, indices=None if len(frames) == count else frames)
-        for header, pixels in zip(headers, decoded, strict=True):
-            if pixels.shape != (header.rows, header.columns):
-                raise _unreadable(header, f"{' x '.join(map(str, pixels.shape))} pixels")
-            yield pixels
+        with warnings.catch_warnings():  # pydicom's warnings quote the path
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(file)
+            count = int(dataset.get("NumberOfFrames") or 1)
+            if UID(first.transfer_syntax).is_encapsulated:
+                _check_sizes(first, generate_frames(dataset.PixelData, number_of_frames=count))
+            decoded = iter_pixels(dataset, indices=None if len(frames) == count else frames)
+            for header, plane, pixels in zip(headers, planes, decoded, strict=True):
+                if pixels.shape != (header.rows, header.columns):
+                    raise _unreadable(header, f"{' x '.join(map(str, pixels.shape))} pixels")
+                plane[...] = pixels
     except CatalogueError:
         raise
     except Exception as error:  # decoders raise whatever damaged streams lead to

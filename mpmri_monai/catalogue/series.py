@@ -16,7 +16,7 @@ from mpmri_monai.catalogue.pixels import stored_pixels
 from mpmri_monai.catalogue.protocol import Protocol
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, SetAside, VolumeRecord
 from mpmri_monai.catalogue.roles import may_fit
-from mpmri_monai.catalogue.slices import affine_of, axes_of, fault_of, orientation_name, slots_of
+from mpmri_monai.catalogue.slices import Fault, affine_of, axes_of, fault_of, orientation_name, slots_of
 from mpmri_monai.errors import CatalogueError
 
 GRID_TOLERANCE = 0.01
@@ -25,6 +25,8 @@ LOCALIZER_IMAGES = 10
 """A series with several orientations of at most this many images each is a localizer (count)."""
 GE_LOCALIZER_PLANE = 256
 """Value of GE's series plane for three-plane localizers."""
+KEPT_KINDS = ("water", "in phase", "out of phase")
+"""Kinds of images that vendors write as derived and that are measurements all the same."""
 PROJECTIONS = ("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "REFORMATTED", "MAX_IP", "MIN_IP")
 """Values of ImageType for images computed along rays or on another plane."""
 
@@ -76,22 +78,42 @@ def sort_series(images: Sequence[FileHeader], unreadable: Sequence[Unreadable], 
         message = f"{strays} of {len(wanted)} images have another matrix, pixel spacing or frame of reference"
         findings.refuse(wanted, number, "E_GRID", message)
         return
+    lost = _lost_slices(images)
     for grid in grids:
-        _sort_grid(grid, findings)
+        _sort_grid(grid, lost, findings)
+
+
+def _lost_slices(images: Sequence[FileHeader]) -> Fault | None:
+    """Whether a series has fewer slice positions than the scanner wrote that it made.
+
+    A slice lost at the end of a stack leaves no gap. All positions of the series count, on every grid and of every
+    kind, so that a number which stands for several stacks is never more than there may be.
+    """
+    declared = {image.declared_slices for image in images}
+    wanted = declared.pop()
+    if declared or wanted is None:
+        return None
+    found = sum(max(slots_of(grid)) + 1 for grid in _grids(images))
+    if found >= wanted:
+        return None
+    return Fault("E_SHORT", f"{found} slice positions of the {wanted} that the scanner declares")
 
 
 def _left_out(image: FileHeader | Unreadable, findings: Findings) -> bool:
     """Whether an image is set aside for what it says it is."""
     kinds = image.image_type
     why = None
-    if "LOCALIZER" in kinds or (isinstance(image, FileHeader) and image.ge_series_plane == GE_LOCALIZER_PLANE):
+    header = image if isinstance(image, FileHeader) else None
+    if "LOCALIZER" in kinds or (header and header.ge_series_plane == GE_LOCALIZER_PLANE):
         why = "localizer"
+    elif header and header.mosaic:
+        why = "a mosaic: sheets of several slices, which are not taken apart"
     elif findings.protocol.originals_only:
         if any(kind.startswith("SUB") for kind in kinds):
             why = "subtraction images"
         elif any(kind in PROJECTIONS for kind in kinds):
             why = "projection or reformatted images"
-        elif kinds[:1] == ("DERIVED",):
+        elif kinds[:1] == ("DERIVED",) and not (header and header.image_kind in KEPT_KINDS):
             why = "derived images"
     if why:
         findings.leave_out(image.series_number, why)
@@ -133,11 +155,16 @@ def _strays(grids: Sequence[Sequence[FileHeader]]) -> int:
     return sum(len(grid) for grid in parallel if len(grid) < len(largest) / 2)
 
 
-def _sort_grid(images: Sequence[FileHeader], findings: Findings) -> None:
-    """Split the images of one grid into volumes and check each."""
+def _sort_grid(images: Sequence[FileHeader], lost: Fault | None, findings: Findings) -> None:
+    """Split the images of one grid into volumes and check each; ``lost`` is what is wrong with all of them."""
     number, slots = images[0].series_number, slots_of(images)
     if max(slots) == 0:
         findings.leave_out(number, "one slice position, which is no stack")
+        return
+    echoes = _unlabelled_echoes(images, slots)
+    if echoes:
+        message = f"the scanner declares {echoes} echoes and writes one echo time for all of them"
+        findings.refuse(images, number, "E_ECHO", message)
         return
     cautions: tuple[Caution, ...] = ()
     found = split(images, slots)
@@ -160,12 +187,26 @@ def _sort_grid(images: Sequence[FileHeader], findings: Findings) -> None:
     for part in found.parts:
         members = sorted(part.members, key=lambda member: slots[member])
         headers = tuple(images[member] for member in members)
-        fault = fault_of(headers)
+        fault = fault_of(headers) or lost
         if fault is not None:
             findings.refuse(headers, number, fault.code, fault.message)
             continue
         volumes.append(_record(headers, part, len(found.parts), cautions))
     findings.volumes.extend(volumes)
+
+
+def _unlabelled_echoes(images: Sequence[FileHeader], slots: Sequence[int]) -> int:
+    """Number of echoes that nothing tells apart, 0 when there are none.
+
+    Some of GE's echo-planar sequences write the shortest echo time and echo number 1 for every echo; split by any other
+    attribute, the echoes would pass for repetitions. Elsewhere several echoes may be made into one image, as for Dixon.
+    """
+    declared = {image.declared_echoes for image in images}
+    echoes = declared.pop() or 0
+    if declared or echoes < 2 or not all("EP" in image.scanning_sequence for image in images):
+        return 0
+    several = min(Counter(slots).values()) >= echoes
+    return echoes if several and len({image.echo_time_ms for image in images}) == 1 else 0
 
 
 def _without_duplicates(images: Sequence[FileHeader], slots: Sequence[int]) -> list[FileHeader]:

@@ -34,6 +34,8 @@ DYNAMICS = ((*GE_ACQUISITION, 0xA2), (*PHILIPS_MR, 0xA0), (*UIH, 0x2C))
 """GE: raw data run; Philips: begin of the dynamic scan (s); UIH: index of the repetition."""
 STACK_SIZES = ((*GE_RELATIONSHIP, 0x4F), (*PHILIPS, 0x18))
 """Slices of one stack (count)."""
+GE_ECHOES = ((*GE_ACQUISITION, 0x7E), (*GE_ACQUISITION, 0xA9))
+"""Echoes of one excitation (count); which of the two holds it depends on the software."""
 SHEETS = ((*SIEMENS, 0x0A), (*UIH, 0x50))
 """Slices on one sheet: Siemens MOSAIC, UIH GRID (count)."""
 COMPONENTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
@@ -63,6 +65,12 @@ def declared_slices(elements: Elements) -> int | None:
     """Slices of the stack that an image belongs to (count)."""
     value = _first(elements, STACK_SIZES)
     return int(value) if value else None
+
+
+def declared_echoes(elements: Elements) -> int | None:
+    """Echoes that a GE scanner made of one excitation (count)."""
+    values = [value for place in GE_ECHOES if (value := elements.private(*place)) is not None]
+    return int(max(values)) if values else None
 
 
 def is_sheet(elements: Elements, image_type: tuple[str, ...]) -> bool:

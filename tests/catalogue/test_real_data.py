@@ -54,8 +54,23 @@ def test_ge_adc_map_and_the_segmentation_drawn_on_it():
     assert [(found.kind, found.volume) for found in catalogue.objects] == [("SEG", volume.id)]
 
 
-def test_multi_frame_files_are_set_aside_by_name():
-    for folder in sorted(path for path in study("enhanced_mr").iterdir() if path.is_dir()):
-        catalogue = scan(folder, "none")
-        assert not catalogue.volumes and not catalogue.problems
-        assert any("multi-frame" in entry.why for entry in catalogue.set_aside)
+def test_philips_enhanced_file_of_signals_and_a_field_map():
+    signal, field_map = scan(study("enhanced_mr") / "Philips", "none").volumes
+    for volume in (signal, field_map):
+        assert (volume.rows, volume.columns, volume.slices) == (64, 64, 32)
+        assert volume.spacing_mm == pytest.approx((4.0, 4.0, 4.0), abs=1e-3)
+    assert (signal.component, signal.echo_time_ms, signal.files[0].image_kind) == ("magnitude", 1.52, "")
+    assert (field_map.component, field_map.files[0].image_kind) == ("real", "map")
+    assert {header.scaling for header in signal.files} == {"Philips"}
+    assert {(header.slope, header.intercept) for header in field_map.files} == {(0.24420024420024, -500.0)}
+    # The file holds the position of every frame twice; the private one lies half a voxel off.
+    assert signal.files[0].position == pytest.approx((-127.243, -119.777, -38.355), abs=1e-3)
+
+
+def test_siemens_enhanced_files_of_one_time_point_each():
+    volumes = scan(study("enhanced_mr") / "Siemens", "none").volumes
+    assert [volume.phase for volume in volumes] == [0, 1, 2, 3]
+    for volume in volumes:
+        assert len({header.path for header in volume.files}) == 1
+        assert [header.frame for header in volume.files] == list(range(6))
+        assert volume.files[0].scanning_sequence == ("GR", "EP")
