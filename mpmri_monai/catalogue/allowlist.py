@@ -30,7 +30,8 @@ class Kind(Enum):
 
 _KEYWORDS = {
     Kind.NUMBER: """
-        SeriesNumber AcquisitionNumber InstanceNumber TemporalPositionIdentifier NumberOfTemporalPositions
+        SeriesNumber AcquisitionNumber FrameAcquisitionNumber InstanceNumber
+        TemporalPositionIdentifier NumberOfTemporalPositions
         TemporalPositionIndex StackID InStackPositionNumber TriggerTime NominalCardiacTriggerDelayTime
         TemporalPositionTimeOffset
         EchoTime EffectiveEchoTime EchoNumbers RepetitionTime InversionTime InversionTimes FlipAngle DiffusionBValue
@@ -58,6 +59,7 @@ _KEYWORDS = {
         Modality ImageType FrameType ScanningSequence MRAcquisitionType ComplexImageComponent
         EchoPulseSequence EchoPlanarPulseSequence InversionRecovery PixelPresentation VolumetricProperties
         PhotometricInterpretation LossyImageCompression LossyImageCompressionMethod BurnedInAnnotation
+        ContrastBolusAgentAdministered
         DimensionOrganizationType
         SegmentationType SegmentationFractionalType SegmentAlgorithmType SegmentsOverlap
         ContourGeometricType ROIGenerationAlgorithm RTROIInterpretedType
@@ -99,12 +101,15 @@ PRIVATE = frozenset(
         *vendors.B_VALUES,
         *vendors.STACK_SIZES,
         *vendors.SHEETS,
+        *vendors.GE_ECHOES,
         (*vendors.GE_ACQUISITION, 0x17),
         (*vendors.GE_PARAMETERS, 0x2F),
         (*vendors.PHILIPS_MR, 0x0E),
+        (0x2005, "Philips MR Imaging DD 005", 0x0F),
     ]
 )
-"""Group, creator and element of the private numbers that are kept."""
+"""Group, creator and element of the private numbers that are kept; the last is Philips' sequence for each frame, whose
+items are treated by this list."""
 
 LABELS = (
     ("SegmentLabel", "SegmentNumber", "Segment"),

@@ -38,8 +38,8 @@ UNKNOWN_CONCEPT = ("0", "99MPMRI", "not kept")
 
 BINARY_BYTES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "AT": 4}
 """Representations of binary numbers, and the size of one (bytes)."""
-NUMBERS = re.compile(rb" *[-+0-9.eE]{0,16} *(?:\\ *[-+0-9.eE]{0,16} *)*\0?")
-"""Numbers as text, at most 16 characters each (PS3.5, 6.2)."""
+NUMBERS = re.compile(rb"[-+0-9.eE \\]*\0?")
+"""Numbers as text, with backslashes between them."""
 
 Encoding = tuple[bool, bool]
 """Whether representations are implicit, and whether bytes are little-endian."""
@@ -76,7 +76,7 @@ class Cleaner:
             element = None if tag.is_private else self._public(tag, source, elements, encoding)
             if element is not None:
                 copy[tag] = element
-        self._add_private(copy, source, elements)
+        self._add_private(copy, source, elements, encoding)
         _add_texts(copy, elements)
         return copy
 
@@ -120,19 +120,26 @@ class Cleaner:
             return [self._pseudonyms.day_and_time(day, time)[0] for day in texts]
         return [self._pseudonyms.day_and_time("", time)[1] for time in texts]
 
-    def _add_private(self, copy: Dataset, source: Dataset, elements: Elements) -> None:
-        """Copy the private numbers of the allow-list, and the creators that reserve their blocks."""
+    def _add_private(self, copy: Dataset, source: Dataset, elements: Elements, encoding: Encoding) -> None:
+        """Copy the private elements of the allow-list, and the creators that reserve their blocks."""
         kept: dict[BaseTag, str] = {}
         for place in (tag for tag in source.keys() if tag.is_private_creator):  # noqa: SIM118
             creator = elements.text(place)
             for number in (number for group, name, number in PRIVATE if (group, name) == (place.group, creator)):
                 tag = Tag(place.group, place.element << 8 | number)
-                element = _number(source, tag, creator) if tag in source else None
+                element = self._private(tag, creator, source, encoding) if tag in source else None
                 if element is not None:
                     copy[tag] = element
                     kept[place] = creator
         for place, creator in kept.items():  # after their elements, which pydicom would decode otherwise
             copy[place] = DataElement(place, "LO", creator)
+
+    def _private(
+        self, tag: BaseTag, creator: str, source: Dataset, encoding: Encoding
+    ) -> DataElement | RawDataElement | None:
+        if representation(tag, creator) != "SQ":
+            return _number(source, tag, creator)
+        return DataElement(tag, "SQ", [self._copy(item, encoding) for item in source[tag].value or []])
 
 
 def _number(source: Dataset, tag: BaseTag, creator: str | None) -> RawDataElement | None:

@@ -288,6 +288,9 @@ def _described(volume: VolumeRecord) -> tuple[str, float]:
     content = volume.to_json()
     content["evidence"] = [(entry.rule, entry.outcome) for entry in volume.evidence]
     content["warnings"] = [entry.code for entry in volume.warnings]
+    content["images"] = [
+        (image.position, image.orientation, image.slope, image.intercept, image.scaling) for image in volume.files
+    ]
     time_s = content.pop("time_s")
     del content["id"]
     return json.dumps(content, sort_keys=True), -1.0 if time_s is None else time_s
