@@ -11,7 +11,7 @@ from mpmri_monai.artefacts import cache_folder
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.samples.preparation import prepare
 from mpmri_monai.samples.settings import Settings
-from mpmri_monai.samples.store import Store
+from mpmri_monai.samples.store import SHIFT, Store
 
 
 def prepare_command(
@@ -26,7 +26,10 @@ def prepare_command(
         console.print(table)
     flagged = store.table["flags"].ne("").sum()
     if flagged:
-        console.print(f"{flagged} samples carry flags: oblique = slices more than 2° apart, partial = partly covered")
+        console.print(
+            f"{flagged} samples carry flags: oblique = slices more than 2° apart, partial = partly covered, "
+            "unaligned = motion refused, stray = box stretched by mask voxels far from the rest"
+        )
     for study, problem in store.failed.items():
         console.print(f"[red]left out[/red] {study}: {problem}", highlight=False)
     console.print(f"Store: {store.folder}", soft_wrap=True)
@@ -39,12 +42,15 @@ def prepare_command(
 
 
 def _coverage(store: Store) -> Table:
-    """Return a table of the sequences: in how many samples present, and how far off the asked position."""
-    table = Table("sequence", "present", "largest offset mm", title=f"{len(store.table)} samples")
+    """Return a table of the sequences: in how many samples present, how far off the asked position, how far moved."""
+    columns = {"largest offset mm": "offset"}
+    if store.settings.align != "none":
+        columns["largest shift mm"] = SHIFT
+    table = Table("sequence", "present", *columns, title=f"{len(store.table)} samples")
     for sequence in store.sequences:
         present = store.table[f"present_{sequence}"]
-        offset = store.table[f"offset_{sequence}"].max()
-        table.add_row(sequence, f"{present.sum()}", f"{offset:.1f}" if present.any() else "–")
+        largest = (store.table[f"{name}_{sequence}"].max() for name in columns.values())
+        table.add_row(sequence, f"{present.sum()}", *(f"{mm:.1f}" if present.any() else "–" for mm in largest))
     return table
 
 

@@ -59,7 +59,11 @@ class Sample:
     """Digest of the voxels of each sequence that the sample was taken from."""
     flags: tuple[str, ...]
     """``oblique:<sequence>`` (slices more than 2° from the reference's), ``partial:<sequence>`` (part of the box is not
-    covered)."""
+    covered), ``unaligned:<sequence>`` (its motion was refused: taken where the scanner put it), ``stray`` (the box is
+    stretched by mask voxels far from the rest)."""
+    shift_mm: NDArray[np.float64] | None = None
+    """(sequence,): how far alignment moved what is at the centre of the crop; 0 for the reference, NaN when absent.
+    None where sequences are not aligned."""
 
 
 def take_samples(

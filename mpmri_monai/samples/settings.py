@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from mpmri_monai.errors import ConfigError
 
 ThroughPlane = Literal["nearest", "slab_mean"]
+Align = Literal["none", "rigid"]
 
 
 class Settings(BaseModel):
@@ -39,6 +40,8 @@ class Settings(BaseModel):
     """Smallest side of a lesion box, so that a tiny lesion is not magnified beyond what was acquired."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides, together with the name of the study, where background samples lie."""
+    align: Align = "none"
+    """Take sequences where the scanner put them, or first undo their rigid motion against the one drawn on."""
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -48,6 +51,14 @@ class Settings(BaseModel):
             raise ConfigError(
                 expected="usable sample settings", found=problems, fix=f"known are {', '.join(Settings.model_fields)}"
             ) from error
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``align`` out where it changes nothing: stores and recipes older than it keep their hashes."""
+        options = serialise(self)
+        if self.align == "none":
+            options.pop("align", None)
+        return options
 
     @property
     def stored_pixels(self) -> int:

@@ -26,6 +26,8 @@ SCHEMA = "mpmri-monai/store/2"
 TEXT = ("patient", "study", "site", "lesion", "sample", "kind")
 NUMBERS = ("extent_mm", "pitch_mm", "x_mm", "y_mm", "z_mm")
 BY_SEQUENCE = ("present", "offset", "signal", "level")
+SHIFT = "shift"
+"""One more by sequence, where sequences were aligned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class Store:
     ``table`` has one row a sample, in the order of the manifest: patient, study, site, lesion, sample, kind (``lesion``
     or ``background``), extent_mm, pitch_mm, x_mm, y_mm, z_mm, ``label_<key>`` ("" when there is none),
     ``present_<sequence>``, ``offset_<sequence>`` in mm, ``signal_<sequence>`` and ``level_<sequence>`` (mean in the
-    lesion before and after normalisation; NaN when absent), and flags.
+    lesion before and after normalisation; NaN when absent), and flags. Where sequences were aligned, also
+    ``shift_<sequence>`` in mm.
     """
 
     folder: Path
@@ -178,7 +181,8 @@ def make_table(rows: Sequence[Mapping[str, Any]], sequences: Sequence[str], labe
         table[name] = np.array([row[name] for row in rows], float)
     for key in label_keys:
         table[f"label_{key}"] = np.array([row["labels"].get(key, "") for row in rows], object)
-    for name in BY_SEQUENCE:
+    aligned = any(SHIFT in row for row in rows)
+    for name in (*BY_SEQUENCE, SHIFT) if aligned else BY_SEQUENCE:
         for i, sequence in enumerate(sequences):
             table[f"{name}_{sequence}"] = np.array([row[name][i] for row in rows], bool if name == "present" else float)
     table["flags"] = np.array([row["flags"] for row in rows], object)
@@ -197,6 +201,7 @@ def _row(sample: Sample) -> dict[str, Any]:
         "offset": sample.offset_mm.tolist(),
         "signal": sample.signal.tolist(),
         "level": sample.level.tolist(),
+        **({} if sample.shift_mm is None else {SHIFT: sample.shift_mm.tolist()}),
         "flags": ";".join(sample.flags),
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpmri_monai.catalogue import Catalogue, Caution, scan
 from mpmri_monai.cohort import DicomImage, Region, Study
@@ -18,7 +19,12 @@ from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Mask, MaskRegion, Stack, mask_cautions, read_dicom, read_nifti, read_region
 from mpmri_monai.volumes.regions import FORMS
 
+if TYPE_CHECKING:
+    from mpmri_monai.samples.alignment import Alignment
+
 LIVER = "liver"
+STRAY = "W_STRAY"
+"""Caution about a mask whose parts lie so far apart that they stretch the box that the network sees."""
 ORGAN_VALUE = 1
 """Voxel value of an organ that a manifest names by its mask file alone."""
 
@@ -49,9 +55,11 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
     """
     stacks = load_sequences(study, folder, sequences)
     regions = load_regions(study, folder, stacks)
+    stacks, alignment = align_study(study, stacks, regions, settings)
     windows = trimmed_windows(stacks, settings.trim, settings.joint_dce)
     positions = locate_samples(study, stacks, regions, settings)
-    return take_samples(study, stacks, windows, positions, sequences, settings)
+    samples = take_samples(study, stacks, windows, positions, sequences, settings)
+    return note_findings(samples, regions, alignment)
 
 
 def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict[str, Stack]:
@@ -90,6 +98,28 @@ def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Reg
         region = Region(mask=organ, value=ORGAN_VALUE) if isinstance(organ, str) else organ
         liver = _region_mask(f"study {study.study}, {LIVER}", region, None, Path(folder), stacks)
     return Regions(lesions, liver, mask_cautions(lesions, liver, stacks))
+
+
+def align_study(
+    study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings
+) -> tuple[Mapping[str, Stack], Alignment | None]:
+    """Return the sequences where ``settings.align`` wants them: as acquired, or with their motion undone.
+
+    Raises:
+        MaskError: as `mpmri_monai.samples.alignment.align_sequences`.
+    """
+    if settings.align == "none":
+        return stacks, None
+    from mpmri_monai.samples.alignment import align_sequences  # needs SimpleITK, which takes its time to import
+
+    return align_sequences(study, stacks, regions.lesions, regions.liver)
+
+
+def note_findings(samples: Sequence[Sample], regions: Regions, alignment: Alignment | None) -> list[Sample]:
+    """Return the samples with what is known about the masks and the alignment that they come from."""
+    stray = {name for name, found in regions.cautions.items() if any(one.code == STRAY for one in found)}
+    noted = [replace(s, flags=(*s.flags, "stray")) if s.lesion in stray else s for s in samples]
+    return noted if alignment is None else [alignment.note(sample) for sample in noted]
 
 
 def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings) -> list[Position]:

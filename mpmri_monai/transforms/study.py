@@ -1,6 +1,7 @@
 """The way from a study to its samples as MONAI dictionary transforms, each one step of ``samples.study``.
 
-They map ``{"study": Study, "folder": Path}`` onwards: ``stacks``, ``regions``, ``windows``, ``positions``, ``samples``.
+They map ``{"study": Study, "folder": Path}`` onwards: ``stacks``, ``regions``, ``alignment``, ``windows``,
+``positions``, ``samples``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mpmri_monai.errors import MpmriError
 from mpmri_monai.samples import Settings
 from mpmri_monai.samples.intensity import trimmed_windows
 from mpmri_monai.samples.sample import take_samples
-from mpmri_monai.samples.study import load_regions, load_sequences, locate_samples
+from mpmri_monai.samples.study import align_study, load_regions, load_sequences, locate_samples, note_findings
 
 Data = dict[Hashable, Any]
 
@@ -39,6 +40,18 @@ class LoadRegionsd(MapTransform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         return {**data, "regions": load_regions(data[self.first_key(data)], data["folder"], data["stacks"])}
+
+
+class AlignSequencesd(MapTransform):
+    """Undo the motion between ``stacks`` when the settings want it; ``alignment`` says what was done, else None."""
+
+    def __init__(self, settings: Settings, keys: KeysCollection = "stacks") -> None:
+        super().__init__(keys)
+        self.settings = settings
+
+    def __call__(self, data: Data) -> dict[Hashable, Any]:
+        stacks, alignment = align_study(data["study"], data[self.first_key(data)], data["regions"], self.settings)
+        return {**data, "stacks": stacks, "alignment": alignment}
 
 
 class TrimmedMinMaxd(MapTransform):
@@ -81,10 +94,8 @@ class TakeSamplesd(MapTransform):
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
         study, windows, positions = data[self.first_key(data)], data["windows"], data["positions"]
-        return {
-            **data,
-            "samples": take_samples(study, data["stacks"], windows, positions, self.sequences, self.settings),
-        }
+        samples = take_samples(study, data["stacks"], windows, positions, self.sequences, self.settings)
+        return {**data, "samples": note_findings(samples, data["regions"], data["alignment"])}
 
 
 class StudyCompose(Compose):
@@ -112,6 +123,7 @@ def preprocessing(settings: Settings, sequences: Sequence[str]) -> Compose:
         [
             LoadSequencesd(sequences),
             LoadRegionsd(),
+            AlignSequencesd(settings),
             TrimmedMinMaxd(settings.trim, settings.joint_dce),
             LocateSamplesd(settings),
             TakeSamplesd(settings, sequences),

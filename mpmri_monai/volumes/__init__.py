@@ -1,4 +1,8 @@
-"""Series as voxels with geometry, and masks that belong to them."""
+"""Series as voxels with geometry, and masks that belong to them.
+
+What needs SimpleITK is imported from its own module, so that nobody else waits for it: ``registration`` (the motion
+between two sequences) and ``regrid`` (a sequence on another grid).
+"""
 
 from mpmri_monai.volumes.dicom import read_dicom
 from mpmri_monai.volumes.geometry import Geometry, same_grid

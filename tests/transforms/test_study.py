@@ -54,7 +54,7 @@ def test_the_transforms_are_what_the_store_is_built_with(study, tmp_path, settin
 def test_every_step_leaves_its_result(study, tmp_path):
     data = {"study": study, "folder": tmp_path}
     result = preprocessing(Settings(), SEQUENCES)(data)
-    assert list(result) == ["study", "folder", "stacks", "regions", "windows", "positions", "samples"]
+    assert list(result) == ["study", "folder", "stacks", "regions", "alignment", "windows", "positions", "samples"]
     assert list(data) == ["study", "folder"]
     assert list(result["windows"]) == ["T2", "S0"]
     assert result["windows"]["T2"].minimum < result["windows"]["T2"].maximum
