@@ -7,6 +7,7 @@ made on, not from what is written into their headers.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,11 @@ class Study:
 
     def write(self, folder: Path, seed: int = 0) -> Path:
         """Write everything under names and in an order that say nothing; return what is to be read."""
+        with warnings.catch_warnings():  # many of the faults are what the writers warn of
+            warnings.simplefilter("ignore")
+            return self._write(folder, seed)
+
+    def _write(self, folder: Path, seed: int) -> Path:
         generator = np.random.default_rng(seed)
         folder.mkdir(parents=True, exist_ok=True)
         for index in generator.permutation(len(self.images)):
@@ -151,7 +157,7 @@ def volume(
         tags: further attributes; a function is called with ``index`` and the index of the slice. None is left out.
     """
     grid = grid or Grid()
-    stored = pattern(grid, index)
+    stored = pattern(grid, index, series)
     slopes = np.broadcast_to(np.asarray(scale, dtype=float), grid.slices)
     images = [_image(series, index, k, grid, stored[k]) for k in range(grid.slices)]
     for k, image in enumerate(images):
@@ -171,13 +177,12 @@ def volumes(count: int, names: Sequence[str] | None = None, **options: Any) -> l
     return [volume(name, index=index, **options) for index, name in enumerate(names)]
 
 
-def pattern(grid: Grid, index: int) -> NDArray[np.uint16]:
-    """Stored values (slice, row, column) that tell volume, slice and pixel; later volumes are brighter."""
+def pattern(grid: Grid, index: int, series: int) -> NDArray[np.uint16]:
+    """Stored values (slice, row, column) that tell series, volume, slice and pixel; later volumes are brighter."""
     shape = (grid.slices, grid.rows, grid.columns)
     ramp = np.arange(grid.rows * grid.columns).reshape(1, grid.rows, grid.columns)
-    return np.broadcast_to(40 + ramp + 200 * np.arange(grid.slices)[:, None, None] + 2000 * index, shape).astype(
-        np.uint16
-    )
+    base = 40 + 11 * series + 2000 * index + 200 * np.arange(grid.slices)[:, None, None]
+    return np.broadcast_to(base + ramp, shape).astype(np.uint16)
 
 
 def _image(series: int, index: int, k: int, grid: Grid, stored: NDArray[np.uint16]) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,11 +34,13 @@ class Case:
     def study(self) -> Study:
         """Return the study, made anew."""
         study = Study()
-        self.build(study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.build(study)
         return study
 
 
-CASES: list[Case] = []
+REGISTERED: list[Case] = []
 
 
 def case(
@@ -48,7 +51,7 @@ def case(
     def register(build: Callable[[Study], None]) -> Callable[[Study], None]:
         name = build.__name__.replace("_", " ")
         codes, cautions = frozenset(refused.split()), frozenset(warned.split())
-        CASES.append(Case(name, group, build, codes, cautions, protocol, elsewhere))
+        REGISTERED.append(Case(name, group, build, codes, cautions, protocol, elsewhere))
         return build
 
     return register

@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from faults import split_cases, stack_cases  # noqa: F401  (each module adds its cases)
-from faults.case import CASES, Case
+from faults import (  # noqa: F401  (each module adds its cases)
+    attack_cases,
+    file_cases,
+    frame_cases,
+    liver_cases,
+    pixel_cases,
+    split_cases,
+    stack_cases,
+)
+from faults.case import REGISTERED, Case
 
-__all__ = ["CASES", "Case"]
+GROUPS = (
+    "One stack",
+    "Geometry",
+    "Pixels",
+    "Compression",
+    "Several volumes in one series",
+    "Echoes, components, diffusion",
+    "Multi-frame files",
+    "Liver phases and their clocks",
+    "Liver roles",
+    "Files and folders",
+    "Damaged files",
+    "Archives and NIfTI",
+    "Attacks",
+)
+"""Headings of the table."""
+CASES: tuple[Case, ...] = tuple(sorted(REGISTERED, key=lambda case: GROUPS.index(case.group)))

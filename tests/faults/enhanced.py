@@ -123,3 +123,16 @@ def frame_pixels(images: Sequence[Dataset]) -> np.ndarray:
     """Stored values (frame, row, column)."""
     first = images[0]
     return np.stack([np.frombuffer(image.PixelData, "<u2").reshape(first.Rows, first.Columns) for image in images])
+
+
+def legacy_converted(images: Sequence[Dataset]) -> Dataset:
+    """Put classic images into one Legacy Converted Enhanced MR file, written by highdicom."""
+    from highdicom.legacy import LegacyConvertedEnhancedMRImage
+
+    for image in images:
+        image.PatientBirthDate, image.PatientSex, image.AccessionNumber, image.StudyID = "", "O", "", "1"
+        image.ReferringPhysicianName, image.Manufacturer = "", image.get("Manufacturer", "")
+        image.BurnedInAnnotation, image.ContentTime = "NO", image.get("ContentTime", image.get("AcquisitionTime", "10"))
+        image.PositionReferenceIndicator = ""
+    series, instance = images[0].SeriesInstanceUID, f"{images[0].SOPInstanceUID}999"
+    return LegacyConvertedEnhancedMRImage(list(images), series, images[0].SeriesNumber, instance, 1)

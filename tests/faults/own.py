@@ -7,7 +7,7 @@ from pathlib import Path
 from faults.outcome import Found, Reading
 from mpmri_monai.catalogue import VolumeRecord, scan
 from mpmri_monai.errors import MpmriError
-from mpmri_monai.volumes import read_dicom
+from mpmri_monai.volumes import read_volume
 
 
 def read(study: Path, protocol: str = "none") -> Reading:
@@ -26,6 +26,6 @@ def read(study: Path, protocol: str = "none") -> Reading:
 
 
 def _voxels(volume: VolumeRecord) -> Found:
-    stack = read_dicom(volume)
+    stack = read_volume(volume)
     voxels = stack.volume().numpy()[0]
     return Found(voxels.transpose(2, 1, 0), stack.geometry.affine)

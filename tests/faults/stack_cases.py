@@ -7,14 +7,12 @@ import functools
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRBigEndian
 
 from faults.builder import CORONAL, SAGITTAL, Grid, Study, clock, private, volume
 from faults.case import case
 
 assembly = functools.partial(case, "One stack")
 geometry = functools.partial(case, "Geometry")
-pixels = functools.partial(case, "Pixels")
 TILT = np.radians(20)
 OBLIQUE = (0.97, 0.12, -0.211376, -0.08, 0.978, 0.192553)
 """Direction cosines of a double oblique stack before they are made exactly perpendicular."""
@@ -329,77 +327,3 @@ def perpendicular(axes: tuple[float, ...]) -> tuple[float, ...]:
     first = np.array(axes[:3]) / np.linalg.norm(axes[:3])
     second = np.array(axes[3:]) - first * (first @ axes[3:])
     return tuple(np.round([*first, *(second / np.linalg.norm(second))], 8).tolist())
-
-
-# -- pixels -------------------------------------------------------------------
-
-
-@pixels()
-def rescale_differs_from_slice_to_slice(study: Study) -> None:
-    """RescaleSlope from 1.1 to 1.8."""
-    study.add(volume(scale=[1.1 + 0.1 * k for k in range(8)]))
-
-
-@pixels()
-def signed_with_intercept(study: Study) -> None:
-    """Signed values and a negative intercept."""
-    study.add(volume(PixelRepresentation=1, RescaleSlope=1, RescaleIntercept=-500))
-
-
-@pixels(refused="E_RESCALE")
-def rescale_slope_zero(study: Study) -> None:
-    """A slope of 0 would wipe out the image."""
-    study.add(volume(RescaleSlope=0, RescaleIntercept=0), expected=False)
-
-
-@pixels()
-def twelve_of_sixteen_bits_with_an_overlay(study: Study) -> None:
-    """The four bits above the stored ones hold an overlay."""
-    study.add(stack := volume(BitsStored=12, HighBit=11))
-    for image in stack.images:
-        stored = np.frombuffer(image.PixelData, "<u2").copy()
-        stored[::3] |= 0x8000
-        image.PixelData = stored.tobytes()
-
-
-@pixels()
-def eight_bits(study: Study) -> None:
-    """Values of one byte."""
-    study.add(stack := volume(BitsAllocated=8, BitsStored=8, HighBit=7))
-    for k, image in enumerate(stack.images):
-        plane = (stack.truth.signal[k] - 200 * k) % 251 + k
-        stack.truth.signal[k] = plane
-        image.PixelData = plane.astype(np.uint8).tobytes()
-
-
-@pixels(refused="E_PIXELS")
-def inverted_display(study: Study) -> None:
-    """MONOCHROME1: whether the values are inverted signal cannot be known."""
-    study.add(volume(PhotometricInterpretation="MONOCHROME1"), expected=False)
-
-
-@pixels()
-def padding_after_the_pixels(study: Study) -> None:
-    """The pixel element is longer than the image."""
-    study.add(stack := volume())
-    for image in stack.images:
-        image.PixelData += b"\0" * 64
-
-
-@pixels()
-def big_endian(study: Study) -> None:
-    """The retired big-endian transfer syntax."""
-    study.add(stack := volume())
-    for image in stack.images:
-        image.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
-
-
-@pixels()
-def Philips_scaling(study: Study) -> None:
-    """Philips' scale slope differs from slice to slice; the comparable signal is stored * RS / (RS * SS)."""
-    slopes = [1.0 + 0.25 * k for k in range(8)]
-    study.add(stack := volume(Manufacturer="Philips Medical Systems", scale=slopes))
-    for k, image in enumerate(stack.images):
-        private(image, 0x2005, "Philips MR Imaging DD 001", 0x0E, "FL", 0.5 / slopes[k])
-        stack.truth.signal[k] /= slopes[k] * float(np.float32(0.5 / slopes[k]))
