@@ -11,23 +11,24 @@ JPEG2000_SEARCHED = 4096
 """Where the code stream may begin when it lies in a file format of its own (bytes)."""
 
 
-def size_in(stream: bytes) -> tuple[int, int] | None:
-    """Return rows and columns by a JPEG, JPEG-LS or JPEG 2000 stream; None for any other or a damaged one."""
+def size_in(stream: bytes) -> tuple[int, int, int] | None:
+    """Return rows, columns and colours by a JPEG, JPEG-LS or JPEG 2000 stream; None for any other or a damaged one."""
     start = stream.find(JPEG2000_START, 0, JPEG2000_SEARCHED)
-    if start >= 0 and len(stream) >= start + 24:  # SOC, SIZ, Lsiz, Rsiz, then Xsiz, Ysiz, XOsiz, YOsiz
+    if start >= 0 and len(stream) >= start + 42:  # SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, 4 of tiles, Csiz
         right, bottom, left, top = (int.from_bytes(stream[start + at : start + at + 4]) for at in (8, 12, 16, 20))
-        return bottom - top, right - left
+        return bottom - top, right - left, int.from_bytes(stream[start + 40 : start + 42])
     return _jpeg_size(stream) if stream.startswith(JPEG_START) else None
 
 
-def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
+def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
     at = len(JPEG_START)
-    while at + 9 <= len(stream) and stream[at] == 0xFF:
+    while at + 10 <= len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
-        elif marker in JPEG_FRAMES:  # length, precision, rows, columns
-            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+        elif marker in JPEG_FRAMES:  # length, precision, rows, columns, colours
+            rows, columns = int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+            return rows, columns, stream[at + 9]
         else:
             at += 2 + int.from_bytes(stream[at + 2 : at + 4])
     return None

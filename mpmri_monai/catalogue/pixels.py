@@ -23,6 +23,13 @@ WHEELS = (
 )
 """Packages that decode each family of transfer syntaxes; pydicom itself decodes RLE."""
 
+LARGEST_STREAM = 2
+"""Compression of noise makes it a little longer, but never by this factor; run lengths may hold 64 times as much."""
+STREAM_HEADER_BYTES = 64 * 2**10
+"""Tables and comments of a compressed image are no longer (bytes)."""
+RUST_PANIC = "pyo3_runtime"
+"""Module of what the decoder of run lengths raises on damaged ones, which is no Exception."""
+
 
 def stored_pixels(header: FileHeader, out: np.ndarray | None = None) -> np.ndarray:
     """Read the stored values (row, column) of one image, before rescaling.
@@ -104,7 +111,9 @@ def _decode(headers: Sequence[FileHeader], file: BinaryIO, planes: Sequence[np.n
                 plane[...] = pixels
     except CatalogueError:
         raise
-    except Exception as error:  # decoders raise whatever damaged streams lead to
+    except BaseException as error:  # decoders raise whatever damaged streams lead to
+        if not isinstance(error, Exception) and type(error).__module__ != RUST_PANIC:
+            raise
         raise _unreadable(first, "compressed pixels that cannot be decoded") from error
 
 
@@ -112,8 +121,10 @@ def _check_sizes(header: FileHeader, streams: Iterator[bytes]) -> None:
     """Refuse streams of another size than the header's before a decoder makes room for them."""
     for stream in streams:
         size = size_in(stream)
-        if size is not None and size != (header.rows, header.columns):
-            raise _unreadable(header, f"a compressed image of {size[0]} x {size[1]} pixels")
+        if size is not None and size != (header.rows, header.columns, 1):
+            raise _unreadable(header, f"a compressed image of {' x '.join(map(str, size))} pixels")
+        if len(stream) > LARGEST_STREAM * header.pixel_bytes + STREAM_HEADER_BYTES:
+            raise _unreadable(header, "a compressed image that is longer than it would be without compression")
 
 
 def _require_decoder(header: FileHeader) -> None:
