@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,8 @@ class VolumeRecord:
     """Place along each splitting axis; orders volumes of one series when no clock does."""
     nifti: Path | None = field(repr=False, default=None)
     """The file of a volume that is no DICOM; it has no headers then (``files == ()``)."""
+    source: object | None = field(repr=False, compare=False, default=None)
+    """Keeps the private folder of an unpacked archive alive for as long as the volume is used."""
 
     @property
     def header(self) -> FileHeader | None:
@@ -154,7 +156,7 @@ class VolumeRecord:
             "phase": self.phase,
             "time_s": self.time_s,
             "split_by": list(self.split_by),
-            "files": len(self.files),
+            "files": 1 if self.nifti else len(self.files),
             "evidence": [asdict(entry) for entry in self.evidence],
             "warnings": [asdict(entry) for entry in self.warnings],
         }
@@ -188,7 +190,7 @@ class Catalogue:
         """Return the volume with the id ``wanted``; raise CatalogueError when there is none."""
         for volume in self.volumes:
             if volume.id == wanted:
-                return volume
+                return volume if self.source is None else replace(volume, source=self.source)
         listed = f"{len(self.volumes)} others: {', '.join(volume.id for volume in self.volumes) or 'none'}"
         raise CatalogueError(
             expected=f"a volume {wanted}",

@@ -16,7 +16,7 @@ from mpmri_monai.samples.locate import Position, lesion_positions, reference_pla
 from mpmri_monai.samples.region import box_mask
 from mpmri_monai.samples.sample import Sample, take_samples
 from mpmri_monai.samples.settings import Settings
-from mpmri_monai.volumes import Mask, MaskRegion, Stack, mask_cautions, read_dicom, read_nifti, read_region
+from mpmri_monai.volumes import Mask, MaskRegion, Stack, mask_cautions, read_nifti, read_region, read_volume
 from mpmri_monai.volumes.regions import FORMS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict
         if isinstance(image, DicomImage):
             if image.dicom not in catalogues:
                 catalogues[image.dicom] = scan(Path(folder) / image.dicom)
-            stacks[sequence] = read_dicom(catalogues[image.dicom].volume(image.volume))
+            stacks[sequence] = read_volume(catalogues[image.dicom].volume(image.volume))
         elif image is not None:
             stacks[sequence] = read_nifti(Path(folder) / image)
     if not stacks:

@@ -1,7 +1,11 @@
+import shutil
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
 
+from mpmri_monai.catalogue import scan
 from mpmri_monai.catalogue.files import StudyFile
 from mpmri_monai.catalogue.nifti import nifti_volumes
 from mpmri_monai.errors import GeometryError
@@ -22,3 +26,16 @@ def test_a_nifti_volume_is_read_on_the_grid_that_the_catalogue_names(tmp_path):
     (tmp_path / "T2.nii.gz").unlink()
     with pytest.raises(GeometryError, match="no such file"):
         read_volume(record)
+
+
+def test_a_volume_of_an_archive_is_read_without_its_catalogue(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPMRI_CACHE", str(tmp_path / "cache"))
+    stored = np.random.default_rng(0).integers(0, 900, size=(6, 7, 5)).astype(np.uint16)
+    make.write_volume(tmp_path / "study", stored, np.eye(3), (1, 2, 3), (0, 0, 0))
+    archive = Path(shutil.make_archive(str(tmp_path / "study"), "gztar", tmp_path / "study"))
+    (listed,) = scan(tmp_path / "study", "none").volumes
+    record = scan(archive, "none").volume(listed.id)
+    np.testing.assert_array_equal(read_volume(record).stored, stored)
+    unpacked = record.files[0].path.parent
+    del record
+    assert not unpacked.exists()
