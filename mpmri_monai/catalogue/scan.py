@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpmri_monai.catalogue.containers import Contents, read_study
+from mpmri_monai.catalogue.files import StudyFile
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
+from mpmri_monai.catalogue.nifti import nifti_volumes
 from mpmri_monai.catalogue.phases import families, in_time_order
+from mpmri_monai.catalogue.protocol import Protocol
 from mpmri_monai.catalogue.protocol import protocol as protocol_named
-from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
-from mpmri_monai.catalogue.roles import assign
+from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, Problem, VolumeRecord
+from mpmri_monai.catalogue.roles import Assignment, assign
 from mpmri_monai.catalogue.series import Findings, sort_series
 
 OBJECT_NAMES = {
@@ -56,8 +60,10 @@ def scan(
     findings = Findings(wanted)
     for images, unreadable in _by_series(contents):
         sort_series(images, unreadable, findings)
-    volumes = _in_phases(findings.volumes)
-    roles, volumes, problems = assign(volumes, wanted)
+    if contents.nifti:
+        roles, volumes, problems = _by_name(contents.nifti, wanted, findings)
+    else:
+        roles, volumes, problems = assign(_in_phases(findings.volumes), wanted)
     objects = tuple(_object_record(item, volumes) for item in contents.objects)
     for item in contents.objects:
         findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
@@ -83,6 +89,16 @@ def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadab
     for item in contents.unreadable:
         series.setdefault(item.series, ([], []))[1].append(item)
     return [series[key] for key in sorted(series)]
+
+
+def _by_name(
+    files: Sequence[StudyFile], wanted: Protocol, findings: Findings
+) -> tuple[Assignment, tuple[VolumeRecord, ...], tuple[Problem, ...]]:
+    """Roles of a study that is kept as NIfTI, which go by the names of its files."""
+    volumes, set_aside, problems = nifti_volumes(files, wanted.sequences)
+    findings.set_aside.extend(set_aside)
+    named = {volume.role: volume.id for volume in volumes}
+    return {name: named[name] for name in wanted.sequences if name in named}, volumes, problems
 
 
 def _in_phases(volumes: list[VolumeRecord]) -> tuple[VolumeRecord, ...]:

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from mpmri_monai.catalogue import scan
 from mpmri_monai.catalogue.files import StudyFile
 from mpmri_monai.catalogue.nifti import nifti_volumes
 from mpmri_monai.catalogue.nifti_file import open_nifti
@@ -145,3 +146,17 @@ def test_extensions_are_not_read_without_limit(study, monkeypatch):
     file.path.write_bytes(content)
     with pytest.raises(GeometryError, match=r"E_LIMIT.*16 MiB before the voxels"):
         open_nifti(file.path)
+
+
+def test_a_study_is_scanned(study, tmp_path):
+    study("P1_SECRET/X_T2.nii.gz", "P1_SECRET/X_S0.nii", "P1_SECRET/liver.nii.gz")
+    (tmp_path / "P1_SECRET" / "X_T2.json").write_text("{}")
+    catalogue = scan(tmp_path / "P1_SECRET")
+    assert {role: catalogue.volume(name).nifti.name for role, name in catalogue.roles.items()} == {
+        "T2": "X_T2.nii.gz",
+        "S0": "X_S0.nii",
+    }
+    assert len(catalogue.volumes) == 3 and not catalogue.problems and catalogue.missing
+    content = json.dumps(catalogue.to_json())
+    assert "SECRET" not in content and '"files": 1' in content
+    assert {volume.role for volume in scan(tmp_path, "none").volumes} == {None}
