@@ -35,10 +35,10 @@ def nifti_volumes(
     volumes: dict[str, VolumeRecord] = {}
     set_aside: list[SetAside] = []
     problems: list[Problem] = []
-    for file in files:
+    for place, file in enumerate(sorted(files, key=lambda file: file.name), start=1):
         roles = [sequence for sequence in sequences if _fits(file.name, sequence, naming or {})]
         try:
-            volume = _volume(file)
+            volume = _volume(file, f"{place} of {len(files)}")
         except GeometryError as error:
             if roles:
                 problems.append(Problem(error.code or "E_NIFTI", f"the file of {' and '.join(roles)}: {error.found}"))
@@ -80,7 +80,8 @@ def _named(volume: VolumeRecord, roles: Sequence[str]) -> VolumeRecord:
     return replace(volume, role=roles[0], evidence=(*volume.evidence, evidence))
 
 
-def _volume(file: StudyFile) -> VolumeRecord:
+def _volume(file: StudyFile, place: str) -> VolumeRecord:
+    """Describe a file by its header and its ``place`` in the list of files, as its name cannot be told."""
     nifti = open_nifti(file.path)
     columns, rows, slices = nifti.shape
     along_columns, along_rows, along_slices = nifti.affine[:3, :3].T
@@ -101,7 +102,10 @@ def _volume(file: StudyFile) -> VolumeRecord:
         phase=None,
         time_s=None,
         split_by=(),
-        evidence=(Evidence("3D image in mm, with one geometry", "NIfTI", "holds"),),
+        evidence=(
+            Evidence("NIfTI file by the order of names", place, "which file this is"),
+            Evidence("3D image with one geometry in mm", "header", "holds"),
+        ),
         warnings=(),
         files=(),
         affine=nifti.affine,
