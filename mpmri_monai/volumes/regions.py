@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -66,11 +67,8 @@ def mask_regions(path: Path) -> tuple[MaskRegion, ...]:
     if path.name.lower().endswith(NIFTI_ENDINGS):
         return tuple(MaskRegion(path, "value", value) for value in _values(path, name))
     dataset = open_object(path, name, (*SEG_CLASSES, *RTSTRUCT_CLASSES), "SEG or RTSTRUCT, or of NIfTI (.nii, .nii.gz)")
-    try:
-        segments = dataset.SOPClassUID in SEG_CLASSES
-        regions = _segments(path, dataset) if segments else _rois(path, dataset)
-    except (AttributeError, TypeError, ValueError, IndexError) as error:
-        raise mask_error(name, "a mask with numbered regions", "a damaged one", "E_MASK_FILE") from error
+    with _damage_named(name):
+        regions = _segments(path, dataset) if dataset.SOPClassUID in SEG_CLASSES else _rois(path, dataset)
     if not regions:
         raise mask_error(name, "at least one region", "none", "E_MASK_EMPTY")
     if regions[0].number < 1:
@@ -127,18 +125,28 @@ def read_region(region: MaskRegion, stacks: Mapping[str, Stack], name: str, draw
 
 def _reader(region: MaskRegion, name: str) -> tuple[MaskSource, Callable[[Geometry], Mask]]:
     """What a region says about its images, and how to read it for the grid of one."""
-    if region.form == "segment":
-        seg = open_seg(region.path, name)
-        return seg_source(seg, region.number), partial(seg_mask, seg, region.number, name)
-    if region.form == "roi":
-        contours = open_rtstruct(region.path, name)
-        return roi_source(contours, region.number), partial(roi_mask, contours, region.number, name)
+    with _damage_named(name):
+        if region.form == "segment":
+            seg = open_seg(region.path, name)
+            return seg_source(seg, region.number), partial(seg_mask, seg, region.number, name)
+        if region.form == "roi":
+            contours = open_rtstruct(region.path, name)
+            return roi_source(contours, region.number), partial(roi_mask, contours, region.number, name)
     mask = read_nifti_mask(region.path, region.number, name)
 
     def as_stored(_: Geometry) -> Mask:
         return mask
 
     return MaskSource(), as_stored
+
+
+@contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    """Turn what pydicom raises for absent, ill-typed or endlessly nested values into an error about the region."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        raise mask_error(name, "a mask with numbered regions", "a damaged one", "E_MASK_FILE") from error
 
 
 def _candidates(source: MaskSource, stacks: Mapping[str, Stack], drawn_on: str | None, name: str) -> list[str]:

@@ -163,11 +163,26 @@ def _pixels(dataset: Dataset, segment: int, indices: tuple[int, ...]) -> NDArray
     pixels = np.zeros((len(indices), dataset.Rows, dataset.Columns), bool)
     if not indices:
         return pixels
+    if dataset.BitsAllocated == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        for plane, index in zip(pixels, indices, strict=True):
+            plane[...] = _unpacked(dataset, index)
+        return pixels
     with warnings.catch_warnings():  # pydicom's warnings quote header values
         warnings.simplefilter("ignore")
         for plane, frame in zip(pixels, iter_pixels(dataset, indices=list(indices), raw=True), strict=True):
             plane[...] = frame == segment if kind == LABEL_MAP else frame >= level
     return pixels
+
+
+def _unpacked(dataset: Dataset, index: int) -> NDArray[np.uint8]:
+    """One frame of packed bits (PS3.5, 8.1.1). Frames follow one another without a gap and may begin inside a byte."""
+    if not dataset.file_meta.TransferSyntaxUID.is_little_endian:
+        raise ValueError("packed bits in a retired byte order")
+    count = dataset.Rows * dataset.Columns
+    first, last = index * count, (index + 1) * count
+    packed = np.frombuffer(dataset.PixelData[first // 8 : (last + 7) // 8], np.uint8)
+    bits = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + count]
+    return bits.reshape(dataset.Rows, dataset.Columns)
 
 
 def _on_grid(frames: _Frames, pixels: NDArray[np.bool_], name: str, image: Geometry | None) -> Mask:
