@@ -22,6 +22,8 @@ from rich.progress import track
 from mpmri_monai.artefacts import whole_folder
 from mpmri_monai.catalogue.files import (
     ARCHIVE,
+    FILE,
+    FOLDER,
     HIDDEN,
     LINK,
     MAX_FILES,
@@ -47,7 +49,6 @@ BLOCK_BYTES = 2**20
 SNIFF_BYTES = 512
 """The first bytes of a file, by which its kind is known (bytes)."""
 TAR_BLOCK = 512
-FILE, FOLDER = "file", "folder"
 
 ZIP = ((b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"))
 COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -94,10 +96,15 @@ def read_study(study: Path, progress: bool = False, *, study_number: int | None 
 
 def _files(study: Path, progress: bool) -> tuple[list[StudyFile], Counter[str], Unpacked | None]:
     """List the files of a study, out of their archive if need be, and count what is passed over."""
-    if study.is_dir():
+    try:
+        mode = study.stat().st_mode
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise _no_study(study, "nothing there" if absent else os.strerror(error.errno or 0).lower()) from error
+    if stat.S_ISDIR(mode):
         return *list_files(study), None
-    if not study.is_file():
-        raise _no_study(study, "nothing there")
+    if not stat.S_ISREG(mode):
+        raise _no_study(study, "a device or other special file")
     start = _start(study)
     if archive_kind(start) and not nifti_suffix(study.name) and start[PREAMBLE_BYTES:][:4] != DICOM_MAGIC:
         unpacked = unpack(study, progress)

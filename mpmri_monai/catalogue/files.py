@@ -13,6 +13,7 @@ MAX_FILES = 20_000
 """Files of a study, or members of an archive (count)."""
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 
+FILE, FOLDER = "file", "folder"
 ARCHIVE, HIDDEN, LINK, NIFTI, OTHER, SPECIAL = "archive", "hidden", "link", "nifti", "other", "special"
 PASSED_OVER = {
     OTHER: "file(s) that are not DICOM",
@@ -43,27 +44,37 @@ def list_files(folder: Path) -> tuple[list[StudyFile], Counter[str]]:
     """Return the regular files under ``folder`` that are not hidden, and how many of which kind are passed over.
 
     Raises:
-        CatalogueError: a folder cannot be read, or there are more than ``MAX_FILES`` files.
+        CatalogueError: a folder cannot be read, or there are more than ``MAX_FILES`` files or folders.
     """
-    files, passed_over = [], Counter[str]()
-    for place, folders, names in os.walk(folder, onerror=_closed):
-        linked = [name for name in folders if Path(place, name).is_symlink()]
-        passed_over[LINK] += len(linked)
-        passed_over[HIDDEN] += sum(name.startswith(".") for name in folders if name not in linked)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(place, name)
-            if path.is_symlink():
-                passed_over[LINK] += 1
-            elif name.startswith("."):
-                passed_over[HIDDEN] += 1
-            elif path.is_file():
-                files.append(StudyFile(path, path.relative_to(folder).as_posix()))
-            else:
-                passed_over[SPECIAL] += 1
-        if len(files) > MAX_FILES:
-            raise too_much(folder, f"at most {MAX_FILES} files", "more")
+    files: list[StudyFile] = []
+    passed_over, folders = Counter[str](), [folder]
+    for place in folders:  # which grows on the way
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    kind = _kind(entry)
+                    if kind == FOLDER:
+                        folders.append(Path(entry.path))
+                    elif kind == FILE:
+                        path = Path(entry.path)
+                        files.append(StudyFile(path, path.relative_to(folder).as_posix()))
+                    else:
+                        passed_over[kind] += 1
+        except OSError as error:
+            raise _closed(folder, place, error) from error
+        if max(len(files), len(folders)) > MAX_FILES:
+            raise too_much(folder, f"at most {MAX_FILES} files or folders", "more")
     return files, passed_over
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return LINK
+    if entry.name.startswith("."):
+        return HIDDEN
+    if entry.is_dir(follow_symlinks=False):
+        return FOLDER
+    return FILE if entry.is_file(follow_symlinks=False) else SPECIAL
 
 
 def too_much(study: Path, expected: str, found: str) -> CatalogueError:
@@ -72,11 +83,13 @@ def too_much(study: Path, expected: str, found: str) -> CatalogueError:
     return CatalogueError(expected=expected, found=found, where=str(study), fix=fix, code="E_LIMIT")
 
 
-def _closed(error: OSError) -> None:
-    raise CatalogueError(
+def _closed(folder: Path, place: Path, error: OSError) -> CatalogueError:
+    """Return the error for a folder that cannot be read. No other name than the study's is told."""
+    found = os.strerror(error.errno or 0).lower()
+    return CatalogueError(
         expected="folders that can be read",
-        found=os.strerror(error.errno).lower() if error.errno else "one that cannot",
-        where=str(error.filename),
-        fix="allow reading it, or copy the study to another place",
+        found=found if place == folder else f"{found} in a folder within",
+        where=str(folder),
+        fix="allow reading it (`find STUDY -type d ! -readable` lists which), or copy the study to another place",
         code="E_FOLDER",
-    ) from error
+    )

@@ -3,8 +3,10 @@
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -165,3 +167,25 @@ def test_an_archive_that_was_dicom_by_name_only(tmp_path):
     path.write_bytes(buffer.getvalue())
     with pytest.raises(CatalogueError, match=r"E_EMPTY.*1 files, none of them DICOM"):
         read_study(path)
+
+
+def test_folders_nested_as_deep_as_they_can_be_and_names_of_any_bytes(make, tmp_path):
+    (path,) = make.write(tmp_path / "one", make.t2()[:1]).iterdir()
+    folder, here = tmp_path / "study", Path.cwd()
+    folder.mkdir()
+    try:
+        os.chdir(folder)
+        for _ in range(1500):
+            Path("a").mkdir()
+            os.chdir("a")
+        shutil.copy(path, os.fsdecode(b"\xff\xfe"))
+    finally:
+        os.chdir(here)
+    assert len(read_study(folder).images) == 1
+    subprocess.run(["rm", "-r", folder], check=True)  # too deep for shutil.rmtree
+
+
+def test_a_special_file_is_no_study(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CatalogueError, match=r"E_FOLDER.*special file"):
+        read_study(tmp_path / "pipe")
