@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
 from mpmri_monai.catalogue.axes import TEMPORAL
 from mpmri_monai.catalogue.clock import unwrapped
-from mpmri_monai.catalogue.protocol import Phase
 from mpmri_monai.catalogue.record import Caution, Evidence, VolumeRecord
 
 CLOCK_STEP_S = 1.0
@@ -27,8 +25,6 @@ ECHO_TOLERANCE_MS = 0.1
 REPETITION_TOLERANCE = 0.05
 FLIP_TOLERANCE_DEG = 0.5
 """Volumes of one acquisition agree in echo time (ms), repetition time (part) and flip angle (degrees)."""
-MOST_PHASES_MATCHED = 12
-"""With more volumes than this, which ones are the phases is not searched for (count)."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +33,6 @@ class Clock:
 
     name: str
     seconds: Callable[[VolumeRecord], float | None]
-
-
-@dataclass(frozen=True)
-class Match:
-    """Volumes as phases, the start of contrast (s on the volumes' time axis), and the misfit of all delays (s)."""
-
-    phases: tuple[Phase, ...]
-    volumes: tuple[int, ...]
-    start_s: float
-    misfit_s: float
 
 
 def _earliest(volume: VolumeRecord, attribute: str) -> float | None:
@@ -61,7 +47,8 @@ def _trigger(volume: VolumeRecord) -> float | None:
     return None if values or value is None else value / 1000.0
 
 
-def _acquisition(volume: VolumeRecord) -> float | None:
+def acquired_s(volume: VolumeRecord) -> float | None:
+    """Return when the acquisition of a volume began, on the scanner's clock (s)."""
     return _earliest(volume, "acquisition_time_s")
 
 
@@ -75,7 +62,7 @@ def _series(volume: VolumeRecord) -> float | None:
 
 CLOCKS = (
     Clock("TriggerTime", _trigger),
-    Clock("AcquisitionTime", _acquisition),
+    Clock("AcquisitionTime", acquired_s),
     Clock("ContentTime", _content),
     Clock("SeriesTime", _series),
 )
@@ -116,7 +103,7 @@ def same_acquisition(one: VolumeRecord, other: VolumeRecord) -> bool:
     """Whether two volumes show one slab by one pulse sequence, and so differ only in when they were made."""
     a, b = one.files[0], other.files[0]
     return (
-        one.component == other.component
+        (one.component, a.image_kind) == (other.component, b.image_kind)
         and (a.scanning_sequence, a.acquisition_type) == (b.scanning_sequence, b.acquisition_type)
         and a.b_value == b.b_value
         and _near(a.echo_time_ms, b.echo_time_ms, ECHO_TOLERANCE_MS)
@@ -210,44 +197,3 @@ def _agrees(family: Sequence[VolumeRecord], order: Sequence[int]) -> bool:
 def _order_message(family: Sequence[VolumeRecord], clock: Clock) -> str:
     axis = next(volume.split_by[-1] for volume in family if volume.split_by)
     return f"{axis} and {clock.name} order the phases differently; used the latter"
-
-
-def match(times_s: Sequence[float], phases: Sequence[Phase]) -> Match | None:
-    """Assign as many of ``phases`` to ordered times as possible, keeping both orders.
-
-    The start of contrast is not in headers that can be trusted, so it is inferred: an assignment is possible when one
-    start puts every time into the window of its phase, and the best is the one whose delays then fit best (least sum of
-    absolute differences).
-
-    Returns:
-        The best assignment of ``min(len(times_s), len(phases))`` phases; None when no start makes one possible, or when
-        there are too many volumes to search.
-    """
-    if len(times_s) > MOST_PHASES_MATCHED:
-        return None
-    count = min(len(times_s), len(phases))
-    found = [
-        candidate
-        for chosen in combinations(phases, count)
-        for indices in combinations(range(len(times_s)), count)
-        if (candidate := _fit(chosen, indices, times_s)) is not None
-    ]
-    return min(found, key=lambda candidate: candidate.misfit_s, default=None)
-
-
-def _fit(phases: tuple[Phase, ...], indices: tuple[int, ...], times_s: Sequence[float]) -> Match | None:
-    times = np.array([times_s[index] for index in indices])
-    windows = np.array([phase.window_s for phase in phases])
-    # The start s must satisfy window[0] <= t - s <= window[1] for every phase: an intersection of intervals.
-    earliest, latest = (times - windows[:, 1]).max(), (times - windows[:, 0]).min()
-    if earliest > latest:
-        return None
-    # The misfit is convex and piecewise linear in the start, so its minimum lies where one phase fits exactly,
-    # or at an end of the interval.
-    delays = np.array([phase.delay_s for phase in phases])
-    starts = np.unique(np.clip([earliest, latest, *(times - delays)], earliest, latest))
-    offsets = times[None, :] - starts[:, None]
-    ends = np.array([abs(window).max() >= LONGEST_DYNAMIC_S for window in windows])
-    misfits = np.where(ends, 0.0, np.abs(offsets - delays)).sum(axis=1)
-    best = int(misfits.argmin())
-    return Match(phases, indices, float(starts[best]), float(misfits[best]))

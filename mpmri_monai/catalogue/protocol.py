@@ -2,111 +2,171 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field, StringConstraints, model_validator
+
+from mpmri_monai.catalogue.conditions import Conditions
+from mpmri_monai.catalogue.header import FileHeader
+from mpmri_monai.catalogue.rules_file import Rules, read_rules
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.sequences import DCE
-
-
-@dataclass(frozen=True)
-class Physics:
-    """Acquisition parameters that a candidate must have; None leaves one open. Times in ms, limits included."""
-
-    scanning_sequence: str
-    """SE (spin echo) or GR (gradient echo); echo-planar images never fit."""
-    acquisition_type: str | None = None
-    echo_time_ms: tuple[float, float] | None = None
-    repetition_time_ms: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A dynamic phase and when it is acquired, in seconds after the start of contrast injection.
-
-    The windows touch, each border half-way between two nominal delays, so that a time belongs to one phase only.
-    """
-
-    sequence: str
-    name: str
-    delay_s: float
-    window_s: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Dynamic:
-    """Phases of one dynamic series of acquisitions on one grid."""
-
-    phases: tuple[Phase, ...]
-    physics: Physics
-    minimum_volumes: int
-    """Fewer volumes on one grid are not taken for a dynamic acquisition (count)."""
-
-
-@dataclass(frozen=True)
-class EchoPair:
-    """The in-phase and the out-of-phase echo."""
-
-    in_phase: str
-    out_of_phase: str
-    physics: Physics
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What a study should hold."""
-
-    name: str
-    sequences: tuple[str, ...]
-    """Roles to fill, in the order of the vocabulary."""
-    singles: tuple[tuple[str, Physics], ...] = ()
-    echo_pair: EchoPair | None = None
-    dynamic: Dynamic | None = None
-    originals_only: bool = False
-    """Whether derived images are set aside."""
-
-    @property
-    def physics(self) -> tuple[Physics, ...]:
-        """The descriptions by which any role of this protocol is recognised."""
-        pair = (self.echo_pair.physics,) if self.echo_pair else ()
-        dynamic = (self.dynamic.physics,) if self.dynamic else ()
-        return (*(physics for _, physics in self.singles), *pair, *dynamic)
-
 
 NEVER_S = 24 * 3600.0
 """Later than any phase (s)."""
+SHIPPED = Path(__file__).parent / "protocols"
+"""Folder of the protocols that come with the package."""
 
-MRCP_ECHO_TIME_MS = 300.0
-"""Above this a spin echo shows fluid only, as in cholangiography, and is no T2-weighted image of the liver (ms)."""
-
-LIVER_PHASES = (
-    Phase("S0", "plain", 0.0, (-NEVER_S, 0.0)),
-    Phase("S1", "early arterial", 16.0, (0.0, 21.0)),
-    Phase("S2", "late arterial", 26.0, (21.0, 43.0)),
-    Phase("S3", "portal", 60.0, (43.0, 120.0)),
-    Phase("S4", "equilibrium", 180.0, (120.0, 210.0)),
-    Phase("S5", "delayed", 240.0, (210.0, NEVER_S)),
-)
-"""Delays of Jia et al., KSII TIIS 13(10), 2019; the delayed phase is 240 s or later."""
-
-PROTOCOLS = {
-    "liver": Protocol(
-        name="liver",
-        sequences=("T2", "IN", "OUT", *DCE),
-        singles=(("T2", Physics("SE", echo_time_ms=(60.0, MRCP_ECHO_TIME_MS))),),
-        echo_pair=EchoPair("IN", "OUT", Physics("GR", echo_time_ms=(0.5, 12.0))),
-        dynamic=Dynamic(
-            phases=LIVER_PHASES,
-            physics=Physics("GR", acquisition_type="3D", echo_time_ms=(0.0, 3.0), repetition_time_ms=(0.0, 8.0)),
-            minimum_volumes=4,
-        ),
-        originals_only=True,
-    ),
-    "none": Protocol(name="none", sequences=()),
-}
+SequenceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]{0,31}$")]
+"""No hyphen: a fusion joins sequences with it."""
+Choice = Literal["first", "last", "highest b-value"]
+"""Which of several fitting volumes has the role: the first or last in time, or the most diffusion-weighted."""
 
 
-def protocol(name: str) -> Protocol:
-    """Return the protocol called ``name``; raise ConfigError when there is none."""
-    if name not in PROTOCOLS:
-        raise ConfigError(expected=f"a protocol among {', '.join(PROTOCOLS)}", found=repr(name))
-    return PROTOCOLS[name]
+class Role(Conditions):
+    """What the one volume of a role must be."""
+
+    choose: Choice | None = None
+    """Without it, several that fit leave the role open."""
+
+
+class Phase(Rules):
+    """A dynamic phase and when it is acquired."""
+
+    sequence: SequenceName
+    name: str
+    delay_s: Annotated[float, Field(ge=0, lt=NEVER_S)]
+    """After the reference of the dynamic acquisition (s); 0 for the phase before contrast."""
+    window_s: tuple[float, float]
+    """Earliest and latest delay (s)."""
+
+
+class PhaseEntry(Rules):
+    """A dynamic phase as a protocol file gives it."""
+
+    name: str
+    delay_s: Annotated[float, Field(ge=0, lt=NEVER_S)]
+
+
+class Dynamic(Rules):
+    """Phases of one dynamic series of acquisitions on one grid, the first of them before contrast."""
+
+    conditions: Conditions
+    minimum_volumes: Annotated[int, Field(ge=2)]
+    """Fewer volumes on one grid are not taken for a dynamic acquisition (count)."""
+    delays_from: Literal["injection", "arrival"]
+    """Delays count from the start of injection, or from the arrival of contrast in the images.
+
+    With "injection" the examination holds exactly these phases. With "arrival" it is a time series of which those
+    nearest to the delays are taken.
+    """
+    phases_: dict[SequenceName, PhaseEntry] = Field(alias="phases")
+    allow_missing: tuple[SequenceName, ...] = ()
+    allow_extra: bool = False
+    """Whether volumes that are no phase may be left over."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Dynamic:
+        delays = [entry.delay_s for entry in self.phases_.values()]
+        if len(delays) < 2 or delays[0] != 0 or any(one >= next_ for one, next_ in pairwise(delays)):
+            raise ValueError("phases begin with delay_s: 0, before contrast, and their delays rise")
+        return self
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases in order.
+
+        Their windows touch, each border half-way between two delays, so that a time belongs to one phase only. The
+        first phase lies before the reference, the last one has no end.
+        """
+        delays = [entry.delay_s for entry in self.phases_.values()]
+        borders = [-NEVER_S, 0.0, *((one + next_) / 2 for one, next_ in pairwise(delays[1:])), NEVER_S]
+        return tuple(
+            Phase(sequence=sequence, name=entry.name, delay_s=entry.delay_s, window_s=window)
+            for (sequence, entry), window in zip(self.phases_.items(), pairwise(borders), strict=True)
+        )
+
+
+class EchoPair(Rules):
+    """The in-phase and the out-of-phase echo."""
+
+    in_phase: SequenceName
+    out_of_phase: SequenceName
+    conditions: Conditions
+
+
+class Protocol(Rules):
+    """What a study should hold. Each sequence is a role, one of the echo pair, or a dynamic phase."""
+
+    schema_: Literal["mpmri-monai/protocol/1"] = Field(alias="schema")
+    name: SequenceName
+    sequences: tuple[SequenceName, ...]
+    """Roles to fill, in the order of the vocabulary."""
+    roles: dict[SequenceName, Role] = Field(default_factory=dict)
+    echo_pair: EchoPair | None = None
+    dynamic: Dynamic | None = None
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Protocol:
+        pair = (self.echo_pair.in_phase, self.echo_pair.out_of_phase) if self.echo_pair else ()
+        phases = tuple(self.dynamic.phases_) if self.dynamic else ()
+        described = sorted((*self.roles, *pair, *phases))
+        if described != sorted(self.sequences) or len(set(described)) != len(described):
+            raise ValueError("each of `sequences` has to be described once, as a role, an echo or a phase")
+        return self
+
+    @property
+    def originals_only(self) -> bool:
+        """Whether derived images are set aside, unless a role wants them."""
+        return bool(self.sequences)
+
+    @property
+    def conditions(self) -> tuple[Conditions, ...]:
+        """The descriptions by which any role of this protocol is recognised."""
+        pair = (self.echo_pair.conditions,) if self.echo_pair else ()
+        dynamic = (self.dynamic.conditions,) if self.dynamic else ()
+        return (*self.roles.values(), *pair, *dynamic)
+
+    def wants(self, header: FileHeader) -> bool:
+        """Whether an image could have a role by its header; any may in a protocol without roles."""
+        return not self.sequences or any(conditions.fits(header) for conditions in self.conditions)
+
+    def may_fit(self, headers: Iterable[FileHeader]) -> bool:
+        """Whether any of these images could have a role."""
+        return any(self.wants(header) for header in headers)
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the protocols that come with the package."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+
+
+def protocol(name: str | Path) -> Protocol:
+    """Return a protocol by its name, or from a YAML file.
+
+    Raises:
+        ConfigError: there is none of this name, or the file is not as it should be.
+    """
+    if isinstance(name, str) and name in shipped():
+        return _shipped(name)
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(expected=f"a protocol among {', '.join(shipped())}, or a YAML file", found=repr(str(name)))
+    found = read_rules(path, Protocol, "a protocol")
+    if found.name in shipped():
+        raise ConfigError(
+            expected="a protocol with a name of its own",
+            found=f"the name {found.name}, which a protocol of the package has",
+            where=path.name,
+            fix="give it another name",
+            code="E_RULES",
+        )
+    return found
+
+
+@lru_cache
+def _shipped(name: str) -> Protocol:
+    return read_rules(SHIPPED / f"{name}.yaml", Protocol, "a protocol")

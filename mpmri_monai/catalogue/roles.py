@@ -2,256 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
-from mpmri_monai.catalogue.header import FileHeader
-from mpmri_monai.catalogue.phases import families, match, same_grid
-from mpmri_monai.catalogue.protocol import Dynamic, EchoPair, Physics, Protocol
-from mpmri_monai.catalogue.record import Caution, Evidence, Problem, VolumeRecord
+from mpmri_monai.catalogue.assignment import Assignment, rival, series_numbers
+from mpmri_monai.catalogue.conditions import FAT_PHASES, KIND_RULE, Conditions, fat_phase
+from mpmri_monai.catalogue.contrast import ContrastState, contrast_states
+from mpmri_monai.catalogue.dynamic import is_dynamic, name_phases
+from mpmri_monai.catalogue.phases import acquired_s, families, same_grid
+from mpmri_monai.catalogue.protocol import EchoPair, Protocol, Role
+from mpmri_monai.catalogue.record import Caution, Evidence, Problem, Rival, VolumeRecord
 
-FAT_SHIFT = 3.4e-6
-"""Chemical shift between the main peaks of fat and water (part of the imaging frequency)."""
-PROTON_MHZ_PER_T = 42.577
-"""Gyromagnetic ratio of the proton over 2 pi (MHz/T)."""
-PHASE_TOLERANCE = 0.18
-"""Farthest that fat may be from being in or out of phase with water (turns)."""
-ECHO_PLANAR = "EP"
-
-Assignment = dict[str, str]
-"""Sequence -> id of its volume."""
+TIME_SERIES = 4
+"""A volume with at least this many others of its acquisition is part of a time series (count, with itself)."""
 
 
-def assign(
-    volumes: Sequence[VolumeRecord], protocol: Protocol
-) -> tuple[Assignment, tuple[VolumeRecord, ...], tuple[Problem, ...]]:
+def assign(volumes: Sequence[VolumeRecord], protocol: Protocol, fixed: Mapping[str, str] | None = None) -> Assignment:
     """Give volumes the roles of ``protocol``.
 
+    Args:
+        volumes: of one study, in phases.
+        protocol: with the rules of the site, if it has any.
+        fixed: volume id -> the role that a person gave it, or ``ignore``.
+
     Returns:
-        Roles, the volumes with their role and the evidence for and against it, and the problems met.
+        Roles in the order of the protocol, the volumes with their role and the evidence for and against it, decisions,
+        and what stays open.
     """
-    records = {volume.id: volume for volume in volumes}
-    problems: list[Problem] = []
-    roles: Assignment = {}
+    fixed = fixed or {}
+    given = Assignment({volume.id: volume for volume in volumes})
+    _fix(volumes, fixed, given)
+    free = [volume for volume in volumes if volume.id not in fixed]
     dynamic: set[str] = set()
     if protocol.dynamic is not None:
-        members = [family for family in families(volumes) if _is_dynamic(family, protocol.dynamic)]
-        dynamic = {volume.id for family in members for volume in family}
-        roles |= _dynamic(members, protocol.dynamic, records, problems)
+        open_phases = [phase for phase in protocol.dynamic.phases if phase.sequence not in given.roles]
+        found = [family for family in families(free) if is_dynamic(family, protocol.dynamic, open_phases)]
+        dynamic = {volume.id for family in found for volume in family}
+        if open_phases:
+            name_phases(found, protocol.dynamic, open_phases, given)
     if protocol.echo_pair is not None:
-        others = [volume for volume in volumes if volume.id not in dynamic]
-        roles |= _echo_pair(others, protocol.echo_pair, records, problems)
-    for sequence, physics in protocol.singles:
-        fitting = []
-        for volume in volumes:
-            evidence = physics_evidence(volume.files[0], physics, sequence)
-            _note(records, volume, *evidence)
-            if all(entry.outcome == "fits" for entry in evidence):
-                fitting.append(volume)
-        roles |= _only_one(sequence, fitting, problems)
-    by_volume = {volume: sequence for sequence, volume in roles.items()}
-    named = tuple(replace(record, role=by_volume.get(record.id)) for record in records.values())
-    return {name: roles[name] for name in protocol.sequences if name in roles}, named, tuple(problems)
+        _echo_pair([volume for volume in free if volume.id not in dynamic], protocol.echo_pair, given)
+    _singles(free, dynamic, protocol, given)
+    _each_one_role(given)
+    return _in_order(given, protocol)
 
 
-def may_fit(headers: Iterable[FileHeader], protocol: Protocol) -> bool:
-    """Whether images could have a role by their physics; any may in a protocol without roles."""
-    if not protocol.physics:
-        return True
-    return any(
-        all(entry.outcome == "fits" for entry in physics_evidence(header, physics, ""))
-        for header in headers
-        for physics in protocol.physics
+def _fix(volumes: Sequence[VolumeRecord], fixed: Mapping[str, str], given: Assignment) -> None:
+    """Give the roles that a person fixed."""
+    wanted = Counter(fixed[volume.id] for volume in volumes if volume.id in fixed)
+    for volume in volumes:
+        role = fixed.get(volume.id)
+        if role is None or role == "ignore":
+            continue
+        if wanted[role] > 1:
+            if role not in given.roles and all(entry.role != role for entry in given.unresolved):
+                rivals = [other for other in volumes if fixed.get(other.id) == role]
+                message = f"the site's rules fix {role} to {len(rivals)} volumes ({series_numbers(rivals)})"
+                given.leave_open((role,), rivals, Problem("E_ROLE", message))
+            continue
+        given.note(volume, Evidence(f"{role}: fixed by the site's rules", volume.id, "fits"))
+        given.give(role, volume, "fixed by the site's rules", f"volume {volume.id}")
+
+
+def _each_one_role(given: Assignment) -> None:
+    """Open the roles again that would share a volume: then none of them is decided."""
+    for volume, count in Counter(given.roles.values()).items():
+        if count > 1:
+            roles = [role for role, own in given.roles.items() if own == volume]
+            numbers = series_numbers([given.records[volume]])
+            problem = Problem("E_ROLE", f"one volume ({numbers}) fits {' and '.join(roles)}; it can be only one")
+            for role in roles:
+                given.take_back(role, problem)
+            given.problems = list(dict.fromkeys(given.problems))
+
+
+def _in_order(given: Assignment, protocol: Protocol) -> Assignment:
+    by_volume = {volume: role for role, volume in given.roles.items()}
+    place = protocol.sequences.index
+    return Assignment(
+        records={name: replace(record, role=by_volume.get(name)) for name, record in given.records.items()},
+        roles={name: given.roles[name] for name in protocol.sequences if name in given.roles},
+        decisions=sorted(given.decisions, key=lambda decision: place(decision.role)),
+        unresolved=sorted(given.unresolved, key=lambda entry: place(entry.role)),
+        problems=given.problems,
     )
 
 
-def physics_evidence(header: FileHeader, physics: Physics, sequence: str) -> tuple[Evidence, ...]:
-    """Compare an image with a description, one entry for each parameter."""
-
-    def entry(rule: str, value: str, fits: bool) -> Evidence:
-        return Evidence(f"{sequence}: {rule}", value or "none", "fits" if fits else "does not fit")
-
-    kinds = header.scanning_sequence
-    found = [
-        entry(
-            f"scanning sequence {physics.scanning_sequence}, not echo-planar",
-            " ".join(kinds),
-            physics.scanning_sequence in kinds and ECHO_PLANAR not in kinds,
-        ),
-        entry("magnitude image", header.component, header.component == "magnitude"),
-    ]
-    if physics.acquisition_type is not None:
-        kind = header.acquisition_type
-        found.append(entry(f"{physics.acquisition_type} acquisition", kind, kind == physics.acquisition_type))
-    for name, limits, value in (
-        ("echo time", physics.echo_time_ms, header.echo_time_ms),
-        ("repetition time", physics.repetition_time_ms, header.repetition_time_ms),
-    ):
-        if limits is not None:
-            low, high = limits
-            fits = value is not None and low <= value <= high
-            found.append(entry(f"{name} {low:g} to {high:g} ms", "" if value is None else f"{value:g} ms", fits))
-    return tuple(found)
+# -- roles of one volume each -----------------------------------------------------------------------------------------
 
 
-def _note(records: dict[str, VolumeRecord], volume: VolumeRecord, *evidence: Evidence) -> None:
-    record = records[volume.id]
-    records[volume.id] = replace(record, evidence=(*record.evidence, *evidence))
+def _singles(free: Sequence[VolumeRecord], dynamic: Set[str], protocol: Protocol, given: Assignment) -> None:
+    roles = {name: role for name, role in protocol.roles.items() if name not in given.roles}
+    fitting: dict[str, list[VolumeRecord]] = {}
+    for name, role in roles.items():
+        for volume in free:
+            given.note(volume, *role.evidence(volume.files[0], name))
+        fitting[name] = [volume for volume in free if volume.id not in dynamic and role.fits(volume.files[0])]
+    in_question = {
+        volume.id: volume for name, role in roles.items() if role.contrast for volume in _apart(fitting[name])
+    }
+    states = contrast_states(list(in_question.values()))
+    for name, role in roles.items():
+        candidates = fitting[name]
+        if role.contrast:
+            candidates = _by_contrast(name, role, _apart(candidates), states, given)
+        _choose(name, role, candidates, _near_misses(name, role, free), given)
 
 
-def _fits(volume: VolumeRecord, physics: Physics) -> bool:
-    return all(entry.outcome == "fits" for entry in physics_evidence(volume.files[0], physics, ""))
+def _apart(candidates: Iterable[VolumeRecord]) -> list[VolumeRecord]:
+    """Leave out the volumes of time series, such as perfusion: they are before as well as after contrast."""
+    kept = [family for family in families(list(candidates)) if len(family) < TIME_SERIES]
+    return [volume for family in kept for volume in family]
 
 
-def _only_one(sequence: str, fitting: Sequence[VolumeRecord], problems: list[Problem]) -> Assignment:
-    if len(fitting) == 1:
-        return {sequence: fitting[0].id}
-    if fitting:
-        count, numbers = len(fitting), series_numbers(fitting)
-        problems.append(Problem("E_ROLE", f"{count} volumes fit {sequence} ({numbers}); exactly one may"))
-    return {}
-
-
-def series_numbers(volumes: Iterable[VolumeRecord]) -> str:
-    """Series numbers of volumes in words."""
-    numbers = sorted({-1 if volume.series_number is None else volume.series_number for volume in volumes})
-    texts = ["without number" if number < 0 else str(number) for number in numbers]
-    return f"series {' and '.join(texts)}"
-
-
-# -- dynamic phases -----------------------------------------------------------
-
-
-def _is_dynamic(family: Sequence[VolumeRecord], dynamic: Dynamic) -> bool:
-    return len(family) >= dynamic.minimum_volumes and all(_fits(volume, dynamic.physics) for volume in family)
-
-
-def _dynamic(
-    candidates: Sequence[Sequence[VolumeRecord]],
-    dynamic: Dynamic,
-    records: dict[str, VolumeRecord],
-    problems: list[Problem],
-) -> Assignment:
-    """Name the phases of the one dynamic acquisition."""
-    first = dynamic.phases[0].sequence
-    for family in candidates:
-        for volume in family:
-            _note(records, volume, *physics_evidence(volume.files[0], dynamic.physics, f"{first}..."))
-    if len(candidates) != 1:
-        if candidates:
-            rivals = series_numbers(volume for family in candidates for volume in family)
-            problems.append(Problem("E_ROLE", f"{len(candidates)} dynamic acquisitions on different grids ({rivals})"))
-        return {}
-    family = sorted(candidates[0], key=lambda volume: -1 if volume.phase is None else volume.phase)
-    problem = _uneven(family)
-    if problem is not None:
-        problems.append(problem)
-        return {}
-    if any(volume.time_s is None for volume in family):
-        return _phases_without_clock(family, dynamic, records, problems)
-    times = [volume.time_s for volume in family if volume.time_s is not None]
-    matched = match(times, dynamic.phases)
-    if matched is None or len(family) != len(dynamic.phases):
-        problems.append(_phase_problem(family, times, dynamic))
-        return {}
-    roles = {}
-    for phase, index in zip(matched.phases, matched.volumes, strict=True):
-        delay = f"{times[index] - matched.start_s:+.0f} s after the inferred start of contrast"
-        _note(records, family[index], Evidence(f"{phase.sequence}: {phase.name} phase", delay, "fits"))
-        roles[phase.sequence] = family[index].id
-    return roles
-
-
-def _uneven(family: Sequence[VolumeRecord]) -> Problem | None:
-    """A phase that lost slices at an end, which even spacing cannot show."""
-    counts = [volume.slices for volume in family]
-    usual = max(set(counts), key=lambda count: (counts.count(count), count))
-    odd = next((volume for volume in family if volume.slices != usual), None)
-    whole = [volume for volume in family if volume.slices == usual]
-    if odd is not None:
-        name = "a phase" if odd.phase is None else f"phase {odd.phase + 1} of {len(family)}"
-        message = f"{name} has {odd.slices} slices, the other phases have {usual}"
-        return Problem("E_SHORT", message, odd.series_number)
-    shifted = next((volume for volume in whole[1:] if not same_grid(whole[0], volume)), None)
-    if shifted is not None:
-        return Problem("E_SHORT", "a phase covers other slice positions than the others", shifted.series_number)
-    return None
-
-
-def _phases_without_clock(
-    family: Sequence[VolumeRecord], dynamic: Dynamic, records: dict[str, VolumeRecord], problems: list[Problem]
-) -> Assignment:
-    count, wanted = len(family), len(dynamic.phases)
-    if count != wanted or [volume.phase for volume in family] != list(range(count)):
-        message = f"found {count} phases without a usable clock or order ({series_numbers(family)}); expected {wanted}"
-        problems.append(Problem("E_PHASE", message))
-        return {}
-    names = f"{dynamic.phases[0].sequence} to {dynamic.phases[-1].sequence}"
-    for volume in family:
-        caution = Caution("W_PHASE_ORDER", f"{wanted} phases and no usable time; took their order for {names}")
-        records[volume.id] = replace(records[volume.id], warnings=(*records[volume.id].warnings, caution))
-    return {phase.sequence: volume.id for phase, volume in zip(dynamic.phases, family, strict=True)}
-
-
-def _phase_problem(family: Sequence[VolumeRecord], times: Sequence[float], dynamic: Dynamic) -> Problem:
-    """Say how many phases there are, when, and which is missing or too many."""
-    matched = match(times, dynamic.phases)
-    found = f"found {len(family)} phases at {', '.join(f'{time:.0f}' for time in times)} s ({series_numbers(family)})"
-    expected = f"expected {len(dynamic.phases)}"
-    if matched is None:
-        delays = ", ".join(f"{phase.sequence} {phase.name}" for phase in dynamic.phases)
-        return Problem("E_PHASE", f"{found}; {expected}; their times do not fit {delays}")
-    missing = [f"{phase.sequence} ({phase.name})" for phase in dynamic.phases if phase not in matched.phases]
-    extra = [f"the one at {times[index]:.0f} s" for index in range(len(times)) if index not in matched.volumes]
-    lacking = f"; {', '.join(missing)} is missing" if missing else ""
-    too_many = f"; {', '.join(extra)} is too many" if extra else ""
-    return Problem("E_PHASE", f"{found}; {expected}{lacking}{too_many}")
-
-
-# -- in-phase and out-of-phase ------------------------------------------------
-
-
-def fat_phase(header: FileHeader) -> tuple[float, str] | None:
-    """Phase of fat against water at the echo (turns, 0 to 1) and "in", "out" or "between"; None without field or echo.
-
-    Fat precesses 3.4 ppm slower than water; at the echo it lags by ``frac(TE * 3.4 ppm * f)`` turns. So the field
-    decides: 2.3 ms is in phase at 3 T and out of phase at 1.5 T.
-    """
-    frequency = header.imaging_frequency_mhz or (header.field_strength_t or 0.0) * PROTON_MHZ_PER_T
-    if header.echo_time_ms is None or frequency <= 0:
-        return None
-    turns = header.echo_time_ms * 1e-3 * FAT_SHIFT * frequency * 1e6 % 1.0
-    if min(turns, 1.0 - turns) <= PHASE_TOLERANCE:
-        return turns, "in"
-    return turns, "out" if abs(turns - 0.5) <= PHASE_TOLERANCE else "between"
-
-
-def _echo_pair(
-    volumes: Sequence[VolumeRecord], pair: EchoPair, records: dict[str, VolumeRecord], problems: list[Problem]
-) -> Assignment:
-    """Find the in-phase and the out-of-phase volume: two echoes on one grid if there are, else single volumes."""
-    candidates = [volume for volume in volumes if _fits(volume, pair.physics)]
-    phases = {}
+def _by_contrast(
+    name: str, role: Role, candidates: Sequence[VolumeRecord], states: Mapping[str, ContrastState], given: Assignment
+) -> list[VolumeRecord]:
+    """Keep the candidates made before or after contrast, as the role asks."""
+    kept = []
     for volume in candidates:
-        found = fat_phase(volume.files[0])
-        phases[volume.id] = found[1] if found else "unknown"
-        value = f"{found[0]:.2f} turns" if found else "no echo time or field strength"
-        _note(records, volume, Evidence("phase of fat against water at the echo", value, phases[volume.id]))
+        state = states[volume.id]
+        fits = state.after == (role.contrast == "after")
+        rule = f"{name}: {role.contrast} contrast agent"
+        given.note(volume, Evidence(rule, state.why, "fits" if fits else "does not fit"))
+        if fits:
+            kept.append(volume)
+            if state.inferred:
+                message = f"taken as {role.contrast} contrast agent, which no header tells: {state.why}"
+                given.warn((volume,), Caution("W_CONTRAST", message))
+    return kept
+
+
+def _choose(name: str, role: Role, fitting: Sequence[VolumeRecord], near: Sequence[Rival], given: Assignment) -> None:
+    """Give a role to the one volume that fits, or to the one that the role's rule chooses."""
+    if not fitting:
+        return
+    if len(fitting) == 1:
+        volume, rivals = fitting[0], []
+    else:
+        chosen = _chosen(role.choose, fitting)
+        if chosen is None:
+            message = f"{len(fitting)} volumes fit {name} ({series_numbers(fitting)}); exactly one may"
+            given.leave_open((name,), fitting, Problem("E_ROLE", message))
+            return
+        volume = chosen
+        rivals = [rival(other, f"fits too; chosen: {role.choose}") for other in fitting if other is not volume]
+    met = list(role.met(volume.files[0]))
+    rule, value = "; ".join(rule for rule, _, _ in met), "; ".join(value for _, value, _ in met)
+    if role.contrast:
+        rule, value = f"{rule}; {role.contrast} contrast agent", f"{value}; {role.contrast}"
+    given.give(name, volume, rule, value, (*rivals, *near))
+
+
+def _chosen(choice: str | None, fitting: Sequence[VolumeRecord]) -> VolumeRecord | None:
+    """The one volume of several that a role's rule chooses; None when there is no rule or it does not decide."""
+    if choice is None:
+        return None
+    values = [volume.files[0].b_value if choice == "highest b-value" else acquired_s(volume) for volume in fitting]
+    known = [value for value in values if value is not None]
+    if len(known) < len(fitting):
+        return None
+    best = min(known) if choice == "first" else max(known)
+    return fitting[known.index(best)] if known.count(best) == 1 else None
+
+
+def _near_misses(name: str, role: Conditions, volumes: Sequence[VolumeRecord]) -> list[Rival]:
+    """Volumes that miss one condition only, and not the kind of image: what a person would ask about."""
+    found = []
+    for volume in volumes:
+        missed = [(rule, value) for rule, value, fits in role.met(volume.files[0]) if not fits]
+        if len(missed) == 1 and not missed[0][0].startswith(KIND_RULE):
+            found.append(rival(volume, f"not {missed[0][0]}: {missed[0][1] or 'none'}"))
+    return found
+
+
+# -- in-phase and out-of-phase ----------------------------------------------------------------------------------------
+
+
+def _echo_pair(volumes: Sequence[VolumeRecord], pair: EchoPair, given: Assignment) -> None:
+    """Find the in-phase and the out-of-phase volume: two of one acquisition if there are, else single volumes."""
+    open_roles = {
+        wanted: role for wanted, role in (("in", pair.in_phase), ("out", pair.out_of_phase)) if role not in given.roles
+    }
+    if not open_roles:
+        return
+    candidates = [volume for volume in volumes if pair.conditions.fits(volume.files[0])]
+    candidates = _once(candidates)
+    phases, grounds = {}, {}
+    for volume in candidates:
+        grounds[volume.id], phases[volume.id] = fat_phase(volume.files[0])
+        rule = "phase of fat against water at the echo"
+        given.note(volume, Evidence(rule, grounds[volume.id], phases[volume.id]))
     pairs = _echo_groups(candidates)
-    for group in pairs:
-        if sorted(phases[volume.id] for volume in group) != ["in", "out"]:
-            problems.append(_pair_problem(group, phases))
-            return {}
-    if pairs:
-        candidates = [volume for group in pairs for volume in group]
-    roles: Assignment = {}
-    for sequence, wanted in ((pair.in_phase, "in"), (pair.out_of_phase, "out")):
-        roles |= _only_one(sequence, [volume for volume in candidates if phases[volume.id] == wanted], problems)
-    return roles
+    if len(open_roles) == 2:
+        for group in pairs:
+            if sorted(phases[volume.id] for volume in group) != ["in", "out"]:
+                given.leave_open(tuple(open_roles.values()), group, _pair_problem(group, phases))
+                return
+    paired = [volume for group in pairs for volume in group] or candidates
+    for wanted, role in open_roles.items():
+        fitting = [volume for volume in paired if phases[volume.id] == wanted]
+        if len(fitting) > 1:
+            message = f"{len(fitting)} volumes fit {role} ({series_numbers(fitting)}); exactly one may"
+            given.leave_open((role,), fitting, Problem("E_ROLE", message))
+        elif fitting:
+            others = [
+                rival(volume, "no echo of another phase on its grid")
+                for volume in candidates
+                if phases[volume.id] == wanted and volume not in paired
+            ]
+            rule = f"gradient echo with fat {wanted} phase" + (", one of a pair" if pairs else "")
+            given.give(role, fitting[0], rule, grounds[fitting[0].id], others)
+
+
+def _once(candidates: Sequence[VolumeRecord]) -> list[VolumeRecord]:
+    """Of in-phase and out-of-phase images that a Dixon time series gives for each phase, keep those before contrast.
+
+    They count only where there are no others.
+    """
+    series = [family for family in families(candidates) if len(family) >= TIME_SERIES]
+    in_series = {volume.id for family in series for volume in family}
+    others = [volume for volume in candidates if volume.id not in in_series]
+    return others or [volume for family in series for volume in family if volume.phase == 0]
 
 
 def _echo_groups(candidates: Sequence[VolumeRecord]) -> list[list[VolumeRecord]]:
-    """Groups of volumes on one grid with at least two echo times."""
+    """Groups of volumes on one grid with at least two echo times, or two kinds of image."""
     groups: list[list[VolumeRecord]] = []
     for volume in candidates:
         home = next((group for group in groups if same_grid(group[0], volume)), None)
@@ -259,12 +236,17 @@ def _echo_groups(candidates: Sequence[VolumeRecord]) -> list[list[VolumeRecord]]
             groups.append([volume])
         else:
             home.append(volume)
-    return [group for group in groups if len({volume.echo_time_ms for volume in group}) > 1]
+    return [group for group in groups if len({_echo(volume) for volume in group}) > 1]
 
 
-def _pair_problem(group: Sequence[VolumeRecord], phases: dict[str, str]) -> Problem:
+def _echo(volume: VolumeRecord) -> tuple[float | None, str]:
+    kind = volume.files[0].image_kind
+    return (None, kind) if kind in FAT_PHASES else (volume.echo_time_ms, "")
+
+
+def _pair_problem(group: Sequence[VolumeRecord], phases: Mapping[str, str]) -> Problem:
     echoes = ", ".join(
-        f"{volume.echo_time_ms:g} ms ({phases[volume.id]})"
+        f"{'no echo time' if volume.echo_time_ms is None else f'{volume.echo_time_ms:g} ms'} ({phases[volume.id]})"
         for volume in sorted(group, key=lambda volume: volume.echo_time_ms or 0.0)
     )
     return Problem("E_IPOP", f"expected one in-phase and one out-of-phase echo; found {echoes}", group[0].series_number)

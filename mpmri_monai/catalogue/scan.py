@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mpmri_monai.catalogue.assignment import Assignment
 from mpmri_monai.catalogue.containers import Contents, read_study
-from mpmri_monai.catalogue.files import StudyFile
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.nifti import nifti_volumes
 from mpmri_monai.catalogue.phases import families, in_time_order
 from mpmri_monai.catalogue.protocol import Protocol
 from mpmri_monai.catalogue.protocol import protocol as protocol_named
-from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, Problem, VolumeRecord
-from mpmri_monai.catalogue.roles import Assignment, assign
+from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
+from mpmri_monai.catalogue.roles import assign
 from mpmri_monai.catalogue.series import Findings, sort_series
+from mpmri_monai.catalogue.site_rules import IGNORE, SiteRules, read_site_rules
 
 OBJECT_NAMES = {
     "ENHANCED": "enhanced multi-frame images, which this version does not read",
@@ -33,8 +34,8 @@ OBJECT_NAMES = {
 
 def scan(
     study: Path,
-    protocol: str = "liver",
-    site_rules: Path | None = None,
+    protocol: str | Path = "liver",
+    site_rules: Path | SiteRules | None = None,
     progress: bool = False,
     study_number: int | None = None,
 ) -> Catalogue:
@@ -42,44 +43,76 @@ def scan(
 
     Args:
         study: a folder, a zip or tar archive or a single file that holds one study, in any order, under any file names.
-        protocol: "liver", or "none" to list the volumes only.
-        site_rules: file with the rules of the site that the study is from.
+        protocol: "liver", "brain", "prostate", a YAML file, or "none" to list the volumes only.
+        site_rules: the rules of the site that the study is from, or their file.
         progress: whether to show a progress bar on standard error.
         study_number: which study to take where there are several (from 1).
 
     Returns:
         The catalogue. What is wrong with single series is in its ``problems``. Pixels are read only to tell whether two
-        images at one slice position are the same.
+        images at one slice position are the same, and a few slices of each phase to see the signal rise.
 
     Raises:
         CatalogueError: nothing is there that can be read, more than one patient or study, or a study beyond the limits.
-        ConfigError: no such protocol.
+        ConfigError: no such protocol, or rules that are not as they should be.
     """
-    folder, wanted = Path(study), protocol_named(protocol)
+    folder, wanted, fixed, naming = Path(study), protocol_named(protocol), {}, {}
+    if site_rules is not None:
+        rules = site_rules if isinstance(site_rules, SiteRules) else read_site_rules(site_rules)
+        wanted, fixed, naming = rules.applied_to(wanted), rules.volumes, rules.nifti
     contents = read_study(folder, progress, study_number=study_number)
     findings = Findings(wanted)
     for images, unreadable in _by_series(contents):
         sort_series(images, unreadable, findings)
+    given = assign(_in_phases(findings.volumes), wanted, fixed)
     if contents.nifti:
-        roles, volumes, problems = _by_name(contents.nifti, wanted, findings)
-    else:
-        roles, volumes, problems = assign(_in_phases(findings.volumes), wanted)
-    objects = tuple(_object_record(item, volumes) for item in contents.objects)
-    for item in contents.objects:
-        findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
-    for why in contents.passed_over:
-        findings.leave_out(None, why)
+        _name_nifti(contents, wanted, naming, given, findings)
+    volumes = tuple(given.records.values())
+    _list_set_aside(contents, volumes, fixed, findings)
     return Catalogue(
         folder=folder,
         protocol=wanted.name,
-        roles=roles,
+        roles=given.roles,
         volumes=volumes,
         set_aside=tuple(sorted(findings.set_aside, key=lambda entry: (_last(entry.series_number), entry.why))),
-        problems=(*sorted(findings.problems, key=lambda entry: (_last(entry.series_number), entry.code)), *problems),
-        objects=objects,
+        problems=(
+            *sorted(findings.problems, key=lambda entry: (_last(entry.series_number), entry.code)),
+            *given.problems,
+        ),
+        objects=tuple(_object_record(item, volumes) for item in contents.objects),
+        decisions=tuple(given.decisions),
+        unresolved=tuple(given.unresolved),
         sequences=wanted.sequences,
+        optional=wanted.dynamic.allow_missing if wanted.dynamic else (),
         source=contents.unpacked,
     )
+
+
+def _name_nifti(
+    contents: Contents, wanted: Protocol, naming: Mapping[str, str], given: Assignment, findings: Findings
+) -> None:
+    """Add the volumes of a study that is kept as NIfTI, which have their roles by their files' names."""
+    volumes, set_aside, problems = nifti_volumes(contents.nifti, wanted.sequences, naming)
+    given.records |= {volume.id: volume for volume in volumes}
+    given.problems.extend(problems)
+    findings.set_aside.extend(set_aside)
+    by_role = {volume.role: volume for volume in volumes if volume.role}
+    for role in wanted.sequences:
+        if role in by_role:
+            given.give(role, by_role[role], "the file's name", "as in the naming table")
+
+
+def _list_set_aside(
+    contents: Contents, volumes: Sequence[VolumeRecord], fixed: Mapping[str, str], findings: Findings
+) -> None:
+    """List what is left out on purpose besides whole series."""
+    for item in contents.objects:
+        findings.leave_out(item.series_number, OBJECT_NAMES[item.kind])
+    for volume in volumes:
+        if fixed.get(volume.id) == IGNORE:
+            findings.leave_out(volume.series_number, f"volume {volume.id}, which the site's rules ignore")
+    for why in contents.passed_over:
+        findings.leave_out(None, why)
 
 
 def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadable]]]:
@@ -89,16 +122,6 @@ def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadab
     for item in contents.unreadable:
         series.setdefault(item.series, ([], []))[1].append(item)
     return [series[key] for key in sorted(series)]
-
-
-def _by_name(
-    files: Sequence[StudyFile], wanted: Protocol, findings: Findings
-) -> tuple[Assignment, tuple[VolumeRecord, ...], tuple[Problem, ...]]:
-    """Roles of a study that is kept as NIfTI, which go by the names of its files."""
-    volumes, set_aside, problems = nifti_volumes(files, wanted.sequences)
-    findings.set_aside.extend(set_aside)
-    named = {volume.role: volume.id for volume in volumes}
-    return {name: named[name] for name in wanted.sequences if name in named}, volumes, problems
 
 
 def _in_phases(volumes: list[VolumeRecord]) -> tuple[VolumeRecord, ...]:

@@ -15,7 +15,6 @@ from mpmri_monai.catalogue.header import FileHeader, Unreadable
 from mpmri_monai.catalogue.pixels import stored_pixels
 from mpmri_monai.catalogue.protocol import Protocol
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, SetAside, VolumeRecord
-from mpmri_monai.catalogue.roles import may_fit
 from mpmri_monai.catalogue.slices import Fault, affine_of, axes_of, fault_of, orientation_name, slots_of
 from mpmri_monai.errors import CatalogueError
 
@@ -25,8 +24,6 @@ LOCALIZER_IMAGES = 10
 """A series with several orientations of at most this many images each is a localizer (count)."""
 GE_LOCALIZER_PLANE = 256
 """Value of GE's series plane for three-plane localizers."""
-KEPT_KINDS = ("water", "in phase", "out of phase")
-"""Kinds of images that vendors write as derived and that are measurements all the same."""
 PROJECTIONS = ("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "REFORMATTED", "MAX_IP", "MIN_IP")
 """Values of ImageType for images computed along rays or on another plane."""
 
@@ -42,7 +39,7 @@ class Findings:
 
     def refuse(self, images: Sequence[FileHeader], number: int | None, code: str, message: str) -> None:
         """Note a problem; images that could have no role anyway are only set aside."""
-        if images and not may_fit(images, self.protocol):
+        if images and not self.protocol.may_fit(images):
             self.leave_out(number, f"{code}: {message}; the protocol has no role for such images")
         elif (problem := Problem(code, message, number)) not in self.problems:
             self.problems.append(problem)
@@ -113,7 +110,7 @@ def _left_out(image: FileHeader | Unreadable, findings: Findings) -> bool:
             why = "subtraction images"
         elif any(kind in PROJECTIONS for kind in kinds):
             why = "projection or reformatted images"
-        elif kinds[:1] == ("DERIVED",) and not (header and header.image_kind in KEPT_KINDS):
+        elif kinds[:1] == ("DERIVED",) and not (header and findings.protocol.wants(header)):
             why = "derived images"
     if why:
         findings.leave_out(image.series_number, why)

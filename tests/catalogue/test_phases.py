@@ -1,8 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpmri_monai.catalogue.phases import match
-from mpmri_monai.catalogue.protocol import LIVER_PHASES
+from mpmri_monai.catalogue.protocol import protocol
+from mpmri_monai.catalogue.timing import match
+
+LIVER_PHASES = protocol("liver").dynamic.phases
 
 NAMES = [phase.sequence for phase in LIVER_PHASES]
 DELAYS = [-30.0, 16.0, 26.0, 60.0, 180.0, 300.0]

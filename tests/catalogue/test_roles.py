@@ -2,7 +2,7 @@ import pytest
 
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.catalogue.reading import read_headers
-from mpmri_monai.catalogue.roles import fat_phase
+from mpmri_monai.catalogue.conditions import fat_phase
 
 
 def header(make, tmp_path, **tags) -> FileHeader:
@@ -25,7 +25,7 @@ def header(make, tmp_path, **tags) -> FileHeader:
 )
 def test_the_field_decides_which_echo_is_in_phase(make, tmp_path, echo_ms, frequency, phase):
     found = fat_phase(header(make, tmp_path, EchoTime=echo_ms, ImagingFrequency=frequency))
-    assert found is not None and found[1] == phase
+    assert found[1] == phase
 
 
 def test_field_strength_stands_in_for_the_frequency(make, tmp_path):
@@ -35,7 +35,7 @@ def test_field_strength_stands_in_for_the_frequency(make, tmp_path):
 
 def test_without_field_or_echo_there_is_no_phase(make, tmp_path):
     one = header(make, tmp_path, EchoTime=2.3, ImagingFrequency=None, MagneticFieldStrength=None)
-    assert fat_phase(one) is None
+    assert fat_phase(one)[1] == "unknown"
 
 
 def test_two_out_of_phase_echoes_are_refused(make, scanned):
