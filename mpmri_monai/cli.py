@@ -64,14 +64,16 @@ def phantom(
 
 @app.command()
 def scan(
-    study: Annotated[Path, typer.Argument(help="Folder with the DICOM files of one study.")],
-    protocol: Annotated[str, typer.Option(help="liver, or none to list only.")] = "liver",
+    study: Annotated[Path, typer.Argument(help="Folder, archive or file that holds one study.")],
+    protocol: Annotated[str, typer.Option(help="liver, brain, prostate, a YAML file, or none to list only.")] = "liver",
+    site_rules: Annotated[Path | None, typer.Option(help="Rules of the site (YAML), see docs/site-rules.md.")] = None,
+    study_number: Annotated[int | None, typer.Option("--study", help="Which study to take, of several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the catalogue as JSON.")] = False,
 ) -> None:
-    """Say which series and phase of a study is which sequence, and why. Reads headers only."""
+    """Say which series and phase of a study is which sequence, and why, from its headers."""
     from mpmri_monai.catalogue.table import scan_command
 
-    raise typer.Exit(scan_command(study, as_json, protocol))
+    raise typer.Exit(scan_command(study, as_json, protocol, site_rules, study_number))
 
 
 @app.command()
