@@ -24,9 +24,9 @@ MIRRORS = {
     "left and right are exchanged": (-1, 1, 1),
     "front and back are exchanged": (1, -1, 1),
     "head and foot are exchanged": (1, 1, -1),
-    "its affine is LPS where NIfTI wants RAS": (-1, -1, 1),
+    "left and right, front and back are exchanged (LPS in place of RAS)": (-1, -1, 1),
 }
-"""Mistakes that tools make with an affine, as signs of the axes of the body (x to the left, y to the front, z up)."""
+"""Mistakes that tools make with an affine, as signs of the axes of the body."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +157,14 @@ def mask_error(name: str, expected: str, found: str, code: str, fix: str = EXPOR
 
 
 def _mirror_hint(mask: Mask, image: Geometry) -> str | None:
-    for words, signs in MIRRORS.items():
-        mirrored = np.diag([*signs, 1.0]) @ mask.geometry.affine
-        if fits(Mask(mask.voxels, Geometry(mirrored, mask.geometry.shape), mask.partial), image):
-            return (
-                f"{words}, as it seems: its grid would be that of the image; write the mask again with the right affine"
-            )
+    """What is wrong with the affine of a mask, if mirroring an axis of the body or of the voxels would mend it."""
+    affine = mask.geometry.affine
+    mended = {words: np.diag([*signs, 1.0]) @ affine for words, signs in MIRRORS.items()}
+    for axis, name in enumerate(("columns", "rows", "slices")):
+        mended[f"its {name} run the other way"] = affine @ np.diag([-1.0 if axis == k else 1.0 for k in range(4)])
+    for words, other in mended.items():
+        if fits(Mask(mask.voxels, Geometry(other, mask.geometry.shape), mask.partial), image):
+            return f"it seems that {words} in its affine; write the mask again with the right one"
     return None
 
 

@@ -173,10 +173,51 @@ def test_a_flip_that_the_affine_tells_is_the_same_mask(axis):
     assert sorted(mask.points_mm().tolist()) == sorted(mask_on(GRID).points_mm().tolist())
 
 
-def test_a_flip_that_the_affine_does_not_tell_is_refused():
-    affine = np.diag([-2.0, -2.0, 5.0, 1.0])
-    with pytest.raises(MaskError, match="E_MASK_OUT"):
-        check_mask(mask_on(Geometry(affine, GRID.shape)), GRID, "lesion")
+@pytest.mark.parametrize(
+    ("signs", "words"),
+    [
+        ((-1, 1, 1), "left and right are exchanged in"),
+        ((1, -1, 1), "front and back are exchanged in"),
+        ((1, 1, -1), "head and foot are exchanged in"),
+        ((-1, -1, 1), "LPS in place of RAS"),
+    ],
+)
+def test_a_mirrored_affine_is_refused_and_named(signs, words):
+    affine = GRID.affine.copy()
+    affine[:3, 3] = 10, 20, 30
+    image = Geometry(affine, GRID.shape)
+    with pytest.raises(MaskError, match=f"E_MASK_(OUT|GRID).*What to do: it seems that .*{words}"):
+        check_mask(mask_on(Geometry(np.diag([*signs, 1.0]) @ affine, GRID.shape)), image, "lesion")
+
+
+@pytest.mark.parametrize(("axis", "words"), [(0, "columns"), (1, "rows"), (2, "slices")])
+def test_an_axis_that_runs_the_other_way_is_refused_and_named(axis, words):
+    turn = np.diag([-1.0 if axis == k else 1.0 for k in range(4)])
+    affine = GRID.affine.copy()
+    affine[:3, 3] = 10, 20, 30
+    with pytest.raises(MaskError, match=f"its {words} run the other way"):
+        check_mask(mask_on(Geometry(affine @ turn, GRID.shape)), Geometry(affine, GRID.shape), "lesion")
+
+
+def test_a_mask_without_geometry_is_refused(tmp_path):
+    image = nibabel.Nifti1Image(labels(), np.eye(4))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "mask.nii")
+    with pytest.raises(MaskError, match=r"E_NOGEOM: P1 L2.*no geometry"):
+        read_nifti_mask(tmp_path / "mask.nii", 1, "P1 L2")
+
+
+def test_a_mask_of_several_volumes_is_refused(tmp_path):
+    with pytest.raises(MaskError, match=r"E_MASK_FILE.*8 x 9 x 6 x 2"):
+        read_nifti_mask(save(tmp_path / "mask.nii", np.stack([labels()] * 2, axis=3)), 1, "lesion")
+
+
+def test_points_in_a_mask():
+    mask = mask_on(GRID)
+    points = GRID.to_mm([[2.51, 2, 1], [2.49, 2, 1], [5.49, 5.49, 2.49], [5.51, 5, 2], [-50, 0, 0], [3, 3, 90]])
+    assert mask.contains(points).tolist() == [True, False, True, False, False, False]
+    assert mask.contains(mask.points_mm()).all()
 
 
 def test_real_seg_lies_on_its_adc_map():
