@@ -94,22 +94,53 @@ def deidentify(
 @app.command()
 def manifest(
     cohort: Annotated[Path, typer.Argument(help="Folder that holds the studies.")],
-    labels: Annotated[Path, typer.Option(help="CSV, one row a lesion: patient, study, folder, mask, grade, …")],
+    labels: Annotated[
+        Path, typer.Option(help="CSV, one row a lesion: patient, study, site, folder, mask, value, grade, …")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (JSON).")],
     name: Annotated[str | None, typer.Option(help="Name of the cohort; the folder's unless given.")] = None,
+    protocol: Annotated[str, typer.Option(help="liver, brain, prostate, or a file (.yaml).")] = "liver",
+    site_rules: Annotated[
+        Path | None, typer.Option(help="File with rules for all sites, or folder with <site>.yaml for each.")
+    ] = None,
+    workers: Workers = 2,
 ) -> None:
-    """Scan the studies of a cohort and write its manifest: images by role, lesions, labels."""
+    """Scan the studies of a cohort and write its manifest: images by role, lesions, labels. Goes on when run again."""
     from mpmri_monai.cohort.commands import manifest_command
 
-    raise typer.Exit(manifest_command(cohort, labels, output, name))
+    options = {"protocol": protocol, "site_rules": site_rules, "cache": cache_folder(), "workers": workers}
+    raise typer.Exit(manifest_command(cohort, labels, output, name, **options))
 
 
 @app.command()
-def check(manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")]) -> None:
-    """Check a manifest against its files."""
-    from mpmri_monai.cohort.commands import check_command
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for every row as CSV and JSON.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Check a manifest against its files: what is missing, geometry, masks, how much of each lesion is covered."""
+    from mpmri_monai.report.check_command import check_command
 
-    raise typer.Exit(check_command(manifest))
+    raise typer.Exit(check_command(manifest, output, cache_folder(), workers))
+
+
+@app.command("contact-sheet")
+def contact_sheet(
+    source: Annotated[Path, typer.Argument(help="Folder or archive of a study, or a manifest (JSON).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for a PNG and an HTML page a study.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Lesions of a study: NIfTI, DICOM SEG or RTSTRUCT, on any of its sequences.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Of a study: liver, brain, prostate, none, or a file (.yaml).")
+    ] = None,
+    site_rules: Annotated[Path | None, typer.Option(help="File with the rules of the study's site.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Draw every sequence at the lesion, with its outline: shows a wrong phase or a shifted mask in seconds."""
+    from mpmri_monai.report.contact_command import contact_sheet_command
+
+    raise typer.Exit(contact_sheet_command(source, output, mask, protocol, site_rules, cache_folder(), workers))
 
 
 @app.command()

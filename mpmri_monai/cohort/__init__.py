@@ -1,7 +1,7 @@
 """Studies -> manifest; splits; the leak rules. No voxels are read here."""
 
 from mpmri_monai.cohort.build import Finding, build_manifest
-from mpmri_monai.cohort.check import check_manifest
+from mpmri_monai.cohort.check import Inspection, check_manifest, inspect_study
 from mpmri_monai.cohort.leaks import refuse_shared_images
 from mpmri_monai.cohort.manifest import (
     DicomImage,
@@ -28,6 +28,7 @@ __all__ = [
     "ROLES",
     "DicomImage",
     "Finding",
+    "Inspection",
     "Lesion",
     "Manifest",
     "Region",
@@ -35,6 +36,7 @@ __all__ = [
     "build_manifest",
     "check_manifest",
     "holdout",
+    "inspect_study",
     "kfold",
     "load_manifest",
     "parse_manifest",

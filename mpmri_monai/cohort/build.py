@@ -1,24 +1,24 @@
-"""Make a manifest from a folder of DICOM studies and a label table."""
+"""Make a manifest from a folder of studies and a label table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpmri_monai.catalogue import scan
-from mpmri_monai.cohort.labels import read_labels
-from mpmri_monai.cohort.manifest import SCHEMA, Manifest, parse_manifest
-from mpmri_monai.errors import ManifestError, MpmriError
-from mpmri_monai.processes import in_processes
-from mpmri_monai.sequences import GRADES, SEQUENCES
+from mpmri_monai.artefacts import digest, file_digest
+from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
+from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.cohort.kept import FAILED, code_digest, kept_results
+from mpmri_monai.cohort.labels import REGION_COLUMNS, read_labels
+from mpmri_monai.cohort.manifest import PROTOCOL, SCHEMA, Manifest, is_file_name, parse_manifest, rules_file
+from mpmri_monai.cohort.signatures import signature_of
+from mpmri_monai.errors import CatalogueError, ConfigError, ManifestError, MpmriError
+from mpmri_monai.sequences import GRADES
 
 DEFAULT_CLASSES: Mapping[str, Sequence[str]] = {"grade": GRADES}
-
-
-PROTOCOL = "liver"
-"""The catalogue's rules that fill the nine sequences."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,26 @@ class Finding:
         return f"{self.where}: {self.message}"
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One study of the label table: everything that a worker needs."""
+
+    folder: Path
+    rows: tuple[dict[str, str], ...]
+    label_keys: tuple[str, ...]
+    sequences: tuple[str, ...]
+    protocol: str
+    rules: Path | None
+
+    def key(self) -> str:
+        """Return a word that changes with the study's files, its rows of the table, the rules and the code."""
+        first = self.rows[0]
+        named = [first["folder"], first["liver"], *(row["mask"] for row in self.rows)]
+        rules = [file_digest(path) for path in (self.rules, _file_of(self.protocol)) if path is not None]
+        content = [self.rows, self.label_keys, self.sequences, self.protocol, rules, str(self.folder.resolve())]
+        return digest([code_digest(), *content, signature_of(filter(None, named), self.folder)])
+
+
 def build_manifest(
     folder: Path,
     labels_csv: Path,
@@ -40,6 +60,9 @@ def build_manifest(
     *,
     classes: Mapping[str, Sequence[str]] = DEFAULT_CLASSES,
     truth: str | None = None,
+    protocol: str = PROTOCOL,
+    site_rules: Path | None = None,
+    cache: Path | None = None,
     workers: int = 0,
     progress: bool = False,
 ) -> tuple[Manifest, list[Finding]]:
@@ -54,74 +77,147 @@ def build_manifest(
         name: of the cohort.
         classes: the classes of each label column, in order.
         truth: path of a generated cohort's truth table, relative to ``folder``.
+        protocol: name of the protocol that fills the sequences, or the path of its file.
+        site_rules: file with the rules of all sites, or folder with ``<site>.yaml`` for each site that has some.
+        cache: where the result of each study is kept, so that a run that was interrupted goes on; None keeps none.
         workers: processes that scan studies side by side; 0 or 1 scans in this process.
         progress: show a bar.
 
     Returns:
-        The manifest and one error for each study left out.
+        The manifest and the findings: one error for each study left out, and what the catalogue warns of.
 
     Raises:
         ManifestError: the table is faulty (nothing is scanned then), or no study at all is usable.
+        ConfigError: no such protocol or rules.
     """
     folder = Path(folder)
-    table = read_labels(labels_csv, classes, SEQUENCES)
-    jobs = [(folder, rows.to_dict("records"), tuple(classes)) for _, rows in table.groupby("study", sort=True)]
+    sequences = protocol_named(protocol).sequences
+    if not sequences:
+        raise ConfigError(expected="a protocol with sequences", found=repr(protocol))
+    if site_rules is not None and not site_rules.exists():
+        raise ConfigError(expected="a file or a folder with the rules of the sites", found=f"nothing at {site_rules}")
+    table = read_labels(labels_csv, classes, sequences)
+    jobs = [
+        _Job(
+            folder,
+            tuple(rows.to_dict("records")),
+            tuple(classes),
+            sequences,
+            protocol,
+            None if site_rules is None else rules_file(site_rules, rows["site"].iloc[0]),
+        )
+        for _, rows in table.groupby("study", sort=True)
+    ]
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "name": name,
-        "sequences": list(SEQUENCES),
+        "sequences": list(sequences),
         "classes": {key: list(values) for key, values in classes.items()},
+        **_how(folder, truth, protocol, site_rules),
         "studies": [],
     }
-    if truth is not None:
-        content["truth"] = truth
-    failed = []
-    for result in in_processes(_study, jobs, workers, "Scanning studies" if progress else None):
-        if isinstance(result, Finding):
-            failed.append(result)
+    keys = [""] * len(jobs) if cache is None else [job.key() for job in jobs]
+    kept = None if cache is None else Path(cache) / "scans"
+    findings = []
+    results = kept_results(_study, jobs, keys, kept, workers, "Scanning studies" if progress else None)
+    for job, result in zip(jobs, results, strict=True):
+        study = job.rows[0]["study"]
+        if FAILED in result:
+            findings.append(Finding("error", study, result[FAILED]))
         else:
-            content["studies"].append(result)
+            content["studies"].append(result["study"])
+            findings += [Finding("warning", study, message) for message in result["warnings"]]
     if not content["studies"]:
         raise ManifestError(
             expected="at least one usable study",
-            found=f"{len(failed)} that failed, the first: {failed[0]}",
+            found=f"{len(findings)} that failed, the first: {findings[0]}",
             where=str(labels_csv),
         )
-    return parse_manifest(content, folder, where=str(labels_csv)), failed
+    return parse_manifest(content, folder, where=str(labels_csv)), findings
 
 
-def _study(job: tuple[Path, list[dict[str, str]], tuple[str, ...]]) -> dict[str, Any] | Finding:
-    """Return one study as the manifest holds it, or why it cannot be used."""
-    folder, rows, label_keys = job
-    first = rows[0]
-    needed = {name for row in rows for name in (row["mask"], row["liver"]) if name}
-    absent = sorted(name for name in needed if not (folder / name).is_file())
+def volume_warnings(volumes: Mapping[str, VolumeRecord]) -> Iterator[str]:
+    """Yield what the catalogue warns of in the volumes of some sequences, each warning once."""
+    sequences: dict[tuple[str, str], list[str]] = {}
+    for sequence, volume in volumes.items():
+        for caution in volume.warnings:
+            sequences.setdefault((caution.code, caution.message), []).append(sequence)
+    for (code, message), names in sequences.items():
+        yield f"{code} ({' '.join(names)}): {message}"
+
+
+def _open_roles(catalogue: Catalogue) -> Iterator[str]:
+    for role in catalogue.unresolved:
+        numbers = ", ".join(sorted({"?" if number is None else str(number) for number in role.series_numbers}))
+        yield f"{role.role} is open between series {numbers}: {role.why}"
+
+
+def _how(folder: Path, truth: str | None, protocol: str, site_rules: Path | None) -> dict[str, str]:
+    """Return the entries of a manifest that say how it was made, with paths relative to the cohort's folder."""
+
+    def place(path: Path) -> str:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+    entries = {} if truth is None else {"truth": truth}
+    if protocol != PROTOCOL:
+        file = _file_of(protocol)
+        entries["protocol"] = protocol if file is None else place(file)
+    if site_rules is not None:
+        entries["site_rules"] = place(site_rules)
+    return entries
+
+
+def _file_of(protocol: str) -> Path | None:
+    return Path(protocol) if is_file_name(protocol) else None
+
+
+def _study(job: _Job) -> dict[str, Any]:
+    """Return one study as the manifest holds it with its warnings, or why it cannot be used."""
+    first = job.rows[0]
+    needed = {name for row in job.rows for name in (row["mask"], row["liver"]) if name}
+    absent = sorted(name for name in needed if not (job.folder / name).is_file())
     if absent:
-        return Finding("error", first["study"], f"no file {', '.join(absent)}")
+        return {FAILED: f"no file {', '.join(absent)}"}
     try:
-        catalogue = scan(folder / first["folder"], protocol=PROTOCOL)
+        catalogue = scan(job.folder / first["folder"], protocol=job.protocol, site_rules=job.rules)
         catalogue.require(())  # a missing sequence is no problem, anything that leaves a role in doubt is
+        images = {name: _image(job, catalogue, name) for name in job.sequences if name in catalogue.roles}
     except MpmriError as error:
-        return Finding("error", first["study"], str(error))
-    if not catalogue.roles:
-        return Finding("error", first["study"], f"none of its series is a sequence of the protocol {PROTOCOL}")
-    return {
+        return {FAILED: str(error)}
+    if not images:
+        return {FAILED: f"none of its series is a sequence of the protocol {Path(job.protocol).stem}"}
+    study = {
         "patient": first["patient"],
         "study": first["study"],
         "site": first["site"],
-        "labels": {} if first["lesion"] else _labels(first, label_keys),
-        "images": {
-            sequence: {"dicom": first["folder"], "volume": catalogue.roles[sequence]}
-            for sequence in SEQUENCES
-            if sequence in catalogue.roles
-        },
+        "labels": {} if first["lesion"] else _labels(first, job.label_keys),
+        "images": images,
         "organs": {"liver": first["liver"]} if first["liver"] else {},
-        "lesions": [_lesion(row, label_keys) for row in rows if row["lesion"]],
+        "lesions": [_lesion(row, job.label_keys) for row in job.rows if row["lesion"]],
     }
+    volumes = {name: catalogue.volume(catalogue.roles[name]) for name in images}
+    return {"study": study, "warnings": [*volume_warnings(volumes), *_open_roles(catalogue)]}
+
+
+def _image(job: _Job, catalogue: Catalogue, sequence: str) -> dict[str, str] | str:
+    """Return an image as the manifest names it: a volume of DICOM files, or the path of a NIfTI file."""
+    volume, place = catalogue.roles[sequence], job.rows[0]["folder"]
+    nifti = catalogue.volume(volume).nifti
+    if nifti is None:
+        return {"dicom": place, "volume": volume}
+    study = (job.folder / place).resolve()
+    if not nifti.resolve().is_relative_to(study):
+        raise CatalogueError(
+            expected="NIfTI files that stay where they are",
+            found="some inside an archive, which is unpacked only to be read",
+            fix="unpack the archive into a folder of its own",
+            code="E_ARCHIVE",
+        )
+    return (Path(place) / nifti.resolve().relative_to(study)).as_posix()
 
 
 def _lesion(row: Mapping[str, str], label_keys: Sequence[str]) -> dict[str, Any]:
-    form = "value" if row["value"] else "segment"
+    form = next(column for column in REGION_COLUMNS if row[column])
     lesion = {
         "id": row["lesion"],
         "region": {"mask": row["mask"], form: int(row[form])},

@@ -1,4 +1,4 @@
-"""What `mpmri manifest` and `mpmri check` print."""
+"""What `mpmri manifest` prints, and the tables that other commands print of a cohort."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from mpmri_monai.cohort.build import Finding, build_manifest
-from mpmri_monai.cohort.check import check_manifest
-from mpmri_monai.cohort.manifest import Manifest, load_manifest, save_manifest
+from mpmri_monai.cohort.manifest import PROTOCOL, Manifest, save_manifest
 
 MAX_FINDINGS_SHOWN = 30
 
 
-def manifest_command(folder: Path, labels: Path, output: Path, name: str | None = None, workers: int = 2) -> int:
+def manifest_command(
+    folder: Path,
+    labels: Path,
+    output: Path,
+    name: str | None = None,
+    *,
+    protocol: str = PROTOCOL,
+    site_rules: Path | None = None,
+    cache: Path | None = None,
+    workers: int = 2,
+) -> int:
     """Write the manifest of a cohort folder and print what it holds.
 
     Args:
@@ -26,55 +35,38 @@ def manifest_command(folder: Path, labels: Path, output: Path, name: str | None 
         labels: the label table, see `mpmri_monai.cohort.labels.read_labels`.
         output: where the manifest goes.
         name: of the cohort; made from the folder's name when not given.
+        protocol: name of the protocol, or the path of its file.
+        site_rules: file with the rules of all sites, or folder with ``<site>.yaml`` for each.
+        cache: where the result of each study is kept; None keeps none.
         workers: processes that scan studies side by side.
 
     Returns:
         Exit status: 0 when every study of the table is in the manifest, else 1.
     """
     console = Console()
-    truth = "truth.csv" if (folder / "truth.csv").is_file() else None
-    manifest, failed = build_manifest(
-        folder, labels, name or _name_of(folder), truth=truth, workers=workers, progress=True
+    manifest, findings = build_manifest(
+        folder,
+        labels,
+        name or _name_of(folder),
+        truth="truth.csv" if (folder / "truth.csv").is_file() else None,
+        protocol=protocol,
+        site_rules=site_rules,
+        cache=cache,
+        workers=workers,
+        progress=True,
     )
     save_manifest(manifest, output)
-    _print_counts(console, manifest)
-    _print_findings(console, failed)
+    print_counts(console, manifest)
+    print_findings(console, findings)
+    failed = sum(finding.level == "error" for finding in findings)
     if failed:
-        console.print(f"[red]{len(failed)} studies were left out.[/red]")
+        console.print(f"[red]{failed} studies were left out.[/red]")
     console.print(f"Wrote {escape(str(output))}. Next: mpmri check {escape(str(output))}", soft_wrap=True)
     return 1 if failed else 0
 
 
-def check_command(path: Path, workers: int = 2) -> int:
-    """Print what a manifest holds and every finding about it.
-
-    Args:
-        path: of the manifest.
-        workers: processes that check studies side by side.
-
-    Returns:
-        Exit status: 0 when there is no error (warnings are allowed), else 1.
-    """
-    console = Console()
-    manifest = load_manifest(path)
-    findings = check_manifest(manifest, workers=workers, progress=True)
-    _print_counts(console, manifest)
-    _print_findings(console, findings)
-    errors = sum(finding.level == "error" for finding in findings)
-    if errors:
-        console.print(
-            f"[red]{errors} errors[/red], {len(findings) - errors} warnings. Mend the errors and check again."
-        )
-        return 1
-    console.print(f"No errors, {len(findings)} warnings. Next: mpmri prepare {escape(str(path))}", soft_wrap=True)
-    return 0
-
-
-def _name_of(folder: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "_", folder.resolve().name).strip("_") or "cohort"
-
-
-def _print_counts(console: Console, manifest: Manifest) -> None:
+def print_counts(console: Console, manifest: Manifest) -> None:
+    """Print how many patients, studies and lesions there are, by class and site, and which sequences are missing."""
     patients = {study.patient for study in manifest.studies}
     console.print(
         f"{manifest.name}: {len(patients)} patients, {len(manifest.studies)} studies, "
@@ -95,6 +87,23 @@ def _print_counts(console: Console, manifest: Manifest) -> None:
         console.print(table)
 
 
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print findings as a table, the first of many."""
+    if not findings:
+        return
+    table = Table("", "where", "finding", title="Findings")
+    for finding in findings[:MAX_FINDINGS_SHOWN]:
+        colour = "red" if finding.level == "error" else "yellow"
+        table.add_row(f"[{colour}]{finding.level}[/{colour}]", escape(finding.where), escape(finding.message))
+    console.print(table)
+    if len(findings) > MAX_FINDINGS_SHOWN:
+        console.print(f"and {len(findings) - MAX_FINDINGS_SHOWN} more findings")
+
+
+def _name_of(folder: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", folder.resolve().name).strip("_") or "cohort"
+
+
 def _class_table(manifest: Manifest, key: str) -> Table:
     """Lesions of each class at each site; studies without lesions count by their own label."""
     counts: Counter[tuple[str, str]] = Counter()
@@ -108,15 +117,3 @@ def _class_table(manifest: Manifest, key: str) -> Table:
         row = [counts[name, site] for site in sites]
         table.add_row(name or "no label", *map(str, row), str(sum(row)))
     return table
-
-
-def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    if not findings:
-        return
-    table = Table("", "where", "finding", title="Findings")
-    for finding in findings[:MAX_FINDINGS_SHOWN]:
-        colour = "red" if finding.level == "error" else "yellow"
-        table.add_row(f"[{colour}]{finding.level}[/{colour}]", escape(finding.where), escape(finding.message))
-    console.print(table)
-    if len(findings) > MAX_FINDINGS_SHOWN:
-        console.print(f"and {len(findings) - MAX_FINDINGS_SHOWN} more findings")

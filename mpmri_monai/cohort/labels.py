@@ -12,7 +12,9 @@ from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, near_match
 from mpmri_monai.errors import ManifestError
 
 REQUIRED_COLUMNS = ("patient", "study", "site", "folder")
-OPTIONAL_COLUMNS = ("lesion", "mask", "value", "segment", "drawn_on", "liver")
+OPTIONAL_COLUMNS = ("lesion", "mask", "value", "segment", "roi", "drawn_on", "liver")
+REGION_COLUMNS = ("value", "segment", "roi")
+"""Which part of a mask is the lesion: a value (NIfTI), a segment (DICOM SEG) or an ROI (RTSTRUCT)."""
 
 NAME_COLUMNS = ("patient", "study", "site", "lesion")
 
@@ -23,9 +25,10 @@ STUDY_COLUMNS = ("patient", "site", "folder", "liver")
 def read_labels(path: Path | str, classes: Mapping[str, Sequence[str]], sequences: Sequence[str]) -> pd.DataFrame:
     """Read a label table and refuse what cannot be meant.
 
-    Columns: ``patient, study, site, folder`` (of the study's DICOM files, relative to the cohort), then optionally
-    ``lesion, mask, value`` (NIfTI) or ``segment`` (DICOM SEG)``, drawn_on, liver``, and one column for each key of
-    ``classes``. A row without a lesion stands for a study without one; its labels are those of the study.
+    Columns: ``patient, study, site, folder`` (of the study's DICOM or NIfTI files, or an archive of them, relative to
+    the cohort), then optionally ``lesion, mask`` and one of ``value`` (NIfTI), ``segment`` (DICOM SEG) and ``roi``
+    (RTSTRUCT), ``drawn_on, liver``, and one column for each key of ``classes``. A row without a lesion stands for a
+    study without one; its labels are those of the study.
 
     Returns:
         The table as text, absent cells and absent optional columns empty.
@@ -94,21 +97,22 @@ def _check_row(row: dict[str, str], where: str, classes: Mapping[str, Sequence[s
                 code="E_LABELS",
             )
     if row["lesion"]:
-        if not row["mask"] or bool(row["value"]) == bool(row["segment"]):
+        given = [row[column] for column in REGION_COLUMNS if row[column]]
+        if not row["mask"] or len(given) != 1:
             raise ManifestError(
-                expected="a mask and either its value (NIfTI) or its segment (DICOM SEG)",
-                found=", ".join(f"{column} {row[column] or 'empty'}" for column in ("mask", "value", "segment")),
+                expected="a mask and either its value (NIfTI), its segment (DICOM SEG) or its roi (RTSTRUCT)",
+                found=", ".join(f"{column} {row[column] or 'empty'}" for column in ("mask", *REGION_COLUMNS)),
                 where=where,
                 code="E_LABELS",
             )
-        if not re.fullmatch(r"[1-9][0-9]{0,8}", row["value"] or row["segment"]):
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", given[0]):
             raise ManifestError(
-                expected="value or segment to be a positive whole number",
-                found=repr(row["value"] or row["segment"]),
+                expected=f"{', '.join(REGION_COLUMNS)} to be a positive whole number",
+                found=repr(given[0]),
                 where=where,
                 code="E_LABELS",
             )
-    elif row["mask"] or row["value"] or row["segment"]:
+    elif row["mask"] or any(row[column] for column in REGION_COLUMNS):
         raise ManifestError(expected="the name of the lesion", found="a mask without one", where=where, code="E_LABELS")
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 
 from mpmri_monai.artefacts import digest, write_json
 from mpmri_monai.errors import ManifestError
+from mpmri_monai.sequences import SEQUENCES
 
 SCHEMA = "mpmri-monai/manifest/1"
 MAX_PROBLEMS_SHOWN = 8
@@ -40,6 +41,9 @@ SequenceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9
 
 FilePath = Annotated[str, StringConstraints(min_length=1)]
 """A path relative to the manifest's folder (local manifests may hold absolute ones)."""
+
+PROTOCOL = "liver"
+"""The protocol of a manifest that names none."""
 
 Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
@@ -104,6 +108,12 @@ class Study(_Record):
     images: dict[SequenceName, FilePath | DicomImage]
     organs: dict[Name, FilePath | Region] = {}
     lesions: tuple[Lesion, ...] = ()
+    _protocol: str = PrivateAttr(default=PROTOCOL)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol under which the study's DICOM folders are scanned, a name or the path of a file."""
+        return self._protocol
 
 
 class Manifest(_Record):
@@ -116,6 +126,10 @@ class Manifest(_Record):
     studies: tuple[Study, ...]
     truth: FilePath | None = None
     """Table of the latent parameters of a generated cohort."""
+    protocol: FilePath | None = None
+    """Name of the protocol that the sequences are roles of, or the path of its file (.yaml); liver when not given."""
+    site_rules: FilePath | None = None
+    """File with the rules of all sites, or folder with ``<site>.yaml`` for each site that has some."""
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -133,6 +147,20 @@ class Manifest(_Record):
     def path(self, relative: str) -> Path:
         """Return where a file of this manifest lies."""
         return self._folder / relative
+
+    @property
+    def scan_protocol(self) -> str:
+        """The protocol under which DICOM folders are scanned: a name, or where its file lies.
+
+        A manifest written by hand may have sequences of no protocol; its folders are scanned without one.
+        """
+        if self.protocol is None:
+            return PROTOCOL if set(self.sequences) <= set(SEQUENCES) else "none"
+        return str(self.path(self.protocol)) if is_file_name(self.protocol) else self.protocol
+
+    def rules_of(self, site: str) -> Path | None:
+        """Return the file with the rules of a site, or None when it has none."""
+        return None if self.site_rules is None else rules_file(self.path(self.site_rules), site)
 
     def content(self) -> dict[str, Any]:
         """Return the manifest as it is written to JSON."""
@@ -178,6 +206,8 @@ def parse_manifest(content: Any, folder: Path, where: str) -> Manifest:
             expected=f"a manifest of schema {SCHEMA}", found=found, where=where, fix=fix, code="E_MANIFEST"
         ) from error
     manifest._folder = Path(folder)
+    for study in manifest.studies:
+        study._protocol = manifest.scan_protocol
     return manifest
 
 
@@ -187,6 +217,19 @@ def save_manifest(manifest: Manifest, path: Path | str) -> Manifest:
     moved = _moved(manifest, path.parent)
     write_json(path, moved.content())
     return moved
+
+
+def is_file_name(protocol: str) -> bool:
+    """Whether a protocol is given by its file rather than by its name."""
+    return protocol.lower().endswith((".yaml", ".yml"))
+
+
+def rules_file(site_rules: Path, site: str) -> Path | None:
+    """Return the file with the rules of a site: ``site_rules`` itself, or ``<site>.yaml`` in that folder, if there."""
+    if not site_rules.is_dir():
+        return site_rules
+    own = site_rules / f"{site}.yaml"
+    return own if own.is_file() else None
 
 
 def near_match(word: str, known: Sequence[str]) -> str | None:
@@ -205,8 +248,9 @@ def _moved(manifest: Manifest, folder: Path) -> Manifest:
         return Path(os.path.relpath(old / relative, new)).as_posix()
 
     content = manifest.content()
-    if manifest.truth is not None:
-        content["truth"] = place(manifest.truth)
+    for key in ("truth", "site_rules", "protocol"):
+        if key in content and (key != "protocol" or is_file_name(content[key])):
+            content[key] = place(content[key])
     for study in content["studies"]:
         for images in (study["images"], study["organs"]):
             for key, image in images.items():

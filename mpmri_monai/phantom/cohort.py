@@ -66,9 +66,10 @@ def write_cohort(
         table = truth_table([one.patient for one in written], _shares(written))
         table.to_csv(part / TRUTH, index=False, float_format="%.6f", lineterminator="\n")
         name = f"hcc_phantom_{preset_name}"
-        manifest, failed = build_manifest(
+        manifest, findings = build_manifest(
             part, part / LABELS, name, classes={"grade": GRADES}, truth=TRUTH, workers=workers, progress=progress
         )
+        failed = [finding for finding in findings if finding.level == "error"]
         if failed:
             raise OutputError(
                 expected="to read back every study just written", found=f"{len(failed)} failed: {failed[0]}"

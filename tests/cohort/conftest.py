@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+from mpmri_monai.catalogue import Catalogue, Problem, VolumeRecord
 from mpmri_monai.errors import CatalogueError
 from mpmri_monai.sequences import SEQUENCES
 
@@ -62,38 +64,58 @@ class FakeScanner:
     """Stands in for `catalogue.scan`; ``answers`` says what the study of each patient holds, if not everything."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, SimpleNamespace] = {}
+        self.answers: dict[str, Catalogue] = {}
+        self.calls: list[tuple[str, str, Path | None]] = []
 
-    def __call__(self, folder: Path, protocol: str = "liver") -> SimpleNamespace:
+    def __call__(self, folder: Path, protocol: str = "liver", site_rules: Path | None = None) -> Catalogue:
+        patient = Path(folder).parent.name
+        self.calls.append((patient, protocol, site_rules))
         if not Path(folder).is_dir():
             raise CatalogueError(expected="a folder of DICOM files", found="no folder", code="E_EMPTY")
-        patient = Path(folder).parent.name
-        return self._named(self.answers.get(patient, self.full()), patient)
+        return self._named(self.answers.get(patient, self.full()), Path(folder), patient)
 
     @staticmethod
-    def _named(catalogue: SimpleNamespace, patient: str) -> SimpleNamespace:
+    def _named(catalogue: Catalogue, folder: Path, patient: str) -> Catalogue:
         """The same with ids of this patient's own, as ids that come from the files' content are."""
-        volumes = tuple(SimpleNamespace(id=f"{volume.id}-{patient}") for volume in catalogue.volumes)
+        volumes = tuple(replace(volume, id=f"{volume.id}-{patient}") for volume in catalogue.volumes)
         roles = {name: f"{volume}-{patient}" for name, volume in catalogue.roles.items()}
-        return SimpleNamespace(roles=roles, volumes=volumes, require=catalogue.require)
+        return replace(catalogue, folder=folder, roles=roles, volumes=volumes)
 
     @staticmethod
-    def full(*without: str) -> SimpleNamespace:
+    def full(*without: str) -> Catalogue:
         """A catalogue with every sequence but those named."""
         roles = {name: f"v{name}" for name in SEQUENCES if name not in without}
-        volumes = tuple(SimpleNamespace(id=volume) for volume in roles.values())
-        return SimpleNamespace(roles=roles, volumes=volumes, require=lambda sequences: None)
+        volumes = tuple(record(name) for name in roles)
+        return Catalogue(Path(), "liver", roles, volumes, (), (), sequences=SEQUENCES)
 
     @classmethod
-    def in_doubt(cls, code: str) -> SimpleNamespace:
+    def in_doubt(cls, code: str) -> Catalogue:
         """A catalogue that has every sequence and yet a problem."""
+        return replace(cls.full(), problems=(Problem(code, "what it met", 3),))
 
-        def require(sequences: Sequence[str]) -> None:
-            raise CatalogueError(expected="a study without a problem", found=f"{code}: what it met", code=code)
 
-        catalogue = cls.full()
-        catalogue.require = require
-        return catalogue
+def record(name: str, **changes: Any) -> VolumeRecord:
+    """The volume of a sequence, 2 mm slices of 1 mm pixels."""
+    fields = {
+        "id": f"v{name}",
+        "series_number": 1 + SEQUENCES.index(name),
+        "role": name,
+        "rows": 20,
+        "columns": 24,
+        "slices": 8,
+        "spacing_mm": (1.0, 1.0, 2.0),
+        "orientation": "axial",
+        "echo_time_ms": 1.1,
+        "component": "magnitude",
+        "phase": None,
+        "time_s": None,
+        "split_by": (),
+        "evidence": (),
+        "warnings": (),
+        "files": (),
+        "affine": np.diag([1.0, 1.0, 2.0, 1.0]),
+    }
+    return VolumeRecord(**{**fields, **changes})
 
 
 @pytest.fixture

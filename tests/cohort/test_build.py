@@ -1,10 +1,13 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mpmri_monai.cohort import build_manifest
-from mpmri_monai.errors import ManifestError
+from mpmri_monai.catalogue import Caution, Unresolved
+from mpmri_monai.cohort import build_manifest, load_manifest, save_manifest
+from mpmri_monai.cohort.commands import manifest_command
+from mpmri_monai.errors import ConfigError, ManifestError
 from mpmri_monai.sequences import SEQUENCES
 
 
@@ -134,6 +137,101 @@ def test_what_is_no_table_is_refused(cohort, content):
 def test_missing_table_is_refused(tmp_path):
     with pytest.raises(ManifestError, match="No such file"):
         build_manifest(tmp_path, tmp_path / "labels.csv", "none")
+
+
+def test_roi_of_an_rtstruct(cohort, scanner):
+    edit(cohort, "value,segment,", "value,segment,roi,")
+    text = (cohort / "labels.csv").read_text()
+    (cohort / "labels.csv").write_text(text.replace(",,S3,", ",,,S3,").replace("nii.gz,1,,,", "nii.gz,,,4,", 1))
+    assert build(cohort)[0].studies[0].lesions[0].region.roi == 4
+
+
+def test_what_the_catalogue_warns_of_is_found_once_for_all_phases(cohort, scanner):
+    caution = Caution("W_ORDER", "the order was assumed")
+    volumes = tuple(
+        replace(volume, warnings=(caution,)) if volume.role in ("S1", "S2") else volume
+        for volume in scanner.full().volumes
+    )
+    open_role = Unresolved("T2", ("a", "b"), (4, 9), "both fit")
+    scanner.answers["P002"] = replace(scanner.full(), volumes=volumes, unresolved=(open_role,))
+    manifest, findings = build(cohort)
+    assert len(manifest.studies) == 3
+    assert [(finding.level, str(finding)) for finding in findings] == [
+        ("warning", "P002-1: W_ORDER (S1 S2): the order was assumed"),
+        ("warning", "P002-1: T2 is open between series 4, 9: both fit"),
+    ]
+
+
+def test_nifti_studies_are_named_by_their_files(cohort, scanner):
+    files = {name: cohort / "P001" / "dicom" / f"{name}.nii.gz" for name in SEQUENCES}
+    volumes = tuple(replace(volume, nifti=files[volume.role]) for volume in scanner.full().volumes)
+    scanner.answers["P001"] = replace(scanner.full(), volumes=volumes)
+    manifest, _ = build(cohort)
+    assert manifest.studies[0].images["S0"] == "P001/dicom/S0.nii.gz"
+    moved = save_manifest(manifest, cohort.parent / "elsewhere" / "m.json")
+    assert moved.path(moved.studies[0].images["S0"]).resolve() == files["S0"]
+
+
+def test_nifti_inside_an_archive_cannot_be_named(cohort, scanner, tmp_path):
+    volumes = tuple(replace(volume, nifti=tmp_path / "unpacked" / "1") for volume in scanner.full().volumes)
+    scanner.answers["P001"] = replace(scanner.full(), volumes=volumes)
+    (finding,) = build(cohort)[1]
+    assert finding.level == "error" and "E_ARCHIVE" in finding.message
+
+
+def test_protocol_and_rules_of_the_sites_are_used_and_kept_in_the_manifest(cohort, scanner, tmp_path):
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "A.yaml").write_text("schema: mpmri-monai/site-rules/1\n")
+    edit(cohort, "P003,P003-1,A,", "P003,P003-1,B,")
+    manifest, _ = build_manifest(cohort, cohort / "labels.csv", "small", site_rules=rules)
+    assert scanner.calls == [
+        ("P001", "liver", rules / "A.yaml"),
+        ("P002", "liver", rules / "A.yaml"),
+        ("P003", "liver", None),
+    ]
+    moved = load_manifest(tmp_path / "x" / "m.json") if save_manifest(manifest, tmp_path / "x" / "m.json") else None
+    assert moved.rules_of("A").resolve() == rules / "A.yaml"
+    assert moved.rules_of("B") is None
+    assert moved.scan_protocol == moved.studies[0].protocol == "liver"
+    with pytest.raises(ConfigError, match="rules of the sites"):
+        build_manifest(cohort, cohort / "labels.csv", "small", site_rules=tmp_path / "nowhere")
+
+
+def test_a_protocol_without_sequences_makes_no_manifest(cohort, scanner):
+    with pytest.raises(ConfigError, match="protocol with sequences"):
+        build_manifest(cohort, cohort / "labels.csv", "small", protocol="none")
+
+
+def test_an_interrupted_cohort_is_not_scanned_again(cohort, scanner, tmp_path):
+    def made():
+        return build_manifest(cohort, cohort / "labels.csv", "small", cache=tmp_path / "cache")
+
+    (cohort / "P002" / "dicom").rmdir()
+    first = made()
+    assert len(scanner.calls) == 3 and len(first[1]) == 1
+    assert made() == first
+    assert [patient for patient, _, _ in scanner.calls[3:]] == ["P002"]
+    (cohort / "P002" / "dicom").mkdir()
+    (cohort / "P001" / "dicom" / "new").write_bytes(b"")
+    made()
+    assert [patient for patient, _, _ in scanner.calls[4:]] == ["P001", "P002"]
+    edit(cohort, "P003-L2", "P003-L9")
+    assert made()[0].studies[2].lesions[1].id == "P003-L9"
+
+
+def test_commands_print_counts_and_the_next_command(cohort, scanner, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    scanner.answers["P002"] = scanner.full("OUT")
+    output = cohort / "m.json"
+    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 0
+    printed = capsys.readouterr().out
+    assert "3 patients, 3 studies, 4 lesions" in printed
+    assert "Missing sequences" in printed
+    assert f"mpmri check {output}" in printed
+    (cohort / "P002" / "dicom").rmdir()
+    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 1
+    assert "1 studies were left out" in capsys.readouterr().out
 
 
 def test_real_studies_of_other_organs_are_left_out_with_a_reason(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mpmri_monai.cohort import (
@@ -7,7 +9,6 @@ from mpmri_monai.cohort import (
     refuse_shared_images,
     save_manifest,
 )
-from mpmri_monai.cohort.commands import check_command, manifest_command
 from mpmri_monai.errors import LeakageError
 
 
@@ -35,8 +36,9 @@ def test_missing_files_are_named(manifest, cohort):
 
 
 def test_changed_dicom_files_are_noticed(manifest, scanner):
-    scanner.answers["P002"] = scanner.full()
-    scanner.answers["P002"].volumes = tuple(v for v in scanner.answers["P002"].volumes if v.id != "vS4")
+    volumes = tuple(volume for volume in scanner.full().volumes if volume.id != "vS4")
+    roles = {name: volume for name, volume in scanner.full().roles.items() if name != "S4"}
+    scanner.answers["P002"] = replace(scanner.full(), roles=roles, volumes=volumes)
     assert errors(manifest) == [
         "P002-1: no volume vS4-P002 (S4) in P002/dicom; its files changed since the manifest was made"
     ]
@@ -46,6 +48,14 @@ def test_problem_of_the_catalogue_is_an_error(manifest, scanner):
     scanner.answers["P002"] = scanner.in_doubt("E_SHORT")
     (error,) = errors(manifest)
     assert error.startswith("P002-1: E_SHORT")
+
+
+def test_another_choice_of_the_catalogue_is_a_warning(manifest, scanner):
+    roles = {**scanner.full().roles, "T2": "vS0", "S0": "vT2"}
+    scanner.answers["P002"] = replace(scanner.full(), roles=roles)
+    warnings = [str(finding) for finding in check_manifest(manifest)]
+    assert "P002-1: W_ROLE: the catalogue now takes vS0-P002 for T2, the manifest vT2-P002" in warnings
+    assert len(warnings) == 2
 
 
 def test_missing_truth_is_an_error(cohort, scanner):
@@ -59,11 +69,11 @@ def test_absent_sequence_and_label_and_class_are_warnings(content, tmp_path, sca
     findings = check_manifest(parse_manifest(content, tmp_path, "here"))
     warnings = [str(finding) for finding in findings if finding.level == "warning"]
     assert warnings == [
+        "grade: no lesion of class moderately",
+        "grade: no lesion of class poorly",
         "P001-1: no IN, S0",
         "P001-1: lesion P001-L1 has no grade label",
         "P002-1: no IN, S0",
-        "grade: no lesion of class moderately",
-        "grade: no lesion of class poorly",
     ]
     assert [finding.level for finding in findings] == sorted(finding.level for finding in findings)
 
@@ -80,32 +90,6 @@ def test_copied_dicom_folder_under_another_patient_is_a_leak(content, tmp_path, 
     assert "P001, P002: E_SHARED: these patients share an image" in errors(manifest)
     with pytest.raises(LeakageError, match="P001, P002"):
         refuse_shared_images(manifest)
-
-
-def test_commands_print_counts_and_the_next_command(cohort, scanner, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "160")
-    scanner.answers["P002"] = scanner.full("OUT")
-    output = cohort / "m.json"
-    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 0
-    printed = capsys.readouterr().out
-    assert "3 patients, 3 studies, 4 lesions" in printed
-    assert f"mpmri check {output}" in printed
-    assert check_command(output, workers=0) == 0
-    printed = capsys.readouterr().out
-    assert "Missing sequences" in printed
-    assert "no OUT" in printed
-    assert f"mpmri prepare {output}" in printed
-
-
-def test_commands_tell_failure_by_their_exit_status(cohort, scanner, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "160")
-    (cohort / "P002" / "dicom").rmdir()
-    output = cohort / "m.json"
-    assert manifest_command(cohort, cohort / "labels.csv", output, workers=0) == 1
-    assert "1 studies were left out" in capsys.readouterr().out
-    (cohort / "P001" / "liver.nii.gz").unlink()
-    assert check_command(output, workers=0) == 1
-    assert "1 errors" in capsys.readouterr().out
 
 
 def test_saved_elsewhere_it_still_checks(manifest, tmp_path):

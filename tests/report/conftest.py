@@ -1,16 +1,18 @@
 """A finished run in a folder, with a store and a manifest to match, small and made from a known rule."""
 
 import json
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.cohort import Manifest, holdout, patient_table, write_splits
+from mpmri_monai.cohort import Manifest, holdout, parse_manifest, patient_table, write_splits
 from mpmri_monai.evaluation import evaluate, write_predictions
 from mpmri_monai.report import style
 from mpmri_monai.sequences import GRADES, SEQUENCES, TASKS
+from mpmri_monai.volumes import Geometry
 
 TASK = TASKS["hcc_grade"]
 FUSION = ("T2", "OUT", "S4")
@@ -211,3 +213,67 @@ def without_well():
         return table[table["label"] != "well"]
 
     return predictions
+
+
+GRADES_OF_TWO = ("well", "poorly")
+
+
+def ball(geometry, centre_mm, radius_mm):
+    """Return which voxels (slice, row, column) of a grid lie in a ball."""
+    columns, rows, slices = geometry.shape
+    index = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), np.arange(slices), indexing="ij"), axis=-1)
+    inside = np.linalg.norm(geometry.to_mm(index) - np.asarray(centre_mm), axis=-1) <= radius_mm
+    return inside.transpose(2, 1, 0)
+
+
+class LookedAt:
+    """A cohort of NIfTI studies with one round lesion, 24 mm wide, at (10, -5, 3) mm.
+
+    Phases have 3 mm slices and the lesion at 100, 150, 300; T2 has 8 mm slices, which end 2 mm above its middle.
+    """
+
+    centre_mm = (10.0, -5.0, 3.0)
+    radius_mm = 12.0
+    phases = Geometry(np.array([[-2.0, 0, 0, 64], [0, -2.0, 0, 60], [0, 0, 3.0, -30], [0, 0, 0, 1.0]]), (64, 60, 20))
+    t2 = Geometry(np.array([[-1.5, 0, 0, 60], [0, -1.5, 0, 55], [0, 0, 8.0, -39], [0, 0, 0, 1.0]]), (80, 72, 6))
+    signal = MappingProxyType({"S0": 100, "S1": 150, "S2": 300})
+    sequences = ("T2", "IN", "S0", "S1", "S2")
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @staticmethod
+    def write(path, voxels, geometry):
+        """Write (slice, row, column) voxels with their geometry as NIfTI."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = nibabel.Nifti1Image(np.ascontiguousarray(voxels.transpose(2, 1, 0)), geometry.affine)
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, path)
+
+    def study(self, number, grade, **changes):
+        """Write one study and return its entry of a manifest."""
+        name = f"P{number}"
+        lesion = ball(self.phases, self.centre_mm, self.radius_mm)
+        for phase, signal in self.signal.items():
+            image = np.where(lesion, signal, 50).astype(np.int16)
+            self.write(self.folder / name / f"{phase}.nii.gz", image, self.phases)
+        bright = np.where(ball(self.t2, self.centre_mm, self.radius_mm), 400, 80)
+        self.write(self.folder / name / "T2.nii.gz", bright.astype(np.int16), self.t2)
+        self.write(self.folder / name / "lesions.nii.gz", lesion.astype(np.uint8), self.phases)
+        region = {"mask": f"{name}/lesions.nii.gz", "value": 1}
+        lesions = [{"id": f"{name}-L1", "region": region, "drawn_on": "S1", "labels": {"grade": grade}}]
+        images = {sequence: f"{name}/{sequence}.nii.gz" for sequence in self.sequences if sequence != "IN"}
+        study = {"patient": name, "study": f"{name}-1", "site": "A", "images": images, "lesions": lesions}
+        return {**study, **changes}
+
+    def manifest(self, *studies):
+        """Return the manifest of some entries."""
+        content = {"schema": "mpmri-monai/manifest/1", "name": "looked_at", "sequences": self.sequences}
+        content |= {"classes": {"grade": GRADES_OF_TWO}, "studies": studies}
+        return parse_manifest(content, self.folder, "here")
+
+
+@pytest.fixture
+def looked_at(tmp_path):
+    """A cohort whose pictures are known."""
+    return LookedAt(tmp_path / "cohort")
