@@ -6,6 +6,8 @@ acquired.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
+from mpmri_monai.volumes.boxes import Box, placed, reach, signal_of
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.masks import Mask
 from mpmri_monai.volumes.stack import Stack
@@ -40,7 +43,14 @@ SEED = 20190
 STEPS = 100
 """Most steps of the optimiser, each level."""
 FIRST_STEP, LAST_STEP = 2.0, 0.01
-"""Length of the optimiser's first step and the one it ends at (mm at the border of the region)."""
+"""Length of the optimiser's first step and of the one that it ends at (mm at the border of the images)."""
+RELAXATION = 0.7
+"""Factor on the step where the gradient turns back."""
+LEAST_GAIN = 0.02
+"""A motion has to raise the mutual information by this much (nats). Between unrelated images it rises by up to 0.003 by
+chance; a motion of 1 mm between phases of one examination gains 0.1."""
+NO_SHIFT_MM, NO_ANGLE_DEG = 1.0, 1.0
+"""A motion below both that gains nothing means that the sequence lies where it belongs."""
 LEAST_VOXELS = 1000
 """Fewer voxels of the reference in the region do not fill a joint histogram."""
 
@@ -82,18 +92,19 @@ def find_motion(reference: Stack, moving: Stack, region: Mask | None = None) -> 
             the reference takes part.
 
     Returns:
-        The motion. It is refused, and the identity, when it is larger than 30 mm or 10°, when it fits the images no
-        better than the scanner's own position, or when they share too little to tell.
+        The motion. It is the identity where the sequence lies within 1 mm and 1° of where it fits best and would gain
+        nothing. It is refused, and the identity, when it is larger than 30 mm or 10°, when it fits hardly better than
+        the scanner's own position, or when the two share too little to tell.
     """
     box = _box(reference.geometry, region)
     fixed = _image(reference, box)
     inside = _inside(fixed, region)
     if np.count_nonzero(sitk.GetArrayViewFromImage(inside)) < LEAST_VOXELS:
         return _refusal("too small a region in common")
-    reach = _reach(moving.geometry, _corners_mm(fixed), MAX_SHIFT_MM)
-    if reach is None:
+    needed = reach(moving.geometry, _corners_mm(fixed), MAX_SHIFT_MM)
+    if needed is None:
         return _refusal("no region in common")
-    return _register(fixed, inside, _image(moving, reach))
+    return _register(fixed, inside, _image(moving, needed))
 
 
 def _register(fixed: sitk.Image, inside: sitk.Image, moving: sitk.Image) -> Motion:
@@ -101,7 +112,6 @@ def _register(fixed: sitk.Image, inside: sitk.Image, moving: sitk.Image) -> Moti
     transform = sitk.Euler3DTransform()
     transform.SetCenter(middle)
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricFixedMask(inside)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -111,43 +121,58 @@ def _register(fixed: sitk.Image, inside: sitk.Image, moving: sitk.Image) -> Moti
     method.SetSmoothingSigmasPerLevel(SMOOTHING_MM)
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetOptimizerAsRegularStepGradientDescent(FIRST_STEP, LAST_STEP, STEPS)
+    method.SetOptimizerAsRegularStepGradientDescent(FIRST_STEP, LAST_STEP, STEPS, RELAXATION)
     method.SetInitialTransform(transform, inPlace=True)
     try:
-        before = method.MetricEvaluate(fixed, moving)
-        method.Execute(fixed, moving)
-        after = method.MetricEvaluate(fixed, moving)
+        with _one_thread():
+            before = method.MetricEvaluate(fixed, moving)
+            method.Execute(fixed, moving)
+            after = method.MetricEvaluate(fixed, moving)
     except RuntimeError:  # SimpleITK's only error: too few voxels of the region meet the moving image
         return _refusal("too small a region in common")
-    return _judged(transform, middle, improves=after < before)
+    return _judged(transform, middle, gain=before - after)  # the metric is the negative mutual information
 
 
-def _judged(transform: sitk.Euler3DTransform, middle: NDArray[np.float64], improves: bool) -> Motion:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run SimpleITK in one thread: the order in which several add up differs from run to run, and so does the motion.
+
+    The number of threads of the method itself does not reach all of its parts.
+    """
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def _judged(transform: sitk.Euler3DTransform, middle: NDArray[np.float64], gain: float) -> Motion:
     """Return the motion of a transform from the reference to the moving image, or why it is refused."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
-    matrix[:3, 3] = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    matrix = np.linalg.inv(matrix)
+    onto_moving = np.eye(4)
+    onto_moving[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
+    onto_moving[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     shift = float(np.linalg.norm(np.array(transform.TransformPoint(middle.tolist())) - middle))
-    angle = float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1))))
-    refused = None
+    angle = float(np.degrees(np.arccos(np.clip((np.trace(onto_moving[:3, :3]) - 1) / 2, -1, 1))))
     if shift > MAX_SHIFT_MM:
-        refused = f"a shift of more than {MAX_SHIFT_MM:g} mm"
-    elif angle > MAX_ANGLE_DEG:
-        refused = f"a turn of more than {MAX_ANGLE_DEG:g} degrees"
-    elif not improves:
-        refused = "no place that fits better than the scanner's"
-    return Motion(np.eye(4) if refused else matrix, shift, angle, refused)
+        return Motion(np.eye(4), shift, angle, f"a shift of more than {MAX_SHIFT_MM:g} mm")
+    if angle > MAX_ANGLE_DEG:
+        return Motion(np.eye(4), shift, angle, f"a turn of more than {MAX_ANGLE_DEG:g} degrees")
+    if gain >= LEAST_GAIN:
+        return Motion(np.linalg.inv(onto_moving), shift, angle)
+    if shift <= NO_SHIFT_MM and angle <= NO_ANGLE_DEG:
+        return Motion(np.eye(4), 0.0, 0.0)
+    return Motion(np.eye(4), shift, angle, "no place that fits clearly better than the scanner's")
 
 
 def _refusal(why: str) -> Motion:
     return Motion(np.eye(4), 0.0, 0.0, why)
 
 
-def _box(geometry: Geometry, region: Mask | None) -> tuple[slice, slice, slice]:
+def _box(geometry: Geometry, region: Mask | None) -> Box:
     """Return the part (column, row, slice) of the reference that takes part."""
     if region is not None:
-        return _reach(geometry, _block_corners_mm(region), MARGIN_MM) or (slice(0, 1),) * 3
+        return reach(geometry, _block_corners_mm(region), MARGIN_MM) or (slice(0, 1),) * 3
     columns, rows, slices = geometry.shape
     edge = (1 - CENTRAL) / 2
     return (
@@ -157,46 +182,19 @@ def _box(geometry: Geometry, region: Mask | None) -> tuple[slice, slice, slice]:
     )
 
 
-def _reach(geometry: Geometry, corners_mm: NDArray[np.float64], margin_mm: float) -> tuple[slice, slice, slice] | None:
-    """Return the part (column, row, slice) of a grid that reaches ``margin_mm`` around some points; None where none."""
-    index = geometry.to_index(corners_mm)
-    margin = margin_mm / np.array(geometry.spacing_mm)
-    low = np.maximum(np.floor(index.min(axis=0) - margin), 0).astype(int)
-    high = np.minimum(np.ceil(index.max(axis=0) + margin) + 1, geometry.shape).astype(int)
-    if (high <= low).any():
-        return None
-    column, row, k = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
-    return column, row, k
-
-
 def _block_corners_mm(mask: Mask) -> NDArray[np.float64]:
     """Return the centres (8, 3) of the corner voxels of the smallest block that holds a mask."""
     used = [np.flatnonzero(mask.voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in (2, 1, 0)]
     return mask.geometry.to_mm(list(product(*((one[0], one[-1]) for one in used))))
 
 
-def _image(stack: Stack, part: tuple[slice, slice, slice]) -> sitk.Image:
+def _image(stack: Stack, part: Box) -> sitk.Image:
     """Return the signal of a part of a stack in RAS+ mm, clipped, with voxels of about 2.5 mm in the slices."""
-    columns, rows, slices = part
-    signal = np.stack([stack.block(k, rows, columns) for k in range(slices.start, slices.stop)])
+    signal = signal_of(stack, part)
     signal = np.clip(signal, *np.percentile(signal, (CLIPPED, 100 - CLIPPED)))
     image = placed(signal, stack.geometry, part)
     factors = [max(1, round(PITCH_MM / spacing)) for spacing in stack.geometry.spacing_mm]
     return sitk.BinShrink(image, [min(factor, size) for factor, size in zip(factors, image.GetSize(), strict=True)])
-
-
-def placed(voxels: NDArray, geometry: Geometry, part: tuple[slice, slice, slice]) -> sitk.Image:
-    """Return voxels (slice, row, column) of a part of a grid as a SimpleITK image whose space is RAS+ mm.
-
-    SimpleITK would call the space LPS+; what lies where is the same as long as every image comes from here.
-    """
-    image = sitk.GetImageFromArray(voxels)
-    edges = geometry.affine[:3, :3]
-    lengths = np.linalg.norm(edges, axis=0)
-    image.SetSpacing(lengths.tolist())
-    image.SetDirection((edges / lengths).ravel().tolist())
-    image.SetOrigin(geometry.to_mm([axis.start for axis in part]).tolist())
-    return image
 
 
 def _inside(fixed: sitk.Image, region: Mask | None) -> sitk.Image:
