@@ -42,7 +42,7 @@ MAX_RATIO = 100
 """Members together may be this many times as large as the archive; a bomb is hundreds of times as large."""
 ANY_RATIO_BYTES = 256 * 2**20
 """Members that are no larger together may have any ratio: empty images compress well (bytes)."""
-MAX_OVERHEAD_BYTES = 16 * 2**20
+MAX_OVERHEAD_BYTES = 8 * 2**20
 """Largest list of members, or header of one, that is read into memory (bytes)."""
 BLOCK_BYTES = 2**20
 """Members are stored in pieces of this size (bytes)."""
@@ -126,6 +126,9 @@ def _unpacked(archive: Path, file: IO[bytes], folder: PrivateFolder, progress: b
         with whole_folder(target) as part:
             members = track(_members(archive, file), "unpacking", console=console, disable=not progress, transient=True)
             stored = _store(members, part, archive, passed_over)
+    except _Excess:
+        limits = f"{_allowed_bytes(archive) >> 20} MiB of members and {MAX_OVERHEAD_BYTES >> 20} MiB of their headers"
+        raise too_much(archive, f"an archive of at most {limits}", "more") from None
     except DAMAGE as error:
         raise _damaged(archive, "one that is damaged, or compressed in a way that is not read") from error
     except OSError as error:  # decompressors raise it without a number
@@ -227,17 +230,13 @@ class _Excess(Exception):
 
 def _zip_members(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
     bounded = _Bounded(file, archive.stat().st_size)
-    try:
-        with zipfile.ZipFile(bounded) as content:  # type: ignore[call-overload]
-            for info in content.infolist():
-                bounded.allowance = MAX_OVERHEAD_BYTES + info.compress_size
-                kind = _zip_kind(info)
-                if info.flag_bits & 1:
-                    raise _damaged(archive, "an encrypted one")
-                yield _Member(info.filename, kind, info.file_size, content.open(info) if kind == FILE else None)
-    except _Excess:
-        limit = f"a list of members of at most {MAX_OVERHEAD_BYTES >> 20} MiB"
-        raise too_much(archive, limit, "a longer one") from None
+    with zipfile.ZipFile(bounded) as content:  # type: ignore[call-overload]
+        for info in content.infolist():
+            bounded.allowance = MAX_OVERHEAD_BYTES + info.compress_size
+            kind = _zip_kind(info)
+            if info.flag_bits & 1:
+                raise _damaged(archive, "an encrypted one")
+            yield _Member(info.filename, kind, info.file_size, content.open(info) if kind == FILE else None)
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
@@ -251,21 +250,17 @@ def _zip_kind(info: zipfile.ZipInfo) -> str:
 
 def _tar_members(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
     bounded = _Bounded(file, _allowed_bytes(archive) + MAX_FILES * 2 * TAR_BLOCK)
-    try:
-        with tarfile.open(fileobj=bounded, mode="r:") as content:  # type: ignore[call-overload]
-            while info := content.next():
-                size = info.size if info.isreg() else 0
-                bounded.allowance = MAX_OVERHEAD_BYTES + size
-                kind = _tar_kind(info)
-                yield _Member(info.name, kind, size, content.extractfile(info) if kind == FILE else None)
-                bounded.allowance = MAX_OVERHEAD_BYTES
-            if len(bounded.last) != TAR_BLOCK or bounded.last.strip(b"\0"):
-                raise _damaged(archive, "one that ends early or is damaged")  # tarfile takes either for its end
-            while bounded.read(BLOCK_BYTES):  # the checksum of a compressed archive lies at its end
-                pass
-    except _Excess:
-        found = "a header or content of members beyond it"
-        raise too_much(archive, f"an archive of at most {_allowed_bytes(archive) >> 20} MiB", found) from None
+    with tarfile.open(fileobj=bounded, mode="r:") as content:  # type: ignore[call-overload]
+        while info := content.next():
+            size = info.size if info.isreg() else 0
+            bounded.allowance = MAX_OVERHEAD_BYTES + size
+            kind = _tar_kind(info)
+            yield _Member(info.name, kind, size, content.extractfile(info) if kind == FILE else None)
+            bounded.allowance = MAX_OVERHEAD_BYTES
+        if len(bounded.last) != TAR_BLOCK or bounded.last.strip(b"\0"):
+            raise _damaged(archive, "one that ends early or is damaged")  # tarfile takes either for its end
+        while bounded.read(BLOCK_BYTES):  # the checksum of a compressed archive lies at its end
+            pass
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:

@@ -247,8 +247,22 @@ def test_headers_that_grow_without_end_are_refused(tmp_path):
 def test_a_list_of_members_that_grows_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MAX_OVERHEAD_BYTES", 2000)
     archive = zip_of(tmp_path / "a.zip", *((f"{index:050}", b"") for index in range(100)))
-    with pytest.raises(CatalogueError, match=r"E_LIMIT.*list of members"):
+    with pytest.raises(CatalogueError, match=r"E_LIMIT.*of their headers"):
         unpack(archive)
+
+
+def test_members_that_are_passed_over_count_too(tmp_path, monkeypatch):
+    """They are decompressed on the way to the next member."""
+    monkeypatch.setattr(archives, "ANY_RATIO_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MAX_FILES", 10)
+    zeros = bytes(4 * 2**20)
+    with pytest.raises(CatalogueError, match=r"E_LIMIT.*1 MiB of members"):
+        unpack(tar_of(tmp_path / "a.tgz", (".hidden", zeros), ("a", b"content"), mode="w:gz"))
+
+
+def test_empty_archives_hold_nothing(tmp_path):
+    for archive in (tar_of(tmp_path / "a.tgz", mode="w:gz"), zip_of(tmp_path / "a.zip")):
+        assert unpack(archive).files == ()
 
 
 def test_sparse_members_are_passed_over(tmp_path):
