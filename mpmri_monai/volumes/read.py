@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mpmri_monai.catalogue import VolumeRecord
+from mpmri_monai.errors import GeometryError
 from mpmri_monai.volumes.dicom import read_dicom
 from mpmri_monai.volumes.nifti import read_nifti
 from mpmri_monai.volumes.stack import Stack
@@ -15,6 +16,14 @@ def read_volume(record: VolumeRecord) -> Stack:
 
     Raises:
         CatalogueError: a DICOM file ends early, has gone, or its compression cannot be decoded.
-        GeometryError: a NIfTI file has gone or is damaged.
+        GeometryError: a NIfTI file has gone or is damaged. It names the volume, as the file's name may name a person.
     """
-    return read_dicom(record) if record.nifti is None else read_nifti(record.nifti)
+    if record.nifti is None:
+        return read_dicom(record)
+    try:
+        return read_nifti(record.nifti)
+    except GeometryError as error:
+        where = f"volume {record.id}"
+        raise GeometryError(
+            expected=error.expected, found=error.found, where=where, fix=error.fix, code=error.code
+        ) from None

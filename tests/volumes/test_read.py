@@ -24,8 +24,9 @@ def test_a_nifti_volume_is_read_on_the_grid_that_the_catalogue_names(tmp_path):
     columns, rows, slices = stack.geometry.spacing_mm
     assert record.spacing_mm == pytest.approx((rows, columns, slices))
     (tmp_path / "T2.nii.gz").unlink()
-    with pytest.raises(GeometryError, match="no such file"):
+    with pytest.raises(GeometryError, match=f"volume {record.id}.*no such file") as caught:
         read_volume(record)
+    assert "T2.nii" not in str(caught.value)
 
 
 def test_a_volume_of_an_archive_is_read_without_its_catalogue(make, tmp_path, monkeypatch):
