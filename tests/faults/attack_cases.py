@@ -22,7 +22,7 @@ from faults.case import case
 attacks = functools.partial(case, "Attacks")
 DEEP = 5000
 """Sequences inside one another (count)."""
-BOMB_BYTES = 400 * 2**20
+BOMB_BYTES = 300 * 2**20
 """What small files swell to (bytes)."""
 
 
@@ -98,7 +98,7 @@ def tar_with_links_and_devices(study: Study) -> None:
 
 @attacks(refused="E_LIMIT", elsewhere=False)
 def zip_bomb(study: Study) -> None:
-    """A few hundred kilobytes that swell to 400 MiB."""
+    """A few hundred kilobytes that swell to 300 MiB."""
 
     def write(path: Path, contents: list[bytes]) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -110,7 +110,7 @@ def zip_bomb(study: Study) -> None:
 
 @attacks(refused="E_LIMIT", elsewhere=False)
 def gzip_bomb(study: Study) -> None:
-    """A tar.gz with one member of 400 MiB of zeros."""
+    """A tar.gz with one member of 300 MiB of zeros."""
 
     def write(path: Path, contents: list[bytes]) -> None:
         with gzip.open(path, "wb", compresslevel=1) as file, tarfile.open(fileobj=file, mode="w|") as archive:
@@ -174,7 +174,7 @@ def archive_in_an_archive(study: Study) -> None:
 
 @attacks(refused="E_HEADER E_MISSING")
 def deflate_bomb(study: Study) -> None:
-    """A deflated data set of 400 kB that inflates to 400 MiB, even for a reader that stops before the pixels."""
+    """A deflated data set of 300 kB that inflates to 300 MiB, even for a reader that stops before the pixels."""
     image = _all_but_one(study)
     image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     content = encoded(image)
@@ -182,8 +182,9 @@ def deflate_bomb(study: Study) -> None:
     squeeze = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
     inside = zlib.decompress(content[start:], wbits=-zlib.MAX_WBITS)
     padding = b"\xfc\xff\xfc\xffOB\0\0" + BOMB_BYTES.to_bytes(4, "little")
-    packed = squeeze.compress(inside + padding) + b"".join(squeeze.compress(bytes(2**20)) for _ in range(400))
-    study.files = {"bomb": content[:start] + packed + squeeze.flush()}
+    packed = [squeeze.compress(inside + padding)]
+    packed += [squeeze.compress(bytes(2**20)) for _ in range(BOMB_BYTES >> 20)]
+    study.files = {"bomb": b"".join([content[:start], *packed, squeeze.flush()])}
 
 
 @attacks(refused="E_LIMIT")

@@ -105,11 +105,6 @@ class Study:
 
     def write(self, folder: Path, seed: int = 0) -> Path:
         """Write everything under names and in an order that say nothing; return what is to be read."""
-        with warnings.catch_warnings():  # many of the faults are what the writers warn of
-            warnings.simplefilter("ignore")
-            return self._write(folder, seed)
-
-    def _write(self, folder: Path, seed: int) -> Path:
         generator = np.random.default_rng(seed)
         folder.mkdir(parents=True, exist_ok=True)
         for index in generator.permutation(len(self.images)):
@@ -123,7 +118,9 @@ class Study:
 def encoded(image: Dataset) -> bytes:
     """The bytes of a DICOM file."""
     buffer = io.BytesIO()
-    image.save_as(buffer, enforce_file_format=True)
+    with warnings.catch_warnings():  # many of the faults are what the writer warns of
+        warnings.simplefilter("ignore")
+        image.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
@@ -198,6 +195,7 @@ def _image(series: int, index: int, k: int, grid: Grid, stored: NDArray[np.uint1
     image.StudyDate = image.SeriesDate = image.AcquisitionDate = image.ContentDate = DAY
     image.StudyTime = clock(START_S)
     image.Modality, image.ImageType = "MR", ["ORIGINAL", "PRIMARY", "OTHER"]
+    image.SeriesDescription = image.ProtocolName = "synthetic"
     image.SeriesNumber, image.InstanceNumber = series, index * grid.slices + k + 1
     image.ScanningSequence, image.SequenceVariant, image.MRAcquisitionType = "GR", "SP", "3D"
     image.EchoTime, image.RepetitionTime, image.FlipAngle = 1.3, 3.2, 12

@@ -23,6 +23,8 @@ from faults.pixel_cases import compressed
 files = functools.partial(case, "Files and folders")
 damage = functools.partial(case, "Damaged files")
 containers = functools.partial(case, "Archives and NIfTI")
+PIXELS = b"\xe0\x7f\x10\x00"
+"""Tag of PixelData as it stands in a file."""
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 
 
@@ -172,7 +174,7 @@ def a_file_cut_off(study: Study) -> None:
 @damage(refused="E_TRUNCATED")
 def a_file_cut_off_in_its_header(study: Study) -> None:
     """One file ends inside its header."""
-    _damaged(study, lambda content: content[:700])
+    _damaged(study, lambda content: content[: content.index(PIXELS) - 30])
 
 
 @damage(refused="E_TRUNCATED E_MISSING")
@@ -296,7 +298,8 @@ def NIfTI_study(study: Study) -> None:
 @containers(protocol="liver", refused="E_ROLE", elsewhere=False)
 def NIfTI_files_for_one_role(study: Study) -> None:
     """Two files could be T2."""
-    for found, name in ((t2(), "T2.nii.gz"), (t2(series=5), "old_T2.nii")):
+    for found, name in ((t2(name="new"), "T2.nii.gz"), (t2(name="old", series=5), "old_T2.nii")):
+        study.truths.append(found.truth)
         study.files[name] = _nifti(found, compressed=name.endswith("gz"))
 
 

@@ -26,6 +26,8 @@ class Found:
     """(slice, row, column), or any other order of axes that the affine describes, first axis last."""
     affine: NDArray[np.float64]
     """(4, 4), index along the last, middle and first axis of ``signal`` -> RAS+ mm."""
+    later: bool = False
+    """Whether the reader says that it was made after the volume before it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class Reading:
     """Everything that a reader did with one study."""
 
     found: tuple[Found, ...] = ()
-    """In time order where the reader claims one."""
     refused: tuple[str, ...] = ()
     """Codes of problems, or kinds of errors, that were raised or reported."""
     warned: tuple[str, ...] = ()
@@ -57,19 +58,24 @@ class Outcome:
 def judge(reading: Reading, truths: Sequence[Truth]) -> Outcome:
     """Compare what was read with what there is to be read, voxel by voxel and with its place in space."""
     matches = [match(found, truths) for found in reading.found]
+    wrong = _fault(reading, matches, truths)
+    if not wrong and not reading.refused and len(set(matches)) < len(truths):
+        wrong = f"{len(set(matches))} of {len(truths)} volumes"
+    verdict = "wrong" if wrong else "refuses" if reading.refused else "right"
+    return Outcome(verdict, wrong, tuple(sorted(set(reading.refused))), tuple(sorted(set(reading.warned))))
+
+
+def _fault(reading: Reading, matches: Sequence[int | None], truths: Sequence[Truth]) -> str:
+    """What is wrong with the volumes that were returned; empty when nothing is."""
+    known = [index for index in matches if index is not None]
+    if len(known) < len(matches):
+        return _difference(reading.found[matches.index(None)], truths)
+    if any(found.later and known[k] >= known[k + 1] for k, found in enumerate(reading.found[1:])):
+        return "volumes in another order"
+    if len(set(known)) < len(known):
+        return "a volume twice"
     misplaced = [name for name, found in reading.roles if match(found, [t for t in truths if t.name == name]) is None]
-    verdict, detail = "right", ""
-    if None in matches:
-        verdict, detail = "wrong", _difference(reading.found[matches.index(None)], truths)
-    elif misplaced:
-        verdict, detail = "wrong", f"another volume as {' '.join(misplaced)}"
-    elif reading.refused:
-        verdict = "refuses"
-    elif len(set(matches)) < len(truths):
-        verdict, detail = "wrong", f"{len(set(matches))} of {len(truths)} volumes"
-    elif len(matches) > len(truths):
-        verdict, detail = "wrong", "a volume twice"
-    return Outcome(verdict, detail, tuple(sorted(set(reading.refused))), tuple(sorted(set(reading.warned))))
+    return f"another volume as {' '.join(misplaced)}" if misplaced else ""
 
 
 def match(found: Found, truths: Sequence[Truth]) -> int | None:

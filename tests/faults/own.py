@@ -14,7 +14,7 @@ def read(study: Path, protocol: str = "none") -> Reading:
     """Read all volumes of a study; a refusal of the whole study or of single series is noted by its code."""
     try:
         catalogue = scan(study, protocol)
-        found = {volume.id: _voxels(volume) for volume in catalogue.volumes}
+        found = {volume.id: _voxels(volume) for volume in catalogue.volumes}  # volumes are asked for by their ids
     except MpmriError as error:
         return Reading(refused=(error.code or type(error).__name__,))
     return Reading(

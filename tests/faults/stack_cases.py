@@ -128,7 +128,7 @@ def one_slice_in_another_frame_of_reference(study: Study) -> None:
     study.images = stack.images
 
 
-@assembly()
+@assembly(elsewhere=False)
 def single_slice(study: Study) -> None:
     """One image is no stack and is left out."""
     study.images = volume().images[:1]
@@ -192,6 +192,14 @@ def end_slice_lost_by_Philips_count(study: Study) -> None:
     for image in stack.images:
         private(image, 0x2001, "Philips Imaging DD 001", 0x18, "SL", 8)
     study.images = stack.images[:-1]
+
+
+@assembly()
+def one_SOPInstanceUID_for_all(study: Study) -> None:
+    """A bad anonymisation gave every image of two series the same SOPInstanceUID."""
+    study.add(volume("one", 3), volume("two", 4, index=1))
+    for image in study.images:
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = "2.25.1234"
 
 
 @assembly()
