@@ -70,11 +70,10 @@ def inspect_study(manifest: Manifest, study: Study, scanned: Mapping[str, Catalo
     catalogues = dict(scanned or {})
     volumes: dict[str, VolumeRecord] = {}
     errors, warnings = list(_missing_files(manifest, study)), []
-    rules = manifest.rules_of(study.site)
     for folder in dict.fromkeys(image.dicom for image in study.images.values() if isinstance(image, DicomImage)):
         try:
             if folder not in catalogues:
-                catalogues[folder] = scan(manifest.path(folder), protocol=manifest.scan_protocol, site_rules=rules)
+                catalogues[folder] = scan(manifest.path(folder), **study.scan_options)
             catalogues[folder].require(())
         except MpmriError as error:
             errors.append(str(error))

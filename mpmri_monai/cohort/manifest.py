@@ -108,12 +108,12 @@ class Study(_Record):
     images: dict[SequenceName, FilePath | DicomImage]
     organs: dict[Name, FilePath | Region] = {}
     lesions: tuple[Lesion, ...] = ()
-    _protocol: str = PrivateAttr(default=PROTOCOL)
+    _scan_options: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
-    def protocol(self) -> str:
-        """The protocol under which the study's DICOM folders are scanned, a name or the path of a file."""
-        return self._protocol
+    def scan_options(self) -> dict[str, Any]:
+        """The options of `catalogue.scan` under which the ids of this study's volumes are found again."""
+        return dict(self._scan_options)
 
 
 class Manifest(_Record):
@@ -207,7 +207,7 @@ def parse_manifest(content: Any, folder: Path, where: str) -> Manifest:
         ) from error
     manifest._folder = Path(folder)
     for study in manifest.studies:
-        study._protocol = manifest.scan_protocol
+        study._scan_options = {"protocol": manifest.scan_protocol, "site_rules": manifest.rules_of(study.site)}
     return manifest
 
 

@@ -70,7 +70,7 @@ def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict
         image = study.images.get(sequence)
         if isinstance(image, DicomImage):
             if image.dicom not in catalogues:
-                catalogues[image.dicom] = scan(Path(folder) / image.dicom)
+                catalogues[image.dicom] = scan(Path(folder) / image.dicom, **study.scan_options)
             stacks[sequence] = read_volume(catalogues[image.dicom].volume(image.volume))
         elif image is not None:
             stacks[sequence] = read_nifti(Path(folder) / image)

@@ -1,4 +1,5 @@
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,7 +194,8 @@ def test_protocol_and_rules_of_the_sites_are_used_and_kept_in_the_manifest(cohor
     moved = load_manifest(tmp_path / "x" / "m.json") if save_manifest(manifest, tmp_path / "x" / "m.json") else None
     assert moved.rules_of("A").resolve() == rules / "A.yaml"
     assert moved.rules_of("B") is None
-    assert moved.scan_protocol == moved.studies[0].protocol == "liver"
+    options = {"protocol": "liver", "site_rules": moved.rules_of("A")}
+    assert pickle.loads(pickle.dumps(moved.studies[0])).model_copy().scan_options == options
     with pytest.raises(ConfigError, match="rules of the sites"):
         build_manifest(cohort, cohort / "labels.csv", "small", site_rules=tmp_path / "nowhere")
 
