@@ -12,6 +12,7 @@ from mpmri_monai.catalogue.elements import Elements, HeaderError, parse
 from mpmri_monai.catalogue.frames import frame_headers
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.layout import fault, pixel_layout
+from mpmri_monai.catalogue.references import image_references
 from mpmri_monai.errors import CatalogueError
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -34,7 +35,6 @@ OBJECT_KINDS = (
 """Kinds of objects by the beginning of their SOP class UID; the first match counts."""
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 """Enhanced MR and Legacy Converted Enhanced MR."""
-REFERENCED_INSTANCE = 0x00081155
 
 Headers = tuple[FileHeader, ...] | ObjectHeader | Unreadable | None
 
@@ -97,8 +97,5 @@ def _several(elements: Elements) -> bool:
 
 
 def _object_header(path: Path, elements: Elements, kind: str) -> ObjectHeader:
-    referenced: frozenset[str] = frozenset()
-    if kind in ("SEG", "RTSTRUCT"):
-        everything = elements.dataset.iterall()
-        referenced = frozenset(str(element.value) for element in everything if element.tag == REFERENCED_INSTANCE)
+    referenced = image_references(elements.dataset) if kind in ("SEG", "RTSTRUCT") else frozenset()
     return ObjectHeader(path, *identity(elements), elements.text(0x00080018), kind, referenced)

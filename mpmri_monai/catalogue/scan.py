@@ -13,6 +13,7 @@ from mpmri_monai.catalogue.phases import families, in_time_order
 from mpmri_monai.catalogue.protocol import Protocol
 from mpmri_monai.catalogue.protocol import protocol as protocol_named
 from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
+from mpmri_monai.catalogue.references import refers_to
 from mpmri_monai.catalogue.roles import assign
 from mpmri_monai.catalogue.series import Findings, sort_series
 from mpmri_monai.catalogue.site_rules import IGNORE, SiteRules, read_site_rules
@@ -142,5 +143,7 @@ def _last(number: int | None) -> float:
 
 
 def _object_record(item: ObjectHeader, volumes: tuple[VolumeRecord, ...]) -> ObjectRecord:
-    hit = [volume.id for volume in volumes if any(header.instance in item.referenced for header in volume.files)]
+    hit = [
+        volume.id for volume in volumes if any(refers_to(item.referenced, header.instance) for header in volume.files)
+    ]
     return ObjectRecord(item.path, item.kind, item.series_number, hit[0] if len(hit) == 1 else None)

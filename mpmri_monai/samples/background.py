@@ -13,7 +13,6 @@ from scipy.spatial import cKDTree
 
 from mpmri_monai.samples.locate import STEP_MM, Position, crop_plane
 from mpmri_monai.samples.plane import ParallelPlanes
-from mpmri_monai.samples.region import contains
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Mask
 
@@ -75,7 +74,7 @@ def _free_liver(planes: ParallelPlanes, liver: Mask, lesions, margin_mm: float):
         + down[:, None, None] * planes.column_direction
         + across[:, None] * planes.row_direction
     )
-    free = contains(liver, grid)
+    free = liver.contains(grid)
     for lesion in lesions:
         reach = margin_mm + np.linalg.norm(lesion.geometry.spacing_mm) / 2  # from the centre of a voxel to its corner
         distance, _ = cKDTree(lesion.points_mm()).query(grid[free], distance_upper_bound=reach)

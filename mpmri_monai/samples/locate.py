@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpmri_monai.errors import MaskError
 from mpmri_monai.samples.plane import CropPlane, ParallelPlanes
-from mpmri_monai.samples.region import contains, extent_mm, half_width_mm
+from mpmri_monai.samples.region import extent_mm, half_width_mm
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Mask, Stack
 
@@ -65,7 +65,7 @@ def lesion_positions(name: str, mask: Mask, references: Sequence[ParallelPlanes]
         positions: list[Position] = []
         for offset in cut:
             plane = crop_plane(planes, *box, offset, extent, settings)
-            inside = contains(mask, plane.points_mm())
+            inside = mask.contains(plane.points_mm())
             if inside.any():
                 positions.append(Position(name, "lesion", len(positions), plane, inside, extent, planes.spacing_mm))
         if positions:

@@ -25,11 +25,3 @@ def extent_mm(mask: Mask, points_mm: NDArray[np.float64], direction: NDArray[np.
     along = points_mm @ direction
     half = half_width_mm(mask, direction)
     return float(along.min() - half), float(along.max() + half)
-
-
-def contains(mask: Mask, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which of the points (…, 3) lie in a voxel of ``mask``; (…)."""
-    index = np.floor(mask.geometry.to_index(points_mm) + 0.5).astype(int)
-    inside = np.all((index >= 0) & (index < mask.geometry.shape), axis=-1)
-    column, row, k = np.moveaxis(np.where(inside[..., None], index, 0), -1, 0)
-    return np.asarray(inside & mask.voxels[k, row, column])

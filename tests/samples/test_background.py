@@ -6,7 +6,6 @@ from mpmri_monai.samples import Settings
 from mpmri_monai.samples.background import background_positions
 from mpmri_monai.samples.locate import lesion_positions
 from mpmri_monai.samples.plane import ParallelPlanes
-from mpmri_monai.samples.region import contains
 from mpmri_monai.volumes import Mask
 
 
@@ -45,7 +44,7 @@ def test_whole_disc_in_the_liver_and_away_from_lesions(scene, seed):
     tree = cKDTree(lesion.points_mm())
     for position in background:
         disc = position.plane.points_mm()[position.mask]
-        assert contains(liver, disc).all()
+        assert liver.contains(disc).all()
         assert tree.query(disc)[0].min() > 10.0
     first, second = ([p for p in background if p.region == name] for name in ("BG-1", "BG-2"))
     for one in first:
@@ -69,7 +68,7 @@ def test_no_lesion_in_the_box_and_none_nearer_to_the_disc_than_the_margin(
         edge = (settings.stored_pixels - settings.pixels) // 2
         for position in place(room, {"L1": lesion}, planes, settings)[1]:
             points = position.plane.points_mm()
-            assert not contains(lesion, points[edge:-edge, edge:-edge]).any()
+            assert not lesion.contains(points[edge:-edge, edge:-edge]).any()
             assert tree.query(points[position.mask])[0].min() >= margin + 0.5, "half a voxel"
 
 
@@ -110,4 +109,4 @@ def test_without_reference_planes_follow_the_liver_mask(scene):
     positions = {"L1": lesion_positions("L1", lesion, [], Settings())}
     background = background_positions("P1", positions, {"L1": lesion}, liver, [], Settings())
     assert len(background) == len(positions["L1"])
-    assert all(contains(liver, p.plane.points_mm()[p.mask]).all() for p in background)
+    assert all(liver.contains(p.plane.points_mm()[p.mask]).all() for p in background)

@@ -4,7 +4,7 @@ import pytest
 from mpmri_monai.samples import Settings
 from mpmri_monai.samples.locate import lesion_positions, reference_planes
 from mpmri_monai.samples.plane import ParallelPlanes
-from mpmri_monai.samples.region import box_mask, contains
+from mpmri_monai.samples.region import box_mask
 from mpmri_monai.volumes import Geometry, Mask
 
 
@@ -25,7 +25,7 @@ def test_positions_are_the_reference_slices_that_cut_the_lesion(make_geometry, m
     for offset in planes.offsets_mm:
         foot = middle + (offset - middle @ planes.normal) * planes.normal
         patch = foot + steps[:, None, None] * planes.column_direction + steps[None, :, None] * planes.row_direction
-        if contains(mask, patch).any():
+        if mask.contains(patch).any():
             expected.append(offset)
     np.testing.assert_allclose(found, expected)
     assert 3 <= len(found) <= 5  # a ball of 24 mm in slices of 6 mm

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mpmri_monai.samples.region import box_mask, contains, extent_mm
+from mpmri_monai.samples.region import box_mask, extent_mm
 
 
 def test_box_is_as_large_as_asked():
@@ -11,7 +11,7 @@ def test_box_is_as_large_as_asked():
     diagonal = np.array([1.0, 1.0, 0]) / np.sqrt(2)
     low, high = extent_mm(mask, mask.points_mm(), diagonal)
     assert high - low == pytest.approx((8 + 4) / np.sqrt(2))
-    inside = contains(mask, np.array([[6.1, -3.1, 8.9], [5.9, -5, 3], [10, -5, -3.1]]))
+    inside = mask.contains(np.array([[6.1, -3.1, 8.9], [5.9, -5, 3], [10, -5, -3.1]]))
     assert inside.tolist() == [True, False, False]
 
 
@@ -35,7 +35,6 @@ def test_contains_is_the_voxel_around_a_point(make_geometry):
 
     index = np.stack(np.meshgrid(np.arange(6), np.arange(5), np.arange(4), indexing="ij"), -1)
     points = geometry.to_mm(index + rng.uniform(-0.49, 0.49, index.shape))
-    np.testing.assert_array_equal(contains(Mask(voxels, geometry), points), voxels.transpose(2, 1, 0))
-    assert not contains(
-        Mask(np.ones_like(voxels), geometry), geometry.to_mm(np.array([[-0.6, 0, 0], [0, 4.6, 0]]))
-    ).any()
+    np.testing.assert_array_equal(Mask(voxels, geometry).contains(points), voxels.transpose(2, 1, 0))
+    outside = geometry.to_mm(np.array([[-0.6, 0, 0], [0, 4.6, 0]]))
+    assert not Mask(np.ones_like(voxels), geometry).contains(outside).any()

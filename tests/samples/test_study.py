@@ -78,7 +78,8 @@ def test_grid_is_found_when_nobody_says_what_the_mask_was_drawn_on(cohort):
     del content["lesions"][0]["drawn_on"]
     study = type(study).model_validate(content)
     stacks = load_sequences(study, cohort.folder, cohort.sequences)
-    assert load_regions(study, cohort.folder, stacks).lesions["L1"].voxels.any()
+    mask = load_regions(study, cohort.folder, stacks).lesions["L1"]
+    assert mask.voxels.any() and mask.drawn_on == "S0"
     del stacks["S0"], stacks["S3"]
     with pytest.raises(MaskError, match="E_MASK_GRID"):
         load_regions(study, cohort.folder, stacks)
@@ -105,10 +106,24 @@ def test_liver_mask_of_another_grid_is_refused(cohort):
         sample_study(study, cohort.folder, Settings(), cohort.sequences)
 
 
-def test_rtstruct_is_not_guessed(cohort):
+def test_a_mask_of_another_kind_than_the_manifest_says_is_refused(cohort):
     study = with_lesion(cohort.studies[0], region=Region(mask="P0/lesions.nii", roi=1).model_dump(exclude_none=True))
-    with pytest.raises(MaskError, match="RTSTRUCT"):
+    with pytest.raises(MaskError, match=r"E_MASK_FILE.*RTSTRUCT"):
         sample_study(study, cohort.folder, Settings(), cohort.sequences)
+
+
+def test_what_is_odd_about_a_mask_is_said(cohort):
+    """Half of the lesion copied to the other side of the volume, outside the liver."""
+    study = cohort.studies[0]
+    stacks = load_sequences(study, cohort.folder, cohort.sequences)
+    assert load_regions(study, cohort.folder, stacks).cautions == {"L1": ()}
+    path = cohort.folder / "P0" / "lesions.nii"
+    image = nibabel.load(path)
+    values = np.array(image.dataobj)
+    values[:2, :2, :3] = 1
+    nibabel.save(nibabel.Nifti1Image(values, image.affine), path)
+    (caution,) = load_regions(study, cohort.folder, stacks).cautions["L1"]
+    assert caution.code == "W_STRAY" and caution.message.startswith("12 of its ")
 
 
 def test_order_and_orientation_of_storage_do_not_matter(cohort):

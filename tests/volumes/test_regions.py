@@ -194,7 +194,12 @@ def test_a_label_map_on_the_grid_of_another_sequence_says_which(study, tmp_path)
     with pytest.raises(MaskError, match=r"E_MASK_OUT.*What to do: put T2 into drawn_on"):
         read_region(region, stacks, "L1", drawn_on="S3")
     del stacks["T2"]
-    with pytest.raises(MaskError, match=r"E_MASK_GRID.*8 x 9 x 6 voxels of 2.00 x 2.00 x 7.00 mm"):
+    with pytest.raises(MaskError, match=r"E_MASK_OUT.*33% of its voxels outside"):
+        read_region(region, stacks, "L1")
+    affine = stacks["S0"].geometry.affine.copy()
+    affine[:3, 3] += 40
+    stacks["S0"] = replace(stacks["S0"], geometry=Geometry(affine, SHAPE[::-1]))
+    with pytest.raises(MaskError, match=r"E_MASK_GRID.*8 x 9 x 6 voxels of 2.00 x 2.00 x 7.00 mm, like none of S0 S3"):
         read_region(region, stacks, "L1")
     with pytest.raises(MaskError, match=r"the sequence T2.*a study with S0 S3"):
         read_region(region, stacks, "L1", drawn_on="T2")
