@@ -17,7 +17,10 @@ from mpmri_monai.errors import GeometryError
 
 
 def nifti_volumes(
-    files: Sequence[StudyFile], sequences: Sequence[str], naming: Mapping[str, str] | None = None
+    files: Sequence[StudyFile],
+    sequences: Sequence[str],
+    naming: Mapping[str, str] | None = None,
+    fixed: Mapping[str, str] | None = None,
 ) -> tuple[tuple[VolumeRecord, ...], tuple[SetAside, ...], tuple[Problem, ...]]:
     """Find out which NIfTI file is which sequence, by its name. A NIfTI header says nothing about the acquisition.
 
@@ -27,40 +30,62 @@ def nifti_volumes(
         naming: sequence -> pattern with ``*`` and ``?`` that the file's name or its path within the study, with or
             without the ending, has to fit, in whatever case. A sequence that is not in the table has a file that is
             called like it, or whose name ends in ``_`` and it.
+        fixed: volume id -> the role that a person gave it, whatever any name says; what is no role leaves it without.
 
     Returns:
-        Volumes, with the role that their file's name gives them; what cannot be read and has no role; and problems.
-        No file name is in any of them.
+        Volumes, with their roles; what cannot be read and has no role; and problems. No file name is in any of them.
     """
-    volumes: dict[str, VolumeRecord] = {}
     set_aside: list[SetAside] = []
     problems: list[Problem] = []
+    readable: list[tuple[StudyFile, VolumeRecord]] = []
     for place, file in enumerate(sorted(files, key=lambda file: file.name), start=1):
-        roles = [sequence for sequence in sequences if _fits(file.name, sequence, naming or {})]
         try:
-            volume = _volume(file, f"{place} of {len(files)}")
+            readable.append((file, _volume(file, f"{place} of {len(files)}")))
         except GeometryError as error:
+            roles = _by_name(file, sequences, naming or {})
             if roles:
                 problems.append(Problem(error.code or "E_NIFTI", f"the file of {' and '.join(roles)}: {error.found}"))
             else:
                 set_aside.append(SetAside(None, f"a NIfTI file that no sequence is named by: {error.found}"))
-            continue
+    volumes = _in_roles(readable, sequences, naming or {}, fixed or {}, problems)
+    return volumes, tuple(set_aside), tuple(sorted(problems, key=str))
+
+
+def _in_roles(
+    readable: Sequence[tuple[StudyFile, VolumeRecord]],
+    sequences: Sequence[str],
+    naming: Mapping[str, str],
+    fixed: Mapping[str, str],
+    problems: list[Problem],
+) -> tuple[VolumeRecord, ...]:
+    """Give each role to the one volume that it belongs to. One image under several names is one volume."""
+    given = {fixed[volume.id] for _, volume in readable if volume.id in fixed}
+    open_roles = [sequence for sequence in sequences if sequence not in given]
+    volumes: dict[str, VolumeRecord] = {}
+    for file, volume in readable:
+        roles = _by_name(file, open_roles, naming)
+        rule = "the file's name"
+        if volume.id in fixed:
+            roles, rule = [role for role in sequences if role == fixed[volume.id]], "fixed by the site's rules"
         if len(roles) > 1:
             problems.append(Problem("E_ROLE", f"the name of one file ({volume.id}) fits {' and '.join(roles)}"))
             roles = []
         known = volumes.get(volume.id)
         if known is None or (known.role is None and roles):
-            volumes[volume.id] = _named(volume, roles)
+            volumes[volume.id] = _named(volume, roles, rule)
         elif roles and known.role != roles[0]:
             problems.append(Problem("E_DUP", f"{known.role} and {roles[0]} are the same file twice ({volume.id})"))
     for sequence in sequences:
         rivals = sorted(volume.id for volume in volumes.values() if volume.role == sequence)
         if len(rivals) > 1:
-            message = f"the names of {len(rivals)} files fit {sequence} ({', '.join(rivals)}); exactly one may"
+            message = f"{len(rivals)} files fit {sequence} ({', '.join(rivals)}); exactly one may"
             problems.append(Problem("E_ROLE", message))
             volumes |= {name: replace(volumes[name], role=None) for name in rivals}
-    ordered = sorted(volumes.values(), key=lambda volume: volume.id)
-    return tuple(ordered), tuple(set_aside), tuple(sorted(problems, key=str))
+    return tuple(sorted(volumes.values(), key=lambda volume: volume.id))
+
+
+def _by_name(file: StudyFile, sequences: Sequence[str], naming: Mapping[str, str]) -> list[str]:
+    return [sequence for sequence in sequences if _fits(file.name, sequence, naming)]
 
 
 def _fits(name: str, sequence: str, naming: Mapping[str, str]) -> bool:
@@ -73,11 +98,10 @@ def _fits(name: str, sequence: str, naming: Mapping[str, str]) -> bool:
     return last.rsplit("_", maxsplit=1)[-1] == sequence.lower()
 
 
-def _named(volume: VolumeRecord, roles: Sequence[str]) -> VolumeRecord:
+def _named(volume: VolumeRecord, roles: Sequence[str], rule: str) -> VolumeRecord:
     if not roles:
         return volume
-    evidence = Evidence(f"{roles[0]}: the file's name", "as in the naming table", "fits")
-    return replace(volume, role=roles[0], evidence=(*volume.evidence, evidence))
+    return replace(volume, role=roles[0], evidence=(*volume.evidence, Evidence(f"{roles[0]}: {rule}", "", "fits")))
 
 
 def _volume(file: StudyFile, place: str) -> VolumeRecord:

@@ -67,7 +67,7 @@ def scan(
         sort_series(images, unreadable, findings)
     given = assign(_in_phases(findings.volumes), wanted, fixed)
     if contents.nifti:
-        _name_nifti(contents, wanted, naming, given, findings)
+        _name_nifti(contents, wanted, naming, fixed, given, findings)
     volumes = tuple(given.records.values())
     _list_set_aside(contents, volumes, fixed, findings)
     return Catalogue(
@@ -90,17 +90,25 @@ def scan(
 
 
 def _name_nifti(
-    contents: Contents, wanted: Protocol, naming: Mapping[str, str], given: Assignment, findings: Findings
+    contents: Contents,
+    wanted: Protocol,
+    naming: Mapping[str, str],
+    fixed: Mapping[str, str],
+    given: Assignment,
+    findings: Findings,
 ) -> None:
     """Add the volumes of a study that is kept as NIfTI, which have their roles by their files' names."""
-    volumes, set_aside, problems = nifti_volumes(contents.nifti, wanted.sequences, naming)
+    volumes, set_aside, problems = nifti_volumes(contents.nifti, wanted.sequences, naming, fixed)
     given.records |= {volume.id: volume for volume in volumes}
     given.problems.extend(problems)
     findings.set_aside.extend(set_aside)
     by_role = {volume.role: volume for volume in volumes if volume.role}
     for role in wanted.sequences:
         if role in by_role:
-            given.give(role, by_role[role], "the file's name", "as in the naming table")
+            volume = by_role[role]
+            by_person = volume.id in fixed
+            rule = "fixed by the site's rules" if by_person else "the file's name"
+            given.give(role, volume, rule, f"volume {volume.id}" if by_person else "as in the naming table")
 
 
 def _list_set_aside(

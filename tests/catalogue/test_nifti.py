@@ -94,6 +94,17 @@ def test_a_name_that_fits_two_roles_is_refused(study):
     assert problems[0].code == "E_ROLE" and "fits T1 and T1CE" in problems[0].message
 
 
+def test_a_person_settles_it_by_the_id_of_a_volume(study):
+    files = study("a_T2.nii", "b_T2.nii", "c_T1.nii")
+    volumes, _, _ = nifti_volumes(files, BRAIN)
+    ids = {volume.nifti.name: volume.id for volume in volumes}
+    for fixed in ({ids["b_T2.nii"]: "T2"}, {ids["a_T2.nii"]: "ignore"}):
+        volumes, _, problems = nifti_volumes(files, BRAIN, fixed=fixed)
+        assert roles(volumes) == {"T1": "c_T1.nii", "T2": "b_T2.nii"} and not problems
+    _, _, problems = nifti_volumes(files, BRAIN, fixed=dict.fromkeys(ids.values(), "T2"))
+    assert [problem.code for problem in problems] == ["E_ROLE"]
+
+
 def test_one_image_under_two_names(study):
     files = study("T1.nii")
     copy = files[0].path.with_name("T2.nii")
@@ -160,3 +171,18 @@ def test_a_study_is_scanned(study, tmp_path):
     content = json.dumps(catalogue.to_json())
     assert "SECRET" not in content and '"files": 1' in content
     assert {volume.role for volume in scan(tmp_path, "none").volumes} == {None}
+
+
+def test_rules_of_a_site_name_files_and_settle_one_study(study, tmp_path):
+    study("study/x_t2w.nii", "study/old_t2w.nii", "study/x_S0.nii")
+    rules = tmp_path / "site.yaml"
+    rules.write_text('schema: mpmri-monai/site-rules/1\nnifti: {T2: "*t2w"}\n')
+    catalogue = scan(tmp_path / "study", site_rules=rules)
+    assert list(catalogue.roles) == ["S0"] and [problem.code for problem in catalogue.problems] == ["E_ROLE"]
+    old = next(volume.id for volume in catalogue.volumes if volume.nifti.name == "old_t2w.nii")
+    with rules.open("a") as file:
+        file.write(f"volumes: {{{old}: ignore}}\n")
+    catalogue = scan(tmp_path / "study", site_rules=rules)
+    assert catalogue.volume(catalogue.roles["T2"]).nifti.name == "x_t2w.nii" and not catalogue.problems
+    assert [decision.role for decision in catalogue.decisions] == ["T2", "S0"]
+    assert "which the site's rules ignore" in str(catalogue.set_aside)
