@@ -84,8 +84,7 @@ def deidentify(
     _apart(study, out, key_file)
     before = scan(study, protocol, progress=progress, study_number=study_number)
     contents = read_study(study, study_number=study_number)
-    if not contents.images:
-        raise _refused("a study of DICOM images", "none", "share NIfTI files as they are; they have no DICOM header")
+    _check_readable(before, contents)
     if patient is not None:
         _check_code(patient, contents)
     pseudonyms = _pseudonyms(read_or_create_key(key_file), patient, contents)
@@ -147,6 +146,18 @@ def _apart(study: Path, out: Path, key_file: Path) -> None:
         raise ConfigError(
             expected="a folder outside the study", found="one inside it", fix="name another place", code="E_OUTPUT"
         )
+
+
+def _check_readable(catalogue: Catalogue, contents: Contents) -> None:
+    """Make sure that there are images, and no series would be shared without the files that cannot be read."""
+    expected, fix = "DICOM images that can be read", "export the series again"
+    codes = {item.code for item in contents.unreadable}
+    problems = [str(problem) for problem in catalogue.problems if problem.code in codes]
+    if problems:
+        raise _refused(expected, "; ".join(problems), fix)
+    if not contents.images:
+        found = "NIfTI files, which have no DICOM header" if contents.nifti else "none"
+        raise _refused(expected, found, "name a study of MR images")
 
 
 def _pseudonyms(key: bytes, patient: str | None, contents: Contents) -> Pseudonyms:

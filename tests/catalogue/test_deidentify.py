@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_read_does_not_vanish_from_its_series(tmp_path, ma
     study = make.write(tmp_path / "study", make.t2(slices=8))
     last = max(study.iterdir(), key=lambda path: pydicom.dcmread(path).InstanceNumber)
     last.write_bytes(last.read_bytes()[:-50])
-    with pytest.raises(CatalogueError, match="problems"):
+    with pytest.raises(CatalogueError, match="E_TRUNCATED"):
         deidentify(study, tmp_path / "out", tmp_path / "key")
     nothing_left(tmp_path, "study", "key")
 
