@@ -18,6 +18,7 @@ from pydicom import Dataset
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 
 from mpmri_monai.catalogue.clock import SECONDS_A_DAY
 
@@ -113,6 +114,8 @@ class Elements:
         value = element.value if element is not None else None
         if value is None:
             return ""
+        if isinstance(value, MultiValue):  # pydicom has decoded the character set already
+            value = "\\".join(map(str, value))
         return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")
 
     def texts(self, tag: int) -> tuple[str, ...]:

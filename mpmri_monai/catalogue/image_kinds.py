@@ -31,7 +31,6 @@ MAPS = frozenset(
         "B1_MAP",
         "T1_MAP",
         "T2_MAP",
-        "T2_STAR",
         "T2_STAR_MAP",
         "R1_MAP",
         "R2_MAP",
@@ -63,7 +62,8 @@ MAPS = frozenset(
         "STIFFNESS",
     ]
 )
-"""Values that stand for a quantity computed from signals, with blanks as underscores."""
+"""Values that stand for a quantity computed from signals, with blanks as underscores. T1, T2 and T2_STAR alone are not
+among them: as third values of enhanced images they say how the signal is weighted."""
 
 
 def image_kind(image_type: Sequence[str]) -> str:
