@@ -8,6 +8,7 @@ from faults import (  # noqa: F401  (each module adds its cases)
     frame_cases,
     liver_cases,
     pixel_cases,
+    protocol_cases,
     split_cases,
     stack_cases,
 )
@@ -23,6 +24,8 @@ GROUPS = (
     "Multi-frame files",
     "Liver phases and their clocks",
     "Liver roles",
+    "Dixon",
+    "Brain and prostate",
     "Files and folders",
     "Damaged files",
     "Archives and NIfTI",

@@ -132,6 +132,38 @@ def no_clock_but_temporal_positions(study: Study) -> None:
 
 
 @clocks(refused="E_PHASE")
+def no_clock_and_temporal_positions_backwards(study: Study) -> None:
+    """TemporalPositionIdentifier counts backwards and no clock says so; the falling signal does."""
+    tags = {"AcquisitionTime": clock(CONTRAST_S), "ContentTime": clock(CONTRAST_S)}
+    liver(study, phases(TemporalPositionIdentifier=each(6, 5, 4, 3, 2, 1), **tags))
+
+
+@clocks(refused="E_PHASE")
+def clock_set_back_between_the_phases(study: Study) -> None:
+    """The scanner's clock was set back by an hour after the plain phase."""
+    times = each(*(clock(CONTRAST_S + delay - (3600 if delay > 0 else 0)) for delay in DELAYS_S))
+    liver(study, phases(one_series=False, AcquisitionTime=times, ContentTime=times))
+
+
+@clocks(refused="E_PHASE")
+def only_a_clock_that_misleads(study: Study) -> None:
+    """AcquisitionTime is the same everywhere; ContentTime is that of a reconstruction in reverse order."""
+    backwards = _times(CONTRAST_S + 900, tuple(reversed(DELAYS_S)))
+    liver(study, phases(one_series=False, AcquisitionTime=clock(CONTRAST_S), ContentTime=backwards))
+
+
+@clocks(refused="E_PHASE")
+def only_a_clock_that_misleads_with_even_steps(study: Study) -> None:
+    """The same, where the steps of the reversed order would fit the protocol; only the signal contradicts."""
+    found = phases(one_series=False, AcquisitionTime=clock(CONTRAST_S))
+    times = [clock(CONTRAST_S + 900 + delay) for delay in DELAYS_S]
+    for phase, time in zip(reversed(found), times, strict=True):
+        for image in phase.images:
+            image.ContentTime = time
+    liver(study, found)
+
+
+@clocks(refused="E_PHASE")
 def no_clock_and_six_series(study: Study) -> None:
     """Six series with equal clocks: nothing says which came first."""
     liver(study, phases(one_series=False, AcquisitionTime=clock(CONTRAST_S), ContentTime=None))

@@ -70,6 +70,36 @@ def inverted_display(study: Study) -> None:
     study.add(volume(PhotometricInterpretation="MONOCHROME1"), expected=False)
 
 
+@pixels(refused="E_RESCALE")
+def rescale_missing_from_one_image(study: Study) -> None:
+    """One of eight images lacks the slope and intercept that the others have."""
+    study.add(stack := volume(scale=(1.5,)), expected=False)
+    del stack.images[3].RescaleSlope, stack.images[3].RescaleIntercept
+
+
+@pixels(refused="E_PIXELS")
+def floating_point_pixels(study: Study) -> None:
+    """FloatPixelData in place of PixelData."""
+    study.add(stack := volume(), expected=False)
+    for image in stack.images:
+        image.FloatPixelData = np.frombuffer(image.PixelData, "<u2").astype("<f4").tobytes()
+        image.BitsAllocated = image.BitsStored = 32
+        image.HighBit = 31
+        del image.PixelData
+
+
+@pixels()
+def a_colour_picture_in_the_series(study: Study) -> None:
+    """A screen picture with colours, of class MR Image, in a series of its own is left out."""
+    study.add(volume())
+    picture = volume(series=9).images[0]
+    picture.SamplesPerPixel, picture.PhotometricInterpretation, picture.PlanarConfiguration = 3, "RGB", 0
+    picture.BitsAllocated = picture.BitsStored = 8
+    picture.HighBit = 7
+    picture.PixelData = bytes(3 * picture.Rows * picture.Columns)
+    study.images.append(picture)
+
+
 @pixels()
 def padding_after_the_pixels(study: Study) -> None:
     """The pixel element is longer than the image."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 from faults.builder import (
     CONTRAST_S,
+    DAY,
     START_S,
     THIN,
     Study,
@@ -119,9 +121,39 @@ def instance_number_only(study: Study) -> None:
 
 
 @order(refused="E_AMBIG")
+def instance_numbers_at_random_only(study: Study) -> None:
+    """Nothing but instance numbers, and these are neither in sequence nor interleaved."""
+    study.add(*three(InstanceNumber=lambda index, k: (11 * (8 * index + k)) % 24), expected=False)
+
+
+@order(warned="W_INORDER")
+def instance_numbers_interleaved_only(study: Study) -> None:
+    """Nothing but instance numbers, which count all phases of a slice before the next slice."""
+    study.add(*three(InstanceNumber=lambda index, k: 3 * k + index + 1))
+
+
+@order(refused="E_AMBIG")
 def nothing_at_all(study: Study) -> None:
     """Nothing tells the phases apart."""
     study.add(*three(**REPEATED), expected=False)
+
+
+@order()
+def acquisition_times_with_colons(study: Study) -> None:
+    """Times written as 10:09:20, as before 1993."""
+    times = each("10:09:20", "10:10:16", "10:11:00")
+    study.add(*(found := three(**REPEATED)))
+    for index, member in enumerate(found):
+        for image in member.images:
+            image.add_new("AcquisitionTime", "LO", times(index, 0))
+            image["AcquisitionTime"].VR = "TM"
+
+
+@order()
+def acquisition_date_time_only(study: Study) -> None:
+    """Siemens XA: only AcquisitionDateTime differs."""
+    times = [f"{DAY}{clock(CONTRAST_S + delay)}" for delay in (-40, 16, 60)]
+    study.add(*three(AcquisitionDateTime=each(*times), **REPEATED))
 
 
 # -- wrong and constant attributes --------------------------------------------
@@ -227,6 +259,17 @@ def transfer_broke_off(study: Study) -> None:
     """The last three images never arrived."""
     study.add(*three(TemporalPositionIdentifier=each(1, 2, 3)), expected=False)
     del study.images[-3:]
+
+
+@order(refused="E_INCOMPLETE")
+def a_slice_lost_and_another_sent_twice(study: Study) -> None:
+    """At one position phase 2 is lost and phase 1 is there twice: the counts are even, the phases are not."""
+    study.add(*(found := three(TemporalPositionIdentifier=each(1, 2, 3), AcquisitionTime=TIMES)), expected=False)
+    again = copy.deepcopy(found[0].images[3])
+    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = "2.25.4444"
+    again.InstanceNumber = 99
+    study.images.append(again)
+    study.images.remove(found[1].images[3])
 
 
 @order(warned="W_DUP")

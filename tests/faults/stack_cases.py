@@ -128,6 +128,18 @@ def one_slice_in_another_frame_of_reference(study: Study) -> None:
     study.images = stack.images
 
 
+@assembly()
+def patient_moved_half_way(study: Study) -> None:
+    """Half of the images are in another frame of reference: two stacks, which must not become one."""
+    lower, upper = (
+        volume("lower", grid=Grid(slices=4)),
+        volume("upper", grid=Grid(slices=4, origin=(-50, -60, -6)), index=1),
+    )
+    for image in upper.images:
+        image.FrameOfReferenceUID = "2.25.6"
+    study.add(lower, upper)
+
+
 @assembly(elsewhere=False)
 def single_slice(study: Study) -> None:
     """One image is no stack and is left out."""
@@ -139,6 +151,18 @@ def three_plane_localizer(study: Study) -> None:
     """Three slices in each of three planes, which are no volume."""
     for index, axes in enumerate(((1, 0, 0, 0, 1, 0), SAGITTAL, CORONAL)):
         study.add(volume(index=index, grid=Grid(slices=3, step_mm=20.0, axes=axes)), expected=False)
+
+
+@assembly()
+def localizer_of_GE(study: Study) -> None:
+    """Three planes in three series; GE's series plane says that they are a localizer."""
+    for index, axes in enumerate(((1, 0, 0, 0, 1, 0), SAGITTAL, CORONAL)):
+        found = volume(
+            series=index + 1, grid=Grid(slices=3, step_mm=20.0, axes=axes), Manufacturer="GE MEDICAL SYSTEMS"
+        )
+        for image in found.images:
+            private(image, 0x0019, "GEMS_ACQU_01", 0x17, "SS", 256)
+        study.add(found, expected=False)
 
 
 @assembly()

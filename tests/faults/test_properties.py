@@ -135,7 +135,7 @@ TEMPORAL = ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber", "C
 @st.composite
 def spoilt_studies(draw) -> tuple[list[Dataset], dict[str, int]]:
     """Images of three phases of which some are lost, repeated or mislabelled; and the phase of each by its UID."""
-    found = phases()
+    found = phases(**draw(st.sampled_from([REPEATED, {"InstanceNumber": None}])))
     phase_of = {image.SOPInstanceUID: index for index, member in enumerate(found) for image in member.images}
     images = [image for member in found for image in member.images]
     which = st.integers(0, len(images) - 1)
@@ -147,6 +147,7 @@ def spoilt_studies(draw) -> tuple[list[Dataset], dict[str, int]]:
     for number, place in enumerate(draw(st.lists(which, max_size=2))):
         again = copy.deepcopy(images[place])
         again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = f"2.25.88{number}"
+        again.InstanceNumber = draw(st.sampled_from([again.InstanceNumber, 90 + number]))
         phase_of[again.SOPInstanceUID] = phase_of[images[place].SOPInstanceUID]
         images.append(again)
     lost = draw(st.one_of(st.sets(which, max_size=4), st.integers(0, 7).map(lambda k: {k, k + 8, k + 16})))
