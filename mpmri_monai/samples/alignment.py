@@ -19,7 +19,7 @@ from mpmri_monai.cohort import Study
 from mpmri_monai.errors import MaskError
 from mpmri_monai.samples.locate import REFERENCES
 from mpmri_monai.samples.sample import Sample
-from mpmri_monai.volumes import Mask, Stack, fits
+from mpmri_monai.volumes import Mask, Stack, fits, same_grid
 from mpmri_monai.volumes.registration import Motion, find_motion
 
 SCHEMA = "mpmri-monai/motion/1"
@@ -53,8 +53,10 @@ def align_sequences(
 ) -> tuple[dict[str, Stack], Alignment]:
     """Return the sequences with their motion against the reference undone, and what that motion was.
 
-    A sequence whose motion is refused stays where the scanner put it (`mpmri_monai.volumes.find_motion`). Motions are
-    kept in the cache by the digests of the images, so that no pair is registered twice.
+    Of sequences on one grid, such as the phases of a dynamic series, the first is taken onto the reference and the
+    others onto the first: so phases that resemble each other stay together, even where the way to the reference is
+    refused. What is refused stays where the scanner put it (`mpmri_monai.volumes.registration.find_motion`). Motions
+    are kept in the cache by the digests of the images, so that no pair is registered twice.
 
     Args:
         study: entry of the manifest.
@@ -67,11 +69,14 @@ def align_sequences(
         OutputError: the cache cannot be written.
     """
     reference = _reference(study, stacks, lesions)
-    motions = {
-        sequence: _kept_motion(stacks[reference], stack, liver)
-        for sequence, stack in stacks.items()
-        if sequence != reference
-    }
+    motions: dict[str, Motion] = {}
+    for sequence, stack in stacks.items():
+        first = _first_on_grid(stacks, sequence, reference)
+        if sequence == first and sequence != reference:
+            motions[sequence] = _kept_motion(stacks[reference], stack, liver)
+        elif sequence != first:
+            onto_first = _kept_motion(stacks[first], stack, liver)
+            motions[sequence] = onto_first if first == reference else onto_first.then(motions[first])
     aligned = {
         sequence: replace(stack, geometry=motions[sequence].moved(stack.geometry)) if sequence in motions else stack
         for sequence, stack in stacks.items()
@@ -98,6 +103,13 @@ def _drawn_on(study: Study, name: str, mask: Mask, stacks: Mapping[str, Stack]) 
     return str(mask.drawn_on)
 
 
+def _first_on_grid(stacks: Mapping[str, Stack], sequence: str, reference: str) -> str:
+    """Return the sequence that leads those on the grid of ``sequence``: the reference if it is one, else the first."""
+    geometry = stacks[sequence].geometry
+    alike = [name for name, stack in stacks.items() if same_grid(geometry, stack.geometry)]
+    return reference if reference in alike else alike[0]
+
+
 def _unclear(study: Study, found: str, fix: str) -> MaskError:
     expected = "the one sequence that the lesions were drawn on, for it stays where it is"
     return MaskError(expected=expected, found=found, where=f"study {study.study}", fix=fix, code="E_ALIGN")
@@ -111,8 +123,7 @@ def _kept_motion(reference: Stack, moving: Stack, region: Mask | None) -> Motion
     if kept is not None:
         return kept
     motion = find_motion(reference, moving, region)
-    content = {"matrix": motion.matrix.tolist(), "shift_mm": motion.shift_mm, "angle_deg": motion.angle_deg}
-    write_json(path, {"schema": SCHEMA, **content, "refused": motion.refused})
+    write_json(path, {"schema": SCHEMA, "matrix": motion.matrix.tolist(), "refused": motion.refused})
     return motion
 
 
@@ -120,8 +131,7 @@ def _read_motion(path: Path) -> Motion | None:
     """Return a kept motion, or None where there is no readable one."""
     try:
         content = read_json(path)
-        matrix = np.array(content["matrix"], dtype=np.float64).reshape(4, 4)
-        return Motion(matrix, float(content["shift_mm"]), float(content["angle_deg"]), content["refused"])
+        return Motion(np.array(content["matrix"], dtype=np.float64).reshape(4, 4), content["refused"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

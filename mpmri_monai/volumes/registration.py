@@ -61,12 +61,12 @@ class Motion:
 
     matrix: NDArray[np.float64]
     """(4, 4), rigid: RAS+ mm as acquired -> RAS+ mm on the reference; the identity when refused."""
-    shift_mm: float
-    """Length of the motion at the middle of the region; also of one that was refused."""
-    angle_deg: float
-    """Its turn."""
     refused: str | None = None
     """Why the motion that was found is not used."""
+
+    def then(self, other: Motion) -> Motion:
+        """Return this motion followed by another; refused when one of the two is."""
+        return Motion(other.matrix @ self.matrix, self.refused or other.refused)
 
     def moved(self, geometry: Geometry) -> Geometry:
         """Return where the voxels of a grid lie after the motion."""
@@ -155,18 +155,18 @@ def _judged(transform: sitk.Euler3DTransform, middle: NDArray[np.float64], gain:
     shift = float(np.linalg.norm(np.array(transform.TransformPoint(middle.tolist())) - middle))
     angle = float(np.degrees(np.arccos(np.clip((np.trace(onto_moving[:3, :3]) - 1) / 2, -1, 1))))
     if shift > MAX_SHIFT_MM:
-        return Motion(np.eye(4), shift, angle, f"a shift of more than {MAX_SHIFT_MM:g} mm")
+        return _refusal(f"a shift of {shift:.0f} mm, more than {MAX_SHIFT_MM:g}")
     if angle > MAX_ANGLE_DEG:
-        return Motion(np.eye(4), shift, angle, f"a turn of more than {MAX_ANGLE_DEG:g} degrees")
+        return _refusal(f"a turn of {angle:.0f} degrees, more than {MAX_ANGLE_DEG:g}")
     if gain >= LEAST_GAIN:
-        return Motion(np.linalg.inv(onto_moving), shift, angle)
+        return Motion(np.linalg.inv(onto_moving))
     if shift <= NO_SHIFT_MM and angle <= NO_ANGLE_DEG:
-        return Motion(np.eye(4), 0.0, 0.0)
-    return Motion(np.eye(4), shift, angle, "no place that fits clearly better than the scanner's")
+        return Motion(np.eye(4))
+    return _refusal("no place that fits clearly better than the scanner's")
 
 
 def _refusal(why: str) -> Motion:
-    return Motion(np.eye(4), 0.0, 0.0, why)
+    return Motion(np.eye(4), why)
 
 
 def _box(geometry: Geometry, region: Mask | None) -> Box:

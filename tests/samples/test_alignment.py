@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -115,6 +117,22 @@ def test_nothing_is_resampled_and_the_reference_stays(study, cohort):
         assert moved[sequence].geometry.shape == stacks[sequence].geometry.shape
     step = moved["T2"].geometry.affine[:3, 3] - stacks["T2"].geometry.affine[:3, 3]
     np.testing.assert_allclose(step[2], -8, atol=2 * FOUND_MM)  # at the corner of the image a turn adds to it
+
+
+def test_sequences_on_one_grid_stay_together(study, cohort):
+    """Drawn on T2: S3 goes onto S0 and both onto T2; where the way to T2 is refused, S3 still goes onto S0."""
+    stacks = load_sequences(study, cohort.folder, SEQUENCES)
+    box = with_lesion(study, region={"center_mm": [6, -4, 3], "size_mm": [20, 20, 20]}, drawn_on=None)
+    _, found = align_sequences(box, stacks, {}, None)
+    assert found.reference == "T2"
+    for sequence, shift in (("S0", 13), ("S3", 8)):
+        assert found.motions[sequence].refused is None
+        assert found.motions[sequence].matrix[2, 3] == pytest.approx(shift, abs=FOUND_MM)
+    noise = gaussian_filter(np.random.default_rng(3).normal(size=GRIDS["T2"].shape[::-1]), 2)
+    _, lost = align_sequences(box, {**stacks, "T2": replace(stacks["T2"], stored=noise)}, {}, None)
+    assert lost.motions["S0"].refused and lost.motions["S3"].refused
+    np.testing.assert_array_equal(lost.motions["S0"].matrix, np.eye(4))
+    assert lost.motions["S3"].matrix[2, 3] == pytest.approx(-5, abs=FOUND_MM)
 
 
 def test_samples_name_the_voxels_as_acquired(study, cohort):
