@@ -92,7 +92,7 @@ def lesions_of(mask: Path, drawn_on: str) -> tuple[Lesion, ...]:
     return tuple(
         Lesion(
             id=f"L{region.number if one_file else count}",
-            region=Region(mask=str(region.path), **{region.form: region.number}),
+            region=Region.model_validate({"mask": str(region.path), region.form: region.number}),
             drawn_on=drawn_on or None,
         )
         for count, region in enumerate(regions, start=1)

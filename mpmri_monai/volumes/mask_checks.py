@@ -59,7 +59,7 @@ def _place(mask: Mask, organ: Mask | None, stacks: Mapping[str, Stack]) -> list[
     """Whether a lesion lies where lesions are."""
     if organ is not None:
         where, inside = "organ", organ.contains
-    elif mask.drawn_on in stacks:
+    elif mask.drawn_on is not None and mask.drawn_on in stacks:
         where, inside = "body", partial(_in_body, stacks[mask.drawn_on])
     else:
         return []
@@ -75,8 +75,7 @@ def _place(mask: Mask, organ: Mask | None, stacks: Mapping[str, Stack]) -> list[
 def _parts(mask: Mask) -> list[Caution]:
     if mask.voxels.size == 1:  # a box, whose one voxel is as large as the lesion
         return []
-    (box,) = ndimage.find_objects(mask.voxels.astype(np.uint8))
-    labels, count = ndimage.label(mask.voxels[box], np.ones((3, 3, 3)))
+    labels, count = ndimage.label(mask.voxels[mask.box], np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:]
     found = []
     tiny = int((sizes < FEWEST_VOXELS).sum())
@@ -86,7 +85,7 @@ def _parts(mask: Mask) -> list[Caution]:
         return found
     index = np.argwhere(labels)
     part = labels[tuple(index.T)] - 1
-    points = mask.geometry.to_mm((index + [side.start for side in box])[:, ::-1])
+    points = mask.geometry.to_mm((index + [side.start for side in mask.box])[:, ::-1])
     main = part == sizes.argmax()
     distance, _ = cKDTree(points[main]).query(points[~main])
     nearest = np.full(count, np.inf)

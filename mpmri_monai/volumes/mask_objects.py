@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class MaskSource:
         return len(frames) < 2
 
 
-def open_object(path: Path, name: str, classes: Iterable[str], kind: str) -> Dataset:
+def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> Dataset:
     """Read a DICOM object of one of ``classes`` (SOP class UIDs), called ``kind`` in errors.
 
     Raises:
@@ -54,11 +54,10 @@ def open_object(path: Path, name: str, classes: Iterable[str], kind: str) -> Dat
             warnings.simplefilter("ignore")
             deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             dataset = None if deflated else dcmread(path)
-            found = None if dataset is None else str(dataset.get("SOPClassUID", ""))
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
         raise mask_error(name, expected, "a file that cannot be read as one", "E_MASK_FILE") from error
     if dataset is None:
         raise mask_error(name, "a file that is not deflated as a whole", "a deflated one", "E_LIMIT")
-    if found not in classes:
+    if str(dataset.get("SOPClassUID", "")) not in classes:
         raise mask_error(name, expected, "another kind of DICOM object", "E_MASK_FILE")
     return dataset

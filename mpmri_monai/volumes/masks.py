@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,17 @@ class Mask:
     cautions: tuple[Caution, ...] = field(default=())
     """What was found on reading that a person should look at."""
 
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Smallest part (slice, row, column) of the grid that holds all voxels; empty for an empty mask."""
+        slices = _reach(np.any(self.voxels, axis=(1, 2)))
+        plane = np.any(self.voxels[slices], axis=0)
+        return slices, _reach(plane.any(axis=1)), _reach(plane.any(axis=0))
+
     def points_mm(self) -> NDArray[np.float64]:
         """Centres of the voxels in the mask (voxel, 3), RAS+ mm."""
-        return self.geometry.to_mm(np.argwhere(self.voxels)[:, ::-1])
+        index = np.argwhere(self.voxels[self.box]) + [side.start for side in self.box]
+        return self.geometry.to_mm(index[:, ::-1])
 
     def contains(self, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of the points (…, 3) lie in a voxel of the mask; (…). A voxel is a box, not a point."""
@@ -166,6 +175,12 @@ def _mirror_hint(mask: Mask, image: Geometry) -> str | None:
         if fits(Mask(mask.voxels, Geometry(other, mask.geometry.shape), mask.partial), image):
             return f"it seems that {words} in its affine; write the mask again with the right one"
     return None
+
+
+def _reach(filled: NDArray[np.bool_]) -> slice:
+    """From the first to the last place that is filled."""
+    places = np.flatnonzero(filled)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
 def _apart_mm(one: Geometry, other: Geometry) -> float:

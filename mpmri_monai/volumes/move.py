@@ -66,8 +66,7 @@ def move_mask(mask: Mask, geometry: Geometry, name: str = "mask") -> Moved:
 
 def _box(mask: Mask, geometry: Geometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last-but-one index (column, row, slice) of the part of a grid that a mask's own box reaches into."""
-    filled = np.argwhere(mask.voxels)[:, ::-1]
-    ends = np.stack([filled.min(axis=0) - 0.5, filled.max(axis=0) + 0.5])
+    ends = np.array([[side.start - 0.5, side.stop - 0.5] for side in reversed(mask.box)]).T
     corners = [[ends[side, axis] for axis, side in enumerate(sides)] for sides in product((0, 1), repeat=3)]
     index = geometry.to_index(mask.geometry.to_mm(corners))
     low = np.floor(index.min(axis=0)).astype(int).clip(0)

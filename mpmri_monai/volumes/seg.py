@@ -197,7 +197,8 @@ def _on_grid(frames: _Frames, pixels: NDArray[np.bool_], name: str, image: Geome
     slices = np.round((heights - heights[0]) / step).astype(int)
     across = (positions[-1] - positions[0]) / slices[-1] if slices[-1] else frames.normal * step  # keeps a tilt
     apart = np.linalg.norm(positions[0] + slices[:, None] * across - positions, axis=1).max()
-    if apart > POSITION_TOLERANCE * min(step, np.linalg.norm(frames.row), np.linalg.norm(frames.column)):
+    finest = min(step, *map(float, np.linalg.norm([frames.row, frames.column], axis=1)))
+    if apart > POSITION_TOLERANCE * finest:
         raise mask_error(name, "a SEG with frames on one regular grid", f"frames {apart:.2f} mm off", "E_MASK_FILE")
     voxels = np.zeros((slices[-1] + 1, *pixels.shape[1:]), bool)
     voxels[slices] = pixels
