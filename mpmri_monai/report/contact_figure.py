@@ -15,7 +15,9 @@ from mpmri_monai.report.contact_views import Outline, Panel
 from mpmri_monai.report.style import CONTOUR, DOTS_PER_INCH, INK, RESEARCH_ONLY, SMALL, TEXT
 
 VIEW, GAP, LABEL, MARGIN = 2.05, 0.06, 1.75, 0.12  # inches: a view, between views, the words of a row, the edge
-HEAD, PROBLEM, LINE, FOOT, ABSENT = 0.62, 0.17, 0.17, 0.32, 0.3  # inches: heights
+HEAD, LINE, FOOT, ABSENT = 0.43, 0.17, 0.32, 0.3  # inches: heights
+LETTERS_PER_INCH = 12.5
+"""So many letters of the small text fit into an inch."""
 OTHERS_A_LINE, OTHER, OTHER_TEXT = 6, 1.3, 0.34
 PROBLEMS_SHOWN = 6
 WARNING = "#8C2D04"
@@ -24,22 +26,25 @@ ON_BLACK = [Stroke(linewidth=2.0, foreground="black", alpha=0.8), Normal()]
 
 def draw_sheet(sheet: Sheet) -> Figure:
     """Draw a contact sheet; its height follows the number of rows."""
-    problems = _problem_lines(sheet)
     columns = len(sheet.columns)
     width = max(2 * MARGIN + LABEL + columns * (VIEW + GAP), 2 * MARGIN + OTHERS_A_LINE * (OTHER + GAP))
+    lesions = textwrap.wrap("; ".join(sheet.lesions) or "no lesion given", round(LETTERS_PER_INCH * width))
+    problems = _problem_lines(sheet, round(LETTERS_PER_INCH * width))
     lines = -(-len(sheet.others) // OTHERS_A_LINE)
     rows = sum(VIEW + GAP if row.panels else ABSENT for row in sheet.rows)
     others = (LINE * 2 + lines * (OTHER + OTHER_TEXT)) if sheet.others else 0.0
-    height = HEAD + len(problems) * PROBLEM + LINE + rows + others + FOOT
+    height = HEAD + (len(lesions) + len(problems)) * LINE + LINE + rows + others + FOOT
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     page = _Page(figure, width, height)
     page.text(MARGIN, 0.2, sheet.name, size=TEXT + 4, weight="bold")
-    page.text(MARGIN, 0.43, "; ".join(sheet.lesions) or "no lesion given")
     top = HEAD
+    for line in lesions:
+        page.text(MARGIN, top, line)
+        top += LINE
     for line in problems:
         page.text(MARGIN, top, line, colour=WARNING)
-        top += PROBLEM
+        top += LINE
     for index, title in enumerate(sheet.columns):
         page.text(MARGIN + LABEL + index * (VIEW + GAP), top + LINE / 2, title, weight="bold")
     top += LINE
@@ -68,8 +73,7 @@ class _Page:
         return self.figure.add_axes((left / self.width, bottom, side / self.width, side / self.height))
 
 
-def _problem_lines(sheet: Sheet) -> list[str]:
-    width = 105 if len(sheet.columns) > 2 else 85
+def _problem_lines(sheet: Sheet, width: int) -> list[str]:
     lines = [line for problem in sheet.problems[:PROBLEMS_SHOWN] for line in textwrap.wrap(problem, width)]
     more = len(sheet.problems) - PROBLEMS_SHOWN
     return [*lines, f"and {more} more findings"] if more > 0 else lines

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpmri_monai.artefacts import digest
 from mpmri_monai.catalogue import Catalogue, VolumeRecord
-from mpmri_monai.cohort import Lesion, Manifest
+from mpmri_monai.cohort import Lesion, Manifest, Study
+from mpmri_monai.cohort.signatures import files_of
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.report.cohort_check import COVERED
 from mpmri_monai.report.contact_views import (
@@ -85,7 +88,7 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
     """
     study, opened = manifest.studies[0], open_study(manifest, scanned)
     volumes = opened.inspection.volumes
-    problems = _problems(opened)
+    problems = _problems(study, opened)
     targets = sorted((target_of(name, mask) for name, mask in opened.lesions.items()), key=_smallness)
     if len(targets) > MOST_LESIONS:
         problems.append(f"{len(targets) - MOST_LESIONS} smaller lesions have no view of their own")
@@ -93,7 +96,8 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
     shown = manifest.sequences[:MOST_ROWS]
     if len(manifest.sequences) > MOST_ROWS:
         problems.append(f"{len(manifest.sequences) - MOST_ROWS} more volumes are not shown")
-    rows = [_row(name, opened.stacks.get(name), volumes.get(name), opened.unread.get(name), views) for name in shown]
+    unread = {name: _nameless(study, why) for name, why in opened.unread.items()}
+    rows = [_row(name, opened.stacks.get(name), volumes.get(name), unread.get(name), views) for name in shown]
     catalogues = opened.inspection.catalogues.values()
     used = {record.id for record in volumes.values()} | {str(image) for image in study.images.values()}
     every = [volume for one in catalogues for volume in one.volumes]
@@ -111,10 +115,18 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
     )
 
 
-def _problems(opened: Opened) -> list[str]:
+def _problems(study: Study, opened: Opened) -> list[str]:
     errors = [finding.message for finding in opened.inspection.findings if finding.level == "error"]
     cautions = [f"lesion {name}: {word}" for name, words in opened.cautions.items() for word in words]
-    return [without_folders(problem) for problem in (*errors, *opened.faults, *cautions)]
+    return [_nameless(study, problem) for problem in (*errors, *opened.faults, *cautions)]
+
+
+def _nameless(study: Study, text: str) -> str:
+    """Return ``text`` without the names of files and folders, which may hold a patient's name."""
+    for name in files_of(study):
+        for part in (name, PurePath(name).name):
+            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "…", text)
+    return without_folders(text)
 
 
 def _lesion_words(lesion: Lesion, opened: Opened) -> str:
@@ -134,7 +146,7 @@ def _row(name: str, stack: Stack | None, record: VolumeRecord | None, unread: st
     if record is not None and name == record.id:
         name, facts = facts[0], (f"volume {name}", *facts[1:])
     if stack is None:
-        return Row(name, ("absent" if unread is None else f"not readable: {without_folders(unread)}",))
+        return Row(name, ("absent" if unread is None else f"not readable: {unread}",))
     targets = list(dict.fromkeys(view.target for view in views))
     covered = {target.name: lesion_coverage(target.mask, stack.geometry) for target in targets}
     cautions += tuple(f"covers {part:.0%} of {lesion}" for lesion, part in covered.items() if part < COVERED)

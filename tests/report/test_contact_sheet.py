@@ -150,3 +150,13 @@ def test_rows_do_not_overlap(looked_at):
 def test_formulas_in_names_are_no_formulas(looked_at):
     sheet = study_sheet(looked_at.manifest(looked_at.study(1, "well")))
     png(draw_sheet(dataclasses.replace(sheet, problems=("costs $1 or $2 {",))))
+
+
+def test_names_of_files_are_not_repeated(looked_at):
+    study = looked_at.study(1, "well")
+    (looked_at.folder / "P1" / "S2.nii.gz").unlink()
+    study["lesions"].append({**study["lesions"][0], "id": "P1-L2", "region": {"mask": "P1/lesions.nii.gz", "value": 5}})
+    sheet = study_sheet(looked_at.manifest(study))
+    said = " ".join([*sheet.problems, *(fact for row in sheet.rows for fact in row.facts)])
+    assert "P1-L2" in said and "no file …" in said
+    assert "nii" not in said
