@@ -97,6 +97,11 @@ class Elements:
         places = [tag for tag in self.raw if tag & 0x10000 and 0x10 <= tag & 0xFFFF < 0x100]
         return {(tag >> 16, self.text(tag)): tag & 0xFF for tag in reversed(places)}
 
+    @cached_property
+    def has_private(self) -> bool:
+        """Whether any creator reserved a block."""
+        return bool(self._blocks)
+
     @property
     def cut_short(self) -> bool:
         """Whether the file ended inside the last element; pydicom then hands over what there was of its value."""

@@ -48,14 +48,14 @@ class FrameElements(Elements):
 
     def __init__(self, top: Elements, groups: list[Elements]) -> None:
         self.dataset = top.dataset
-        self._layers = [*groups, top]
+        self._private = [layer for layer in (*groups, top) if layer.has_private]
         self.raw: dict[int, Any] = dict(top.raw)
         for layer in reversed(groups):
             self.raw.update((tag, value) for tag, value in layer.raw.items() if tag not in OF_THE_FILE)
 
     def private(self, group: int, creator: str, element: int) -> float | None:
         """First number in a private element, from the layer nearest to the frame."""
-        found = (layer.private(group, creator, element) for layer in self._layers)
+        found = (layer.private(group, creator, element) for layer in self._private)
         return next((value for value in found if value is not None), None)
 
 

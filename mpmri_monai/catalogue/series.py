@@ -84,14 +84,12 @@ def _lost_slices(images: Sequence[FileHeader]) -> Fault | None:
     """Whether a series has fewer slice positions than the scanner wrote that it made.
 
     A slice lost at the end of a stack leaves no gap. All positions of the series count, on every grid and of every
-    kind, so that a number which stands for several stacks is never more than there may be.
+    kind, for the number may stand for several stacks. Derived images may carry the number of what they were made of.
     """
-    declared = {image.declared_slices for image in images}
-    wanted = declared.pop()
-    if declared or wanted is None:
-        return None
-    found = sum(max(slots_of(grid)) + 1 for grid in _grids(images))
-    if found >= wanted:
+    declared = {image.declared_slices for image in images if image.image_type[:1] != ("DERIVED",)}
+    wanted = declared.pop() if len(declared) == 1 else None
+    found = sum(max(slots_of(grid)) + 1 for grid in _grids(images)) if wanted else 0
+    if wanted is None or found >= wanted:
         return None
     return Fault("E_SHORT", f"{found} slice positions of the {wanted} that the scanner declares")
 

@@ -41,6 +41,13 @@ def test_stacks_that_hold_what_is_declared_or_more(make, tmp_path):
     assert catalogue.ok and len(catalogue.volumes) == 1 + len(make.delays_s) + 1
 
 
+def test_reformatted_images_may_carry_the_number_of_their_source(make, scanned):
+    images = tagged(make.t2(slices=6), *GE_SLICES, 120)
+    for dataset in images:
+        dataset.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
+    assert scanned(images, "none").ok
+
+
 def test_a_number_that_stands_for_two_stacks_is_not_held_against_one(make, scanned):
     turned = [
         make.image(3, k, 1, ImageOrientationPatient=[0, 1, 0, 0, 0, -1], ImagePositionPatient=[6.0 * k, 0, 0])
