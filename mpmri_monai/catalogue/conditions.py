@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat
 
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.catalogue.record import Evidence
@@ -50,7 +50,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Limits = Annotated[tuple[float, float], AfterValidator(_rising)]
+Limits = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_rising)]
 """Lowest and highest value, both allowed."""
 Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_pattern)]
 

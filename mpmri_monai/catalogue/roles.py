@@ -15,7 +15,7 @@ from mpmri_monai.catalogue.protocol import EchoPair, Protocol, Role
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, Rival, VolumeRecord
 
 TIME_SERIES = 4
-"""A volume with at least this many others of its acquisition is part of a time series (count, with itself)."""
+"""This many volumes of one acquisition are a time series (count)."""
 
 
 def assign(volumes: Sequence[VolumeRecord], protocol: Protocol, fixed: Mapping[str, str] | None = None) -> Assignment:
@@ -217,13 +217,14 @@ def _echo_pair(volumes: Sequence[VolumeRecord], pair: EchoPair, given: Assignmen
 
 
 def _once(candidates: Sequence[VolumeRecord]) -> list[VolumeRecord]:
-    """Of in-phase and out-of-phase images that a Dixon time series gives for each phase, keep those before contrast.
+    """Leave out time series: their short echoes are in or out of phase by chance.
 
-    They count only where there are no others.
+    Only where a Dixon time series gives in-phase and out-of-phase images for each phase, and there are no others, its
+    images before contrast count.
     """
-    series = [family for family in families(candidates) if len(family) >= TIME_SERIES]
-    in_series = {volume.id for family in series for volume in family}
-    others = [volume for volume in candidates if volume.id not in in_series]
+    found = families(candidates)
+    series = [family for family in found if len(family) >= TIME_SERIES and family[0].files[0].image_kind in FAT_PHASES]
+    others = [volume for family in found if len(family) < TIME_SERIES for volume in family]
     return others or [volume for family in series for volume in family if volume.phase == 0]
 
 

@@ -15,6 +15,8 @@ from mpmri_monai.errors import ConfigError
 MAX_BYTES = 2**20
 """Larger files are no rules that a person wrote (bytes)."""
 MAX_FAULTS_SHOWN = 6
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+"""Kinds of keys: words, and the sign ``<<`` that takes over the keys of another mapping."""
 
 
 class Rules(BaseModel):
@@ -32,12 +34,13 @@ class _NoRepeats(yaml.SafeLoader):
 
 def _mapping(loader: _NoRepeats, node: yaml.MappingNode) -> dict[str, Any]:
     seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str) or key in seen:
-            fault = f"{key} is given twice" if key in seen else f"a key that is no text: {key}"
-            raise yaml.constructor.ConstructorError(None, None, fault, key_node.start_mark)
-        seen.add(key)
+    for key, _ in node.value:
+        if key.tag == MERGE:
+            continue
+        if key.tag != TEXT or key.value in seen:
+            fault = f"{key.value} is given twice" if key.tag == TEXT else "a key that is no text"
+            raise yaml.constructor.ConstructorError(None, None, fault, key.start_mark)
+        seen.add(key.value)
     loader.flatten_mapping(node)  # what "<<" takes from elsewhere comes first, so own keys win
     return {
         loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value

@@ -38,7 +38,9 @@ def contrast_start(family: Sequence[VolumeRecord]) -> float | None:
     Args:
         family: volumes of one acquisition in time order, with their times.
     """
-    stated = {header.contrast_start_s for volume in family for header in volume.files} - {None}
+    # It is a time of the day; the day that goes with it is guessed from that of the images.
+    starts = [header.contrast_start_s for volume in family for header in volume.files]
+    stated = {start % SECONDS_A_DAY for start in starts if start is not None}
     clock = [acquired_s(volume) for volume in family]
     if len(stated) != 1 or None in clock or len(family) < 2:
         return None
@@ -46,8 +48,7 @@ def contrast_start(family: Sequence[VolumeRecord]) -> float | None:
     passed = [value - zero if value >= zero else value - zero + SECONDS_A_DAY for value in clock]
     if any(abs(own - volume.time_s) > CLOCK_STEP_S for own, volume in zip(passed, family, strict=True)):
         return None  # another clock gave the times
-    start = stated.pop() - zero
-    start += SECONDS_A_DAY if start < -HALF_DAY_S else 0.0
+    start = (stated.pop() - zero + HALF_DAY_S) % SECONDS_A_DAY - HALF_DAY_S
     return start if 0 < start <= min(passed[1], LONGEST_WAIT_S) else None
 
 

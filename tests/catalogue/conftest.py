@@ -145,7 +145,7 @@ def scanned(tmp_path) -> Callable:
     """Write images and scan them."""
     from mpmri_monai.catalogue import scan
 
-    def write_and_scan(images, protocol: str = "liver"):
-        return scan(write(tmp_path / "study", images), protocol)
+    def write_and_scan(images, protocol: str | Path = "liver", **options):
+        return scan(write(tmp_path / "study", images), protocol, **options)
 
     return write_and_scan

@@ -1,8 +1,8 @@
 import pytest
 
+from mpmri_monai.catalogue.conditions import fat_phase
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.catalogue.reading import read_headers
-from mpmri_monai.catalogue.conditions import fat_phase
 
 
 def header(make, tmp_path, **tags) -> FileHeader:
@@ -100,3 +100,42 @@ def test_free_text_in_a_coded_value_is_not_passed_on(make, scanned):
         dataset.ScanningSequence = ["SE", "NAME"]
         dataset.ComplexImageComponent = "NAME"
     assert "NAME" not in str(scanned(images).to_json()).upper().replace("FILENAME", "")
+
+
+def dixon(make, series, kind, seconds=0, echo_ms=1.2):
+    images = make.dynamic(first_series=series, delays_s=(seconds,))
+    for dataset in images:
+        dataset.ImageType, dataset.EchoTime = ["DERIVED", "PRIMARY", "DIXON", kind], echo_ms
+    return images
+
+
+def test_dixon_images_have_their_phase_by_what_the_scanner_says(make, scanned):
+    """The echo time of a computed image is that of either echo."""
+    kinds = ("WATER", "FAT", "IN_PHASE", "OUT_PHASE")
+    images = [image for index, kind in enumerate(kinds) for image in dixon(make, 20 + index, kind)]
+    catalogue = scanned([*make.t2(), *make.dynamic(), *images])
+    assert catalogue.volume(catalogue.roles["IN"]).series_number == 22
+    assert catalogue.volume(catalogue.roles["OUT"]).series_number == 23
+    assert catalogue.ok
+
+
+def test_a_dixon_dynamic_gives_phases_from_water_and_echoes_from_before_contrast(make, scanned):
+    images = make.t2()
+    for phase, delay in enumerate(make.delays_s):
+        for index, kind in enumerate(("WATER", "FAT", "IN_PHASE", "OUT_PHASE")):
+            images += dixon(make, 20 + 10 * index + phase, kind, delay)
+    catalogue = scanned(images)
+    numbers = {role: catalogue.volume(volume).series_number for role, volume in catalogue.roles.items()}
+    assert numbers == {"T2": 3, "IN": 40, "OUT": 50} | {f"S{phase}": 20 + phase for phase in range(6)}
+    assert not catalogue.problems
+
+
+def test_one_volume_for_two_roles_leaves_both_open(make, tmp_path, scanned):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "{schema: mpmri-monai/protocol/1, name: own, sequences: [A, B],"
+        " roles: {A: {scanning_sequence: SE}, B: {echo_time_ms: [80, 90]}}}"
+    )
+    catalogue = scanned(make.t2(), path)
+    assert not catalogue.roles and [problem.code for problem in catalogue.problems] == ["E_ROLE"]
+    assert [entry.role for entry in catalogue.unresolved] == ["A", "B"]
