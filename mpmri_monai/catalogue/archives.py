@@ -109,7 +109,7 @@ def unpack(archive: Path, progress: bool = False) -> Unpacked:
     try:
         file = archive.open("rb")
     except OSError as error:
-        raise _damaged(archive, "one that cannot be opened") from error
+        raise _damaged("one that cannot be opened") from error
     with file:
         folder = PrivateFolder("unpacked")
         try:
@@ -128,13 +128,13 @@ def _unpacked(archive: Path, file: IO[bytes], folder: PrivateFolder, progress: b
             stored = _store(members, part, archive, passed_over)
     except _Excess:
         limits = f"{_allowed_bytes(archive) >> 20} MiB of members and {MAX_OVERHEAD_BYTES >> 20} MiB of their headers"
-        raise too_much(archive, f"an archive of at most {limits}", "more") from None
+        raise too_much(f"an archive of at most {limits}", "more") from None
     except DAMAGE as error:
-        raise _damaged(archive, "one that is damaged, or compressed in a way that is not read") from error
+        raise _damaged("one that is damaged, or compressed in a way that is not read") from error
     except OSError as error:  # decompressors raise it without a number
         if error.errno is not None:
             raise
-        raise _damaged(archive, "one that is damaged") from error
+        raise _damaged("one that is damaged") from error
     placed = (StudyFile(target / item.path.name, item.name) for item in stored)
     return Unpacked(tuple(placed), passed_over, folder)
 
@@ -153,7 +153,7 @@ def _members(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
         return _tar_members(archive, lzma.LZMAFile(file))
     if kind == "bzip2":
         return _tar_members(archive, bz2.BZ2File(file))
-    raise _damaged(archive, f"a {kind} archive" if kind else "a file of another kind")
+    raise _damaged(f"a {kind} archive" if kind else "a file of another kind")
 
 
 def _store(members: Iterable[_Member], folder: Path, archive: Path, passed_over: Counter[str]) -> list[StudyFile]:
@@ -161,14 +161,14 @@ def _store(members: Iterable[_Member], folder: Path, archive: Path, passed_over:
     left = _allowed_bytes(archive)
     for count, member in enumerate(members, start=1):
         if count > MAX_FILES:
-            raise too_much(archive, f"at most {MAX_FILES} members", "more")
+            raise too_much(f"at most {MAX_FILES} members", "more")
         if member.kind == FOLDER:
             continue
         if member.content is None or _is_hidden(member.name):
             passed_over[HIDDEN if _is_hidden(member.name) else member.kind] += 1
             continue
         if member.size > MAX_FILE_BYTES:
-            raise too_much(archive, f"files of at most {MAX_FILE_BYTES >> 20} MiB", f"one of {member.size >> 20} MiB")
+            raise too_much(f"files of at most {MAX_FILE_BYTES >> 20} MiB", f"one of {member.size >> 20} MiB")
         with member.content as content:
             first = content.read(SNIFF_BYTES)
             suffix = nifti_suffix(member.name)
@@ -182,7 +182,7 @@ def _store(members: Iterable[_Member], folder: Path, archive: Path, passed_over:
                     left -= len(piece)
                     if left < 0:
                         found = f"more than {_allowed_bytes(archive) >> 20} MiB"
-                        raise too_much(archive, f"members of at most {MAX_RATIO} times its size", found)
+                        raise too_much(f"members of at most {MAX_RATIO} times its size", found)
                     target.write(piece)
                     piece = content.read(BLOCK_BYTES)
         stored.append(StudyFile(path, member.name))
@@ -235,7 +235,7 @@ def _zip_members(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
             bounded.allowance = MAX_OVERHEAD_BYTES + info.compress_size
             kind = _zip_kind(info)
             if info.flag_bits & 1:
-                raise _damaged(archive, "an encrypted one")
+                raise _damaged("an encrypted one")
             yield _Member(info.filename, kind, info.file_size, content.open(info) if kind == FILE else None)
 
 
@@ -258,7 +258,7 @@ def _tar_members(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
             yield _Member(info.name, kind, size, content.extractfile(info) if kind == FILE else None)
             bounded.allowance = MAX_OVERHEAD_BYTES
         if len(bounded.last) != TAR_BLOCK or bounded.last.strip(b"\0"):
-            raise _damaged(archive, "one that ends early or is damaged")  # tarfile takes either for its end
+            raise _damaged("one that ends early or is damaged")  # tarfile takes either for its end
         while bounded.read(BLOCK_BYTES):  # the checksum of a compressed archive lies at its end
             pass
 
@@ -271,11 +271,10 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
     return LINK if info.issym() or info.islnk() else SPECIAL
 
 
-def _damaged(archive: Path, found: str) -> CatalogueError:
+def _damaged(found: str) -> CatalogueError:
     return CatalogueError(
         expected="a zip or tar archive (plain, gzip, xz or bzip2), whole and without a password",
         found=found,
-        where=str(archive),
         fix="copy or export it again, or unpack it and name the folder",
         code="E_ARCHIVE",
     )

@@ -75,12 +75,12 @@ def read_study(study: Path, progress: bool = False, *, study_number: int | None 
     headers, nifti = _read(files, passed_over, progress)
     if not (headers or nifti):
         raise _nothing(study, len(files), passed_over)
-    headers = _one_study(study, headers, study_number)
+    headers = _one_study(headers, study_number)
     images = sorted((item for item in headers if isinstance(item, FileHeader)), key=lambda item: item.instance)
     objects = sorted((item for item in headers if isinstance(item, ObjectHeader)), key=lambda item: item.instance)
     decoded = sum(image.pixel_bytes for image in images)
     if decoded > MAX_STUDY_BYTES:
-        raise too_much(study, f"images of at most {MAX_STUDY_BYTES >> 20} MiB together", f"{decoded >> 20} MiB")
+        raise too_much(f"images of at most {MAX_STUDY_BYTES >> 20} MiB together", f"{decoded >> 20} MiB")
     if images:  # NIfTI files beside them are masks, or the same images once more
         passed_over[NIFTI] += len(nifti)
         nifti = []
@@ -100,11 +100,11 @@ def _files(study: Path, progress: bool) -> tuple[list[StudyFile], Counter[str], 
         mode = study.stat().st_mode
     except OSError as error:
         absent = isinstance(error, FileNotFoundError | NotADirectoryError)
-        raise _no_study(study, "nothing there" if absent else os.strerror(error.errno or 0).lower()) from error
+        raise _no_study("nothing there" if absent else os.strerror(error.errno or 0).lower()) from error
     if stat.S_ISDIR(mode):
         return *list_files(study), None
     if not stat.S_ISREG(mode):
-        raise _no_study(study, "a device or other special file")
+        raise _no_study("a device or other special file")
     start = _start(study)
     if archive_kind(start) and not nifti_suffix(study.name) and start[PREAMBLE_BYTES:][:4] != DICOM_MAGIC:
         unpacked = unpack(study, progress)
@@ -148,7 +148,7 @@ def _in_words(passed_over: Counter[str]) -> Iterator[str]:
 # -- one study of one patient --------------------------------------------------
 
 
-def _one_study(place: Path, headers: list[Header], number: int | None) -> list[Header]:
+def _one_study(headers: list[Header], number: int | None) -> list[Header]:
     """Return the headers of the one study, or of the chosen one. Files that do not say whose they are stay with it."""
     studies: dict[tuple[str, str], list[Header]] = {}
     nameless = []
@@ -161,12 +161,11 @@ def _one_study(place: Path, headers: list[Header], number: int | None) -> list[H
         return headers
     ordered = [studies[key] for key in sorted(studies, key=lambda key: (_start_s(studies[key]), _digest(key)))]
     if number is None:
-        raise _several(place, ordered, len({patient for patient, _ in studies}), len({study for _, study in studies}))
+        raise _several(ordered, len({patient for patient, _ in studies}), len({study for _, study in studies}))
     if not 1 <= number <= max(1, len(ordered)):
         raise CatalogueError(
             expected=f"the number of a study, 1 to {max(1, len(ordered))}",
             found=str(number),
-            where=str(place),
             fix="leave the number out to see what there is",
             code="E_STUDY",
         )
@@ -185,7 +184,7 @@ def _digest(key: tuple[str, str]) -> str:
     return hashlib.sha256("\n".join(key).encode()).hexdigest()
 
 
-def _several(place: Path, ordered: Sequence[Sequence[Header]], patients: int, studies: int) -> CatalogueError:
+def _several(ordered: Sequence[Sequence[Header]], patients: int, studies: int) -> CatalogueError:
     count = f"{patients} patient{'s' * (patients != 1)} and {studies} stud{'ies' if studies != 1 else 'y'}"
     listed = []
     for number, headers in enumerate(ordered[:LISTED_STUDIES], start=1):
@@ -198,7 +197,6 @@ def _several(place: Path, ordered: Sequence[Sequence[Header]], patients: int, st
     return CatalogueError(
         expected="one study of one patient",
         found=f"{count} (study {'; '.join(listed)})",
-        where=str(place),
         fix="choose one by its number with --study, or put each study into its own folder",
         code="E_MULTIPATIENT",
     )
@@ -209,16 +207,15 @@ def _several(place: Path, ordered: Sequence[Sequence[Header]], patients: int, st
 
 def _nothing(study: Path, files: int, passed_over: Counter[str]) -> CatalogueError:
     if study.is_file() and not archive_kind(_start(study)):
-        return _no_study(study, "a file of another kind")
+        return _no_study("a file of another kind")
     words = [f"{files} files, none of them DICOM" if files else "no files", *_in_words(passed_over)]
     return CatalogueError(
         expected=EXPECTED,
         found=", and ".join(words) if len(words) < 3 else "; ".join(words),
-        where=str(study),
         fix="name the folder or archive that holds the study as exported; archives within it are named by themselves",
         code="E_EMPTY",
     )
 
 
-def _no_study(study: Path, found: str) -> CatalogueError:
-    return CatalogueError(expected=EXPECTED, found=found, where=str(study), code="E_FOLDER")
+def _no_study(found: str) -> CatalogueError:
+    return CatalogueError(expected=EXPECTED, found=found, code="E_FOLDER")

@@ -63,7 +63,7 @@ def list_files(folder: Path) -> tuple[list[StudyFile], Counter[str]]:
         except OSError as error:
             raise _closed(folder, place, error) from error
         if max(len(files), len(folders)) > MAX_FILES:
-            raise too_much(folder, f"at most {MAX_FILES} files or folders", "more")
+            raise too_much(f"at most {MAX_FILES} files or folders", "more")
     return files, passed_over
 
 
@@ -77,19 +77,18 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return FILE if entry.is_file(follow_symlinks=False) else SPECIAL
 
 
-def too_much(study: Path, expected: str, found: str) -> CatalogueError:
-    """Return the error for a study that is beyond a limit."""
+def too_much(expected: str, found: str) -> CatalogueError:
+    """Return the error for a study that is beyond a limit. No name is told, for it may be the patient's."""
     fix = "put each study into its own folder or archive"
-    return CatalogueError(expected=expected, found=found, where=str(study), fix=fix, code="E_LIMIT")
+    return CatalogueError(expected=expected, found=found, fix=fix, code="E_LIMIT")
 
 
 def _closed(folder: Path, place: Path, error: OSError) -> CatalogueError:
-    """Return the error for a folder that cannot be read. No other name than the study's is told."""
+    """Return the error for a folder that cannot be read. No name is told, for it may be the patient's."""
     found = os.strerror(error.errno or 0).lower()
     return CatalogueError(
         expected="folders that can be read",
         found=found if place == folder else f"{found} in a folder within",
-        where=str(folder),
         fix="allow reading it (`find STUDY -type d ! -readable` lists which), or copy the study to another place",
         code="E_FOLDER",
     )

@@ -39,7 +39,7 @@ def stored_pixels(header: FileHeader, out: np.ndarray | None = None) -> np.ndarr
         out: C-contiguous array of the stored type to read into.
 
     Raises:
-        CatalogueError: the file changed, ends early, or its compression cannot be decoded. It names the file.
+        CatalogueError: the file changed, ends early, or its compression cannot be decoded. It names series and image.
     """
     target = np.empty((header.rows, header.columns), header.dtype) if out is None else out
     _read_file([header], [target])
@@ -140,17 +140,22 @@ def _require_decoder(header: FileHeader) -> None:
     raise CatalogueError(
         expected="a compression that the installed decoders know",
         found=syntax.name if syntax.is_transfer_syntax else "an unknown one",
-        where=f"series {header.series_number}, file {header.path.name}",
+        where=_image(header),
         fix=convert if wheel is None else f"install its decoder with `pip install {wheel}`",
         code="E_CODEC",
     )
+
+
+def _image(header: FileHeader) -> str:
+    """Which image it is, without the name of its file, which may be the patient's."""
+    return f"series {header.series_number}, image {header.instance_number}"
 
 
 def _unreadable(header: FileHeader, found: str) -> CatalogueError:
     return CatalogueError(
         expected=f"an image of {header.rows} x {header.columns} pixels",
         found=found,
-        where=f"series {header.series_number}, file {header.path.name}",
+        where=_image(header),
         fix="copy or export the file again",
         code="E_TRUNCATED",
     )

@@ -17,7 +17,7 @@ def read_dicom(record: VolumeRecord) -> Stack:
     decoded by pydicom, every file parsed once however many of its frames the volume has.
 
     Raises:
-        CatalogueError: a file ends early, has gone, or its compression cannot be decoded; it names the file.
+        CatalogueError: a file ends early, has gone, or its compression cannot be decoded; it names series and image.
     """
     headers = record.files
     return Stack(
