@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import iter_pixels
 
+from mpmri_monai.catalogue.codestream import size_in
+from mpmri_monai.catalogue.pixels import RUST_PANIC
 from mpmri_monai.catalogue.references import image_references
-from mpmri_monai.errors import GeometryError
+from mpmri_monai.errors import GeometryError, MaskError
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.mask_objects import MaskSource, open_object
 from mpmri_monai.volumes.masks import Mask, listed, mask_error
@@ -21,7 +24,7 @@ from mpmri_monai.volumes.masks import Mask, listed, mask_error
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation storage and label map segmentation storage."""
 MAX_SEG_VOXELS = 2**30
-"""Frames of one segment may hold this many voxels together (count)."""
+"""The grid of one segment may hold this many voxels (count)."""
 HALF = 0.5
 """A voxel of a fractional segment counts from this part on."""
 POSITION_TOLERANCE = 0.1
@@ -104,15 +107,21 @@ def seg_mask(dataset: Dataset, segment: int, name: str, image: Geometry | None =
         raise mask_error(name, f"segment {segment}", f"segments {listed(np.array(numbers))}", "E_MASK_FILE")
     try:
         frames = _frames(dataset, segment)
-        if len(frames.indices) * dataset.Rows * dataset.Columns > MAX_SEG_VOXELS:
-            raise mask_error(name, f"a segment of at most {MAX_SEG_VOXELS} voxels", "a larger one", "E_LIMIT")
+        _check_room(len(frames.indices), dataset.Rows, dataset.Columns, name)
         pixels = _pixels(dataset, segment, frames.indices)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+    except MaskError:
+        raise
+    except Exception as error:  # whatever damaged values and streams make pydicom and the decoders raise
         raise mask_error(name, "a SEG with readable frames", "a damaged one", "E_MASK_FILE") from error
     filled = pixels.any(axis=(1, 2))
     if not filled.any():
         raise mask_error(name, f"voxels in segment {segment}", "none", "E_MASK_EMPTY")
     return _on_grid(frames, pixels, name, image)
+
+
+def _check_room(slices: int, rows: int, columns: int, name: str) -> None:
+    if slices * rows * columns > MAX_SEG_VOXELS:
+        raise mask_error(name, f"a segment of at most {MAX_SEG_VOXELS} voxels", "a larger one", "E_LIMIT")
 
 
 def _shows(group: Dataset, dataset: Dataset, segment: int) -> bool:
@@ -167,11 +176,25 @@ def _pixels(dataset: Dataset, segment: int, indices: tuple[int, ...]) -> NDArray
         for plane, index in zip(pixels, indices, strict=True):
             plane[...] = _unpacked(dataset, index)
         return pixels
-    with warnings.catch_warnings():  # pydicom's warnings quote header values
-        warnings.simplefilter("ignore")
-        for plane, frame in zip(pixels, iter_pixels(dataset, indices=list(indices), raw=True), strict=True):
-            plane[...] = frame == segment if kind == LABEL_MAP else frame >= level
+    try:
+        with warnings.catch_warnings():  # pydicom's warnings quote header values
+            warnings.simplefilter("ignore")
+            _check_sizes(dataset)
+            for plane, frame in zip(pixels, iter_pixels(dataset, indices=list(indices), raw=True), strict=True):
+                plane[...] = frame == segment if kind == LABEL_MAP else frame >= level
+    except BaseException as error:  # a decoder in Rust panics on damaged streams, which is no Exception
+        if type(error).__module__ == RUST_PANIC:
+            raise ValueError("compressed frames that cannot be decoded") from error
+        raise
     return pixels
+
+
+def _check_sizes(dataset: Dataset) -> None:
+    """Refuse compressed frames of another size than the file's before a decoder makes room for them."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        for stream in generate_frames(dataset.PixelData, number_of_frames=int(dataset.NumberOfFrames)):
+            if size_in(stream) not in (None, (dataset.Rows, dataset.Columns, 1)):
+                raise ValueError("compressed frames of another size")
 
 
 def _unpacked(dataset: Dataset, index: int) -> NDArray[np.uint8]:
@@ -200,6 +223,7 @@ def _on_grid(frames: _Frames, pixels: NDArray[np.bool_], name: str, image: Geome
     finest = min(step, *map(float, np.linalg.norm([frames.row, frames.column], axis=1)))
     if apart > POSITION_TOLERANCE * finest:
         raise mask_error(name, "a SEG with frames on one regular grid", f"frames {apart:.2f} mm off", "E_MASK_FILE")
+    _check_room(int(slices[-1]) + 1, *pixels.shape[1:], name)
     voxels = np.zeros((slices[-1] + 1, *pixels.shape[1:]), bool)
     voxels[slices] = pixels
     affine = np.eye(4)

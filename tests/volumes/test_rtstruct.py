@@ -1,7 +1,7 @@
 import contourpy
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -37,6 +37,7 @@ def outlines(geometry, voxels):
     ]
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_any_mask_on_any_grid_comes_back(make, tmp_path_factory, seed):
     rng = np.random.default_rng(seed)

@@ -8,7 +8,8 @@ import pytest
 from highdicom.seg import segread
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.uid import RLELossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from mpmri_monai.catalogue import scan
 from mpmri_monai.errors import MaskError
@@ -96,6 +97,25 @@ def test_compressed(make, study, tmp_path):
     seg.compress(RLELossless, encoding_plugin="pylibjpeg")
     seg.save_as(path)
     assert places(read_seg_mask(path, 1, "lesion"), study.geometry) == on(voxels)
+    seg.PixelData = encapsulate([b"\x01\0\0\0" + bytes(70)] * int(seg.NumberOfFrames))
+    seg.save_as(path)
+    with pytest.raises(MaskError, match=r"E_MASK_FILE.*damaged"):
+        read_seg_mask(path, 1, "lesion")
+
+
+def test_a_compressed_frame_of_another_size_is_not_decoded(make, study, tmp_path):
+    voxels = region(study.shape, 2, 3).astype(float)[..., None]
+    path = make.write_seg(tmp_path / "seg", study.images, voxels, "FRACTIONAL", fractional_type="OCCUPANCY")
+    seg = pydicom.dcmread(path)
+    seg.compress(JPEGLSLossless)
+    assert seg.NumberOfFrames == 2
+    frames = [bytearray(frame) for frame in generate_frames(seg.PixelData, number_of_frames=2)]
+    start = frames[1].index(b"\xff\xf7")
+    frames[1][start + 5 : start + 9] = b"\xff\xff\xff\xff"  # rows and columns
+    seg.PixelData = encapsulate([bytes(frame) for frame in frames])
+    seg.save_as(path)
+    with pytest.raises(MaskError, match=r"E_MASK_FILE.*damaged"):
+        read_seg_mask(path, 1, "lesion")
 
 
 def test_label_map(make, study, tmp_path):
@@ -201,6 +221,17 @@ def test_empty_damaged_and_oversized_files_are_refused(make, study, tmp_path, mo
     monkeypatch.setattr("mpmri_monai.volumes.seg.MAX_SEG_VOXELS", 100)
     with pytest.raises(MaskError, match="E_LIMIT"):
         read_seg_mask(path, 1, "lesion")
+
+
+def test_frames_kilometres_apart_make_no_grid(make, study, tmp_path):
+    seg = pydicom.dcmread(make.write_seg(tmp_path / "seg", study.images, region(study.shape, 2, 3, 4)))
+    plane = seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0]
+    positions = [g.PlanePositionSequence[0].ImagePositionPatient for g in seg.PerFrameFunctionalGroupsSequence]
+    step = np.array(positions[1], float) - np.array(positions[0], float)
+    plane.ImagePositionPatient = [float(f"{value:.6g}") for value in np.array(positions[0], float) + 2**26 * step]
+    seg.save_as(tmp_path / "seg")
+    with pytest.raises(MaskError, match="E_LIMIT|E_MASK_FILE"):
+        read_seg_mask(tmp_path / "seg", 1, "lesion")
 
 
 def test_deflated_files_are_not_unpacked(make, study, tmp_path):
