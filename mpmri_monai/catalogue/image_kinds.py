@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-KINDS = ("water", "fat", "in phase", "out of phase", "adc", "map")
+KINDS = ("water", "fat", "in phase", "out of phase", "trace", "adc", "map")
 """Kinds of images besides plain signal, which is ""."""
 
 DIXON = {
@@ -22,6 +22,9 @@ DIXON = {
     "OP": "out of phase",
 }
 """Siemens, GE and UIH write whole words, Philips letters, the standard's FrameType IN_PHASE and OUT_PHASE."""
+TRACES = frozenset(["TRACEW", "TRACE", "CTRACE", "ISOTROPIC", "ISO"])
+"""Diffusion-weighted signal combined over the directions. Only the header's word for it tells it from other images
+computed from diffusion, such as an ADC map that its scanner calls PROCESSED and nothing else."""
 MAPS = frozenset(
     [
         "B0",
@@ -60,10 +63,12 @@ MAPS = frozenset(
         "IAUC",
         "TENSOR",
         "STIFFNESS",
+        "PROCESSED",
     ]
 )
 """Values that stand for a quantity computed from signals, with blanks as underscores. T1, T2 and T2_STAR alone are not
-among them: as third values of enhanced images they say how the signal is weighted."""
+among them: as third values of enhanced images they say how the signal is weighted. PROCESSED is all that GE's FuncTool
+says of what it computed, such as an ADC map that keeps the b-value of its source: no signal, and not known which map."""
 
 
 def image_kind(image_type: Sequence[str]) -> str:
@@ -78,6 +83,8 @@ def image_kind(image_type: Sequence[str]) -> str:
             return DIXON[value]
         if value == "ADC":
             return "adc"
+        if value in TRACES:
+            return "trace"
         if value in MAPS:
             return "map"
     return ""

@@ -52,6 +52,8 @@ def test_ge_adc_map_and_the_segmentation_drawn_on_it():
     assert (volume.rows, volume.columns, volume.slices) == (256, 256, 20)
     assert volume.spacing_mm == pytest.approx((0.7031, 0.7031, 3.0), abs=1e-3)
     assert [(found.kind, found.volume) for found in catalogue.objects] == [("SEG", volume.id)]
+    # Its header holds the b-value of the images that it was computed from, and does not say that it is an ADC map.
+    assert not {"ADC", "HBV"} & set(scan(study("qin_prostate_001"), "prostate").roles)
 
 
 def test_philips_enhanced_file_of_signals_and_a_field_map():
