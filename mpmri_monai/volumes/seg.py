@@ -218,13 +218,14 @@ def _on_grid(frames: _Frames, pixels: NDArray[np.bool_], name: str, image: Geome
         found = "one frame without a slice spacing" if len(heights) == 1 else "frames that do not make one"
         raise mask_error(name, "a SEG with frames on one regular grid", found, "E_MASK_FILE")
     slices = np.round((heights - heights[0]) / step).astype(int)
+    _, rows, columns = pixels.shape
+    _check_room(int(slices[-1]) + 1, rows, columns, name)
     across = (positions[-1] - positions[0]) / slices[-1] if slices[-1] else frames.normal * step  # keeps a tilt
     apart = np.linalg.norm(positions[0] + slices[:, None] * across - positions, axis=1).max()
     finest = min(step, *map(float, np.linalg.norm([frames.row, frames.column], axis=1)))
     if apart > POSITION_TOLERANCE * finest:
         raise mask_error(name, "a SEG with frames on one regular grid", f"frames {apart:.2f} mm off", "E_MASK_FILE")
-    _check_room(int(slices[-1]) + 1, *pixels.shape[1:], name)
-    voxels = np.zeros((slices[-1] + 1, *pixels.shape[1:]), bool)
+    voxels = np.zeros((slices[-1] + 1, rows, columns), bool)
     voxels[slices] = pixels
     affine = np.eye(4)
     affine[:3] = np.stack([frames.row, frames.column, across, positions[0]], axis=1)

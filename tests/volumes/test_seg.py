@@ -228,9 +228,9 @@ def test_frames_kilometres_apart_make_no_grid(make, study, tmp_path):
     plane = seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0]
     positions = [g.PlanePositionSequence[0].ImagePositionPatient for g in seg.PerFrameFunctionalGroupsSequence]
     step = np.array(positions[1], float) - np.array(positions[0], float)
-    plane.ImagePositionPatient = [float(f"{value:.6g}") for value in np.array(positions[0], float) + 2**26 * step]
+    plane.ImagePositionPatient = [float(f"{value:.12g}") for value in np.array(positions[0], float) + 2**25 * step]
     seg.save_as(tmp_path / "seg")
-    with pytest.raises(MaskError, match="E_LIMIT|E_MASK_FILE"):
+    with pytest.raises(MaskError, match="E_LIMIT"):
         read_seg_mask(tmp_path / "seg", 1, "lesion")
 
 
