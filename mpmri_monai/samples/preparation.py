@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from rich.console import Console
 
 from mpmri_monai import __version__
 from mpmri_monai.artefacts import digest, write_json
-from mpmri_monai.cohort import DicomImage, Manifest, Study
+from mpmri_monai.cohort import Manifest, Study
+from mpmri_monai.cohort.signatures import files_of, signature_of
 from mpmri_monai.errors import MpmriError, OutputError, StoreError
 from mpmri_monai.processes import in_processes
 from mpmri_monai.samples.settings import Settings
@@ -58,7 +58,7 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
     folder = store_folder(manifest, settings, cache)
     jobs, signatures = [], {}
     for study in manifest.studies:
-        signatures[study.study] = _signature(study, manifest.folder)
+        signatures[study.study] = signature_of(files_of(study), manifest.folder)
         key = _study_key(study, settings, manifest.sequences, signatures[study.study])
         jobs.append(Job(study, manifest.folder, settings, manifest.sequences, study_file(folder, study.study), key))
     stored = {job.study.study: read_record(job.path, job.key) for job in jobs}
@@ -117,28 +117,6 @@ def _build(job: Job) -> tuple[str, str | None]:
 def _study_key(study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence]) -> str:
     entry = study.model_dump(mode="json")
     return digest([SCHEMA, __version__, settings.model_dump(), list(sequences), entry, signature])
-
-
-def _signature(study: Study, folder: Path) -> list[tuple[str, int, int]]:
-    """Return (relative name, size, modification time in ns) of every file that a study refers to, in order of name.
-
-    A file that is missing has no part in it; reading the study will say so.
-    """
-    images = {image.dicom if isinstance(image, DicomImage) else image for image in study.images.values()}
-    regions = [*study.organs.values(), *(lesion.region for lesion in study.lesions)]
-    masks = {region if isinstance(region, str) else region.mask for region in regions}
-    found = []
-    for name in filter(None, images | masks):
-        path = folder / name
-        for file in _files_under(path) if path.is_dir() else [path] * path.is_file():
-            status = file.stat()
-            found.append((os.path.relpath(file, folder), status.st_size, status.st_mtime_ns))
-    return sorted(found)
-
-
-def _files_under(path: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(path):
-        yield from (Path(folder, name) for name in names)
 
 
 def _memory(signature: Sequence[tuple[str, int, int]]) -> int:
