@@ -68,7 +68,7 @@ MAPS = frozenset(
 )
 """Values that stand for a quantity computed from signals, with blanks as underscores. T1, T2 and T2_STAR alone are not
 among them: as third values of enhanced images they say how the signal is weighted. PROCESSED is all that GE's FuncTool
-says of what it computed, such as an ADC map that keeps the b-value of its source: no signal, but which map is unknown."""
+says of what it computed, such as an ADC map that keeps the b-value of its source: no signal, of unknown kind."""
 
 
 def image_kind(image_type: Sequence[str]) -> str:
