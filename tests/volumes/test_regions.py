@@ -222,3 +222,25 @@ def test_real_seg_of_a_prostate():
     assert {mask.drawn_on for mask in masks.values()} == {"ADC"}
     assert masks[4].contains(masks[3].points_mm()).mean() > 0.95  # the lesion lies in the prostate
     assert isinstance(stacks["ADC"], Stack)
+
+
+def test_contours_on_one_of_two_images_in_a_real_multi_frame_file(make, tmp_path):
+    """Signal and field map of one Philips file share the grid; frame numbers tell which one was drawn on."""
+    path = DATA / "enhanced_mr" / "Philips" / "IM_0027_fMAP.dcm"
+    if not path.is_file():
+        pytest.skip("no enhanced_mr: set MPMRI_TEST_DATA to the folder of real data")
+    (tmp_path / "image").write_bytes(path.read_bytes())
+    image = pydicom.dcmread(path, stop_before_pixels=True)
+    stacks = {volume.id: read_dicom(volume) for volume in scan(tmp_path, "none").volumes}
+    assert len(stacks) == 2
+    for drawn_on, stack in stacks.items():
+        contours = [(square(stack.geometry, k, 20, 30), {}, stack.instances[k]) for k in (3, 4)]
+        written = make.write_rtstruct(tmp_path / "contours", {1: contours}, frame=stack.frame_of_reference)
+        structure = pydicom.dcmread(written)
+        structure.PatientID, structure.StudyInstanceUID = image.PatientID, image.StudyInstanceUID
+        structure.save_as(written)
+        (region,) = mask_regions(written)
+        mask = read_region(region, stacks, "L1")
+        assert mask.drawn_on == drawn_on and mask.voxels.sum() == 2 * 11 * 11
+        (found,) = scan(tmp_path, "none").objects
+        assert found.kind == "RTSTRUCT" and found.volume == drawn_on
