@@ -84,8 +84,7 @@ def inspect_study(manifest: Manifest, study: Study, scanned: Mapping[str, Catalo
         found = next((volume for volume in catalogue.volumes if volume.id == image.volume), None)
         chosen = catalogue.roles.get(sequence, image.volume)
         if found is None:
-            where = f"({sequence}) in {image.dicom}"
-            errors.append(f"no volume {image.volume} {where}; its files changed since the manifest was made")
+            errors.append(f"no volume {image.volume} ({sequence}); its files changed since the manifest was made")
         else:
             volumes[sequence] = found
             if chosen != image.volume:
@@ -117,13 +116,13 @@ def _absences(manifest: Manifest, study: Study) -> Iterator[str]:
 
 
 def _missing_files(manifest: Manifest, study: Study) -> Iterator[str]:
-    regions = [region for region in study.organs.values() if isinstance(region, Region)]
-    regions += [lesion.region for lesion in study.lesions]
-    named = [image for image in (*study.images.values(), *study.organs.values()) if isinstance(image, str)]
-    named += [region.mask for region in regions if region.mask is not None]
-    for name in sorted(set(named)):
-        if not manifest.path(name).is_file():
-            yield f"no file {name}"
+    """Say what missing files are for; their names are not told, for they may be the patient's."""
+    used: dict[str, object] = {**study.images, **{f"the {name}": organ for name, organ in study.organs.items()}}
+    used |= {f"lesion {lesion.id}": lesion.region for lesion in study.lesions}
+    for name, item in used.items():
+        path = item.mask if isinstance(item, Region) else item
+        if isinstance(path, str) and not manifest.path(path).is_file():
+            yield f"no file for {name}"
 
 
 def _unused_classes(manifest: Manifest) -> Iterator[Finding]:
