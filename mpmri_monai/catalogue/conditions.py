@@ -25,7 +25,7 @@ FAT_PHASES = {"in phase": "in", "out of phase": "out"}
 
 KIND_RULE = "kind of image"
 
-ImageKind = Literal["", "water", "fat", "in phase", "out of phase", "adc", "map"]
+ImageKind = Literal["", "water", "fat", "in phase", "out of phase", "trace", "adc", "map"]
 SequenceCode = Literal["SE", "GR", "IR", "EP", "RM"]
 Plane = Literal["axial", "coronal", "sagittal"]
 Met = tuple[str, str, bool]
@@ -111,7 +111,8 @@ class Conditions(PulseSequence):
     image_kind: Annotated[tuple[ImageKind, ...], BeforeValidator(_listed)] = ("",)
     """What the scanner computed; "" is the plain signal."""
     derived: bool = False
-    """Whether plain images may be computed from others, as trace images are from diffusion directions."""
+    """Whether images that the scanner derived from others and names no kind of may serve; for a site that knows what
+    they are."""
     fat_phase: Literal["in", "out"] | None = None
     """Phase of fat against water at the echo: as the scanner says, else from echo time and field."""
     contrast: Literal["before", "after"] | None = None

@@ -72,12 +72,13 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
     """Name the phases of an examination that holds just them."""
     times = [volume.time_s for volume in family if volume.time_s is not None]
     start = contrast_start(family)
-    matched = None if start is None else match(times, phases, start)
+    fewest = sum(phase.sequence not in dynamic.allow_missing for phase in phases) if dynamic.allow_extra else None
+    matched = None if start is None else match(times, phases, start, fewest)
     stated = matched is not None
     if start is not None and not stated:
         message = f"the header's start of contrast, at {start:.0f} s, does not fit the phases; inferred another"
         given.warn(family, Caution("W_START", message))
-    matched = matched or match(times, phases)
+    matched = matched or match(times, phases, fewest=fewest)
     if matched is None or not _complete(matched, dynamic, phases, len(family)):
         given.leave_open([p.sequence for p in phases], family, _phase_problem(family, times, matched, phases))
         return

@@ -52,32 +52,42 @@ def contrast_start(family: Sequence[VolumeRecord]) -> float | None:
     return start if 0 < start <= min(passed[1], LONGEST_WAIT_S) else None
 
 
-def match(times_s: Sequence[float], phases: Sequence[Phase], start_s: float | None = None) -> Match | None:
+def match(
+    times_s: Sequence[float], phases: Sequence[Phase], start_s: float | None = None, fewest: int | None = None
+) -> Match | None:
     """Assign as many of ``phases`` to ordered times as possible, keeping both orders.
 
     Where the start of contrast is not known it is inferred: an assignment is possible when one start puts every time
     into the window of its phase, and the best is the one whose delays then fit best (least sum of absolute
-    differences).
+    differences). Of several volumes before contrast the last one is taken.
 
     Args:
         times_s: of the volumes, rising (s).
         phases: in order.
         start_s: of contrast, on the same axis (s); None infers it.
+        fewest: phases to be content with; as many as there can be if None.
 
     Returns:
-        The best assignment of ``min(len(times_s), len(phases))`` phases; None when no start makes one possible, or when
-        there are too many volumes to search.
+        The best assignment with as many phases as possible; None when no start makes one possible, or when there are
+        too many volumes to search.
     """
     if len(times_s) > MOST_PHASES_MATCHED:
         return None
-    count = min(len(times_s), len(phases))
-    found = [
-        candidate
-        for chosen in combinations(phases, count)
-        for indices in combinations(range(len(times_s)), count)
-        if (candidate := _fit(chosen, indices, times_s, start_s)) is not None
-    ]
-    return min(found, key=lambda candidate: candidate.misfit_s, default=None)
+    most = min(len(times_s), len(phases))
+    for count in range(most, min(most, most if fewest is None else max(fewest, 1)) - 1, -1):
+        found = [
+            candidate
+            for chosen in combinations(phases, count)
+            for indices in combinations(range(len(times_s)), count)
+            if (candidate := _fit(chosen, indices, times_s, start_s)) is not None
+        ]
+        if found:
+            return min(found, key=_misfit)
+    return None
+
+
+def _misfit(candidate: Match) -> tuple[float, int]:
+    return candidate.misfit_s, -candidate.volumes[0]
 
 
 def _fit(

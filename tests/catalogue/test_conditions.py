@@ -40,6 +40,8 @@ def header(make, tmp_path):
         ({"plane": ["coronal", "sagittal"]}, {"ImageOrientationPatient": SAGITTAL}, True),
         ({}, {"ImageType": ["DERIVED", "PRIMARY", "M"]}, False),
         ({"derived": True}, {"ImageType": ["DERIVED", "PRIMARY", "M"]}, True),
+        ({"image_kind": "trace"}, {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]}, True),
+        ({"image_kind": ["", "trace"]}, {"ImageType": ["DERIVED", "SECONDARY", "PROCESSED"]}, False),
         ({}, {"ImageType": ["ORIGINAL", "PRIMARY", "WATER"]}, False),
         ({"image_kind": ["", "water"]}, {"ImageType": ["DERIVED", "PRIMARY", "WATER"]}, True),
         ({"image_kind": "adc"}, {}, False),

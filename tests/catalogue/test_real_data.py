@@ -46,6 +46,22 @@ def test_ge_time_points_that_only_instance_numbers_tell_apart():
         assert first == [1 + 15 * point for point in range(10)]
 
 
+def test_a_prostate_study_of_siemens():
+    """Looked at in the pictures: arteries are bright from series 36 on, the prostate from series 40 on."""
+    catalogue = scan(study("prostatex_0218"), "prostate")
+    numbers = {role: catalogue.volume(volume).series_number for role, volume in catalogue.roles.items()}
+    assert numbers == {"T2": 5, "ADC": 9, "HBV": 8, "DCE0": 27, "DCE1": 40, "DCE2": 48, "DCE3": 66}
+    assert catalogue.ok and catalogue.volume(catalogue.roles["HBV"]).files[0].b_value == 800
+
+
+def test_a_derived_ge_map_that_only_its_description_names():
+    """An ADC map written with b-value 1400 and without a word about its kind must not pass for the b-value image."""
+    assert not scan(study("qin_prostate_001"), "prostate").roles
+    rules = Path(__file__).parents[2] / "data_manifests" / "site_rules" / "prostate_ge_functool.yaml"
+    catalogue = scan(study("qin_prostate_001"), "prostate", rules)
+    assert {role: catalogue.volume(volume).series_number for role, volume in catalogue.roles.items()} == {"ADC": 901}
+
+
 def test_ge_adc_map_and_the_segmentation_drawn_on_it():
     catalogue = scan(study("qin_prostate_001"), "none")
     (volume,) = catalogue.volumes

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mpmri_monai.catalogue.protocol import protocol
@@ -185,3 +187,19 @@ def test_rules_that_do_not_fit_the_protocol_are_refused(content, said):
 def test_rules_without_content_change_nothing():
     liver = protocol("liver")
     assert rules().applied_to(liver) == liver
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "data_manifests" / "site_rules").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_as_they_should_be(path):
+    found = read_site_rules(path)
+    assert found.protocol and found.applied_to(protocol(found.protocol)) != protocol(found.protocol)
+
+
+def test_the_example_of_five_phases(make, scanned):
+    (path,) = (path for path in EXAMPLES if path.stem == "liver_five_phases")
+    images = [*make.t2(), *make.dual_echo(), *make.dynamic(delays_s=(-60, -40, 35, 70, 180, 300))]
+    catalogue = scanned(images, site_rules=path)
+    assert list(catalogue.roles) == ["T2", "IN", "OUT", "S0", "S2", "S3", "S4", "S5"] and catalogue.ok
