@@ -147,11 +147,13 @@ def contact_sheet(
 def prepare(
     manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")],
     workers: Workers = 2,
+    align: Annotated[str, typer.Option(help="none, or rigid: first undo the motion between sequences.")] = "none",
 ) -> None:
     """Cut the samples of a cohort out of its images, once; training and every fusion read them from the cache."""
+    from mpmri_monai.samples import Settings
     from mpmri_monai.samples.commands import prepare_command
 
-    raise typer.Exit(prepare_command(manifest, cache_folder(), workers=workers))
+    raise typer.Exit(prepare_command(manifest, cache_folder(), workers, Settings(align=align)))
 
 
 @bundle_app.command("adopt")

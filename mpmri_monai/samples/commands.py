@@ -20,7 +20,7 @@ def prepare_command(
     """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out."""
     manifest = load_manifest(manifest_path)
     store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers)
-    console = Console()
+    align, console = store.settings.align, Console()
     console.print(_coverage(store))
     for table in _classes(store, manifest):
         console.print(table)
@@ -35,7 +35,7 @@ def prepare_command(
     console.print(f"Store: {store.folder}", soft_wrap=True)
     console.print(
         "Next:  python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
-        f"--manifest {manifest_path}",
+        f"--manifest {manifest_path}" + ("" if align == "none" else f" --samples#align {align}"),
         soft_wrap=True,
     )
     return 1 if store.failed else 0

@@ -218,7 +218,8 @@ def test_prepare_says_how_far_sequences_were_moved(cohort, capsys):
     path = cohort.folder / "manifest.json"
     save_manifest(cohort, path)
     assert prepare_command(path, cohort.folder / "cache", settings=RIGID) == 0
-    assert "largest shift mm" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "largest shift mm" in told and "--samples#align rigid" in told
 
 
 def test_lesion_with_stray_voxels_is_flagged(study, cohort, make_grid):

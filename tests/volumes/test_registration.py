@@ -133,7 +133,7 @@ def test_implausible_motion_is_refused(true):
     np.testing.assert_array_equal(motion.matrix, np.eye(4))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_unrelated_images_do_not_move_one_another(seed):
     rng = np.random.default_rng(seed)
     slices = THIN.shape[2]
