@@ -7,7 +7,8 @@ from mpmri_monai.catalogue.image_kinds import KINDS, image_kind
     ("image_type", "kind"),
     [
         ("ORIGINAL PRIMARY M ND NORM", ""),
-        ("DERIVED PRIMARY DIFFUSION TRACEW ND", ""),
+        ("DERIVED PRIMARY DIFFUSION TRACEW ND", "trace"),
+        ("DERIVED SECONDARY PROCESSED", "map"),  # a map of GE, which only its texts name
         ("ORIGINAL PRIMARY T2_STAR NONE", ""),  # weighting of an enhanced image, not a map
         ("DERIVED PRIMARY DIXON WATER", "water"),  # the standard, Siemens, GE
         ("DERIVED PRIMARY W W DERIVED", "water"),  # Philips, classic
