@@ -123,7 +123,8 @@ def found_in(folder: Path) -> dict[str, set[str]]:
     """Return the planted strings in the names and the contents of all files under ``folder``, by file."""
     files = [path for path in folder.rglob("*") if not path.is_symlink()]
     hits = {
-        str(path.relative_to(folder)): found(path.name.encode()) | (found(path.read_bytes()) if path.is_file() else set())
+        str(path.relative_to(folder)): found(path.name.encode())
+        | (found(path.read_bytes()) if path.is_file() else set())
         for path in files
     }
     return {name: strings for name, strings in hits.items() if strings}
