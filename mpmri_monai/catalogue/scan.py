@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mpmri_monai.catalogue.assignment import Assignment
@@ -136,9 +139,29 @@ def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadab
 def _in_phases(volumes: list[VolumeRecord]) -> tuple[VolumeRecord, ...]:
     """Order the volumes of each acquisition in time, then all volumes by series, phase and echo."""
     ordered: list[VolumeRecord] = []
-    for family in families(sorted(volumes, key=_listing)):
+    for family in families(sorted(_told_apart(volumes), key=_listing)):
         ordered.extend(in_time_order(family))
     return tuple(sorted(ordered, key=_listing))
+
+
+def _told_apart(volumes: Sequence[VolumeRecord]) -> list[VolumeRecord]:
+    """Give volumes whose images carry the same identifiers, which is against the standard, ids of their own."""
+    count = Counter(volume.id for volume in volumes)
+    return [volume if count[volume.id] == 1 else replace(volume, id=_other_id(volume)) for volume in volumes]
+
+
+def _other_id(volume: VolumeRecord) -> str:
+    first = volume.files[0]
+    what = (
+        volume.id,
+        first.series,
+        volume.split_by,
+        volume.split_order,
+        volume.slices,
+        first.position,
+        first.orientation,
+    )
+    return "v" + hashlib.sha256(repr(what).encode()).hexdigest()[:10]
 
 
 def _listing(volume: VolumeRecord) -> tuple:

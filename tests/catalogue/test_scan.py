@@ -343,3 +343,11 @@ def test_obliquity_is_named(make, scanned):
     assert volume.orientation == "oblique axial"
     np.testing.assert_allclose(volume.affine[:3, 2], [0, 3 * np.sin(angle), 3 * np.cos(angle)], atol=1e-9)
     assert volume.spacing_mm == pytest.approx((1.5, 1.25, 3.0))
+
+
+def test_volumes_whose_images_carry_one_identifier_keep_ids_of_their_own(make, scanned):
+    images = make.dual_echo()
+    for dataset in images:
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.1234"
+    catalogue = scanned(images)
+    assert list(catalogue.roles) == ["IN", "OUT"] and len(set(catalogue.roles.values())) == 2
