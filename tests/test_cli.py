@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("phantom", "scan", "manifest", "check", "contact-sheet", "prepare", "bundle")
+COMMANDS = ("phantom", "scan", "deidentify", "manifest", "check", "contact-sheet", "prepare", "bundle")
 
 
 def mpmri(*arguments):

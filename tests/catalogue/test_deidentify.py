@@ -267,7 +267,7 @@ def test_a_file_that_cannot_be_read_does_not_vanish_from_its_series(tmp_path, ma
     last.write_bytes(last.read_bytes()[:-50])
     with pytest.raises(CatalogueError, match="E_TRUNCATED"):
         deidentify(study, tmp_path / "out", tmp_path / "key")
-    nothing_left(tmp_path, "study", "key")
+    nothing_left(tmp_path, "study")
 
 
 def test_what_would_change_the_catalogue_is_refused(tmp_path, make, monkeypatch):
