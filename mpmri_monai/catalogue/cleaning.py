@@ -41,6 +41,7 @@ BINARY_BYTES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "AT": 4}
 NUMBERS = re.compile(rb"[-+0-9.eE \\]*\0?")
 """Numbers as text, with backslashes between them."""
 
+Element = DataElement | RawDataElement
 Encoding = tuple[bool, bool]
 """Whether representations are implicit, and whether bytes are little-endian."""
 
@@ -80,10 +81,9 @@ class Cleaner:
         _add_texts(copy, elements)
         return copy
 
-    def _public(
-        self, tag: BaseTag, source: Dataset, elements: Elements, encoding: Encoding
-    ) -> DataElement | RawDataElement | None:
+    def _public(self, tag: BaseTag, source: Dataset, elements: Elements, encoding: Encoding) -> Element | None:
         """What is kept of one element; None when it is left out."""
+        kept: Element | None = None
         match KINDS.get(tag):
             case Kind.PIXELS:
                 kept = source.get_item(tag)
@@ -97,8 +97,6 @@ class Cleaner:
                 kept = DataElement(tag, "CS", [self._word(word) for word in elements.texts(tag)])
             case Kind.TIME:
                 kept = DataElement(tag, representation(tag, None), self._moved(tag, elements))
-            case _:
-                kept = None
         return kept
 
     def _word(self, word: str) -> str:
@@ -134,9 +132,7 @@ class Cleaner:
         for place, creator in kept.items():  # after their elements, which pydicom would decode otherwise
             copy[place] = DataElement(place, "LO", creator)
 
-    def _private(
-        self, tag: BaseTag, creator: str, source: Dataset, encoding: Encoding
-    ) -> DataElement | RawDataElement | None:
+    def _private(self, tag: BaseTag, creator: str, source: Dataset, encoding: Encoding) -> Element | None:
         if representation(tag, creator) != "SQ":
             return _number(source, tag, creator)
         return DataElement(tag, "SQ", [self._copy(item, encoding) for item in source[tag].value or []])

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
 from rich.console import Console
 from rich.progress import track
 
@@ -248,15 +249,15 @@ def _shows_text(source: pydicom.Dataset) -> bool:
     return declared or from_screen or elements.holds(tag_of("ConversionType"))
 
 
-def _copy(source: FileDataset, cleaner: Cleaner) -> FileDataset:
-    """Return the copy of a file, ready to be written with a preamble of zeros and a file header of its own."""
+def _copy(source: pydicom.FileDataset, cleaner: Cleaner) -> pydicom.Dataset:
+    """Return the copy of a file, ready to be written with a file header of its own."""
     implicit, little = map(bool, source.original_encoding)
-    dataset = cleaner.clean(source, (implicit, little))
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = source.file_meta.get("TransferSyntaxUID") or NATIVE[implicit, little]
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    copy = FileDataset(None, dataset, preamble=bytes(128), file_meta=meta)
-    copy.set_original_encoding(implicit, little)
+    copy = cleaner.clean(source, (implicit, little))
+    copy.file_meta = FileMetaDataset()
+    copy.file_meta.TransferSyntaxUID = UID(source.file_meta.get("TransferSyntaxUID") or NATIVE[implicit, little])
+    copy.file_meta.MediaStorageSOPClassUID = copy.SOPClassUID
+    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
+    copy.preamble = bytes(128)
     return copy
 
 

@@ -63,8 +63,9 @@ class Pseudonyms:
         day_match, time_match = _DAY.fullmatch(day), _TIME.fullmatch(time)
         hour, minute, second, fraction = time_match.groups() if time_match else ("12", "00", "00", "")
         clock = timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0))
+        year, month, date = day_match.groups() if day_match else ("2000", "01", "01")
         try:
-            moved = datetime(*map(int, day_match.groups() if day_match else (2000, 1, 1))) + clock + self.offset
+            moved = datetime(int(year), int(month), int(date)) + clock + self.offset
         except (ValueError, OverflowError):
             return "", ""
         moved_day = f"{moved.year:04}{moved.month:02}{moved.day:02}" if day_match else ""
