@@ -100,7 +100,7 @@ def build_manifest(
     jobs = [
         _Job(
             folder,
-            tuple(rows.to_dict("records")),
+            tuple({str(column): value for column, value in row.items()} for row in rows.to_dict("records")),
             tuple(classes),
             sequences,
             protocol,

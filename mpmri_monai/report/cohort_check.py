@@ -85,7 +85,8 @@ def write_check(check: CohortCheck, manifest: Manifest, folder: Path) -> list[Pa
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(column): value for column, value in row.items()} for row in rows]
 
 
 def _check_study(manifest: Manifest) -> dict[str, Any]:

@@ -104,10 +104,7 @@ def _as_manifest(catalogue: Catalogue, regions: Sequence[MaskRegion]) -> Manifes
     code = "study-" + digest(sorted(volume.id for volume in catalogue.volumes))[:8]
     roles = catalogue.roles or {volume.id: volume.id for volume in catalogue.volumes}
     images = {name: _image(catalogue.volume(volume), _place(catalogue)) for name, volume in roles.items()}
-    lesions = [
-        Lesion(id=f"L{number}", region=Region(mask=str(region.path.resolve()), **{region.form: region.number}))
-        for number, region in enumerate(regions, start=1)
-    ]
+    lesions = [Lesion(id=f"L{number}", region=_region(region)) for number, region in enumerate(regions, start=1)]
     study = {"patient": code, "study": code, "site": "new", "images": images, "lesions": lesions}
     content = {
         "schema": SCHEMA,
@@ -117,6 +114,10 @@ def _as_manifest(catalogue: Catalogue, regions: Sequence[MaskRegion]) -> Manifes
         "studies": [study],
     }
     return parse_manifest(content, Path(), where=code)
+
+
+def _region(region: MaskRegion) -> Region:
+    return Region.model_validate({"mask": str(region.path.resolve()), region.form: region.number})
 
 
 def _place(catalogue: Catalogue) -> str:

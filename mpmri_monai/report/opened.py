@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mpmri_monai.artefacts import digest, file_digest
 from mpmri_monai.catalogue import Catalogue, VolumeRecord
@@ -56,8 +57,8 @@ def open_study(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = Non
 def study_key(manifest: Manifest) -> str:
     """Return a word that changes with the files of the one study of a manifest, its entry, the rules and the code."""
     study = manifest.studies[0]
-    protocol = [manifest.path(manifest.protocol)] if is_file_name(manifest.protocol or "") else []
-    rules = [path for path in (manifest.rules_of(study.site), *protocol) if path is not None and path.is_file()]
+    protocol = Path(manifest.scan_protocol) if is_file_name(manifest.scan_protocol) else None
+    rules = [path for path in (manifest.rules_of(study.site), protocol) if path is not None and path.is_file()]
     content = manifest.content(), [file_digest(path) for path in rules], str(manifest.folder.resolve())
     return digest([code_digest(), *content, signature_of(files_of(study), manifest.folder)])
 
