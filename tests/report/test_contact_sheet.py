@@ -158,5 +158,5 @@ def test_names_of_files_are_not_repeated(looked_at):
     study["lesions"].append({**study["lesions"][0], "id": "P1-L2", "region": {"mask": "P1/lesions.nii.gz", "value": 5}})
     sheet = study_sheet(looked_at.manifest(study))
     said = " ".join([*sheet.problems, *(fact for row in sheet.rows for fact in row.facts)])
-    assert "P1-L2" in said and "no file …" in said
+    assert "P1-L2" in said and "no file for S2" in said
     assert "nii" not in said
