@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 
+import numpy as np
+
 from faults.builder import (
     CONTRAST_S,
     DAY,
@@ -24,6 +26,9 @@ contrast = functools.partial(case, "Echoes, components, diffusion")
 TIMES = each(*(clock(CONTRAST_S + delay) for delay in (-40, 16, 60)))
 REPEATED = {"InstanceNumber": lambda index, k: k + 1}
 """InstanceNumber starts again in every phase."""
+
+
+AT_RANDOM = (np.random.default_rng(5).permutation(24) + 1).tolist()
 
 
 def three(**tags) -> list[Volume]:
@@ -56,7 +61,7 @@ def instance_numbers_repeat_in_each_phase(study: Study) -> None:
 def instance_numbers_at_random(study: Study) -> None:
     """Philips: InstanceNumber says nothing."""
     study.add(
-        *three(TemporalPositionIdentifier=each(1, 2, 3), InstanceNumber=lambda index, k: (11 * (8 * index + k)) % 24)
+        *three(TemporalPositionIdentifier=each(1, 2, 3), InstanceNumber=lambda index, k: AT_RANDOM[8 * index + k])
     )
 
 
@@ -123,7 +128,7 @@ def instance_number_only(study: Study) -> None:
 @order(refused="E_AMBIG")
 def instance_numbers_at_random_only(study: Study) -> None:
     """Nothing but instance numbers, and these are neither in sequence nor interleaved."""
-    study.add(*three(InstanceNumber=lambda index, k: (11 * (8 * index + k)) % 24), expected=False)
+    study.add(*three(InstanceNumber=lambda index, k: AT_RANDOM[8 * index + k]), expected=False)
 
 
 @order(warned="W_INORDER")
