@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from mpmri_monai.catalogue.clock import unwrapped
 from mpmri_monai.catalogue.header import FileHeader
@@ -141,14 +142,25 @@ def split(headers: Sequence[FileHeader], slots: Sequence[int], axes: Sequence[Ax
 def split_by_rank(headers: Sequence[FileHeader], slots: Sequence[int]) -> Split | None:
     """Split by the order of InstanceNumber at each position; None when that does not fit either.
 
-    It may order repetitions of one measurement only: a part that mixed echo times or b-values would be no image.
+    It may order repetitions of one measurement only: a part that mixed echo times or b-values would be no image. And
+    scanners count volume after volume, or all images of a position before those of the next: numbers that do neither
+    are random, or an image was lost and another one doubled, and their order would mix volumes.
     """
     places = instance_rank(headers, slots)
-    if places is None:
+    if places is None or not (_counted_by(headers, places) or _counted_by(headers, slots)):
         return None
     parts = _parts(tuple(range(len(headers))), places, INSTANCE_NUMBER)
     alike = all(len({_measured(headers[member]) for member in part.members}) == 1 for part in parts)
     return Split(parts) if alike and _bijective(parts, slots) else None
+
+
+def _counted_by(headers: Sequence[FileHeader], labels: Sequence[float]) -> bool:
+    """Whether InstanceNumber counts all images with one label before those with another."""
+    numbers: dict[float, list[int]] = {}
+    for header, label in zip(headers, labels, strict=True):
+        numbers.setdefault(label, []).append(header.instance_number or 0)
+    ranges = sorted((min(own), max(own)) for own in numbers.values())
+    return all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
 def _measured(header: FileHeader) -> tuple[str, str, float | None, float | None]:

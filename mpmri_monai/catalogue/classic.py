@@ -148,10 +148,12 @@ def _geometry(elements: Elements) -> tuple[tuple[float, ...], tuple[float, ...],
 
 
 def _scaling(elements: Elements, kind: str) -> tuple[float, float, str]:
-    slope = elements.number(0x00281053)
+    slope, intercept = elements.number(0x00281053), elements.number(0x00281052)
+    if slope is None and intercept is None:
+        return 1.0, 0.0, "none"
     if slope is not None and slope <= 0:
         raise fault("E_RESCALE", "a rescale slope is not positive")
-    return vendors.scaling(elements, 1.0 if slope is None else slope, elements.number(0x00281052) or 0.0, kind)
+    return vendors.scaling(elements, 1.0 if slope is None else slope, intercept or 0.0, kind)
 
 
 def _has_agent(elements: Elements) -> bool:

@@ -182,12 +182,19 @@ def _sort_grid(images: Sequence[FileHeader], lost: Fault | None, findings: Findi
     for part in found.parts:
         members = sorted(part.members, key=lambda member: slots[member])
         headers = tuple(images[member] for member in members)
-        fault = fault_of(headers) or lost
+        fault = fault_of(headers) or _uneven_scaling(headers) or lost
         if fault is not None:
             findings.refuse(headers, number, fault.code, fault.message)
             continue
         volumes.append(_record(headers, part, len(found.parts), cautions))
     findings.volumes.extend(volumes)
+
+
+def _uneven_scaling(headers: Sequence[FileHeader]) -> Fault | None:
+    """Whether some images of a volume lost the rescaling that the others have."""
+    if len({header.scaling for header in headers}) == 1:
+        return None
+    return Fault("E_RESCALE", "some images have a rescale or scale slope and others have none")
 
 
 def _unlabelled_echoes(images: Sequence[FileHeader], slots: Sequence[int]) -> int:
@@ -216,16 +223,19 @@ def _without_duplicates(images: Sequence[FileHeader], slots: Sequence[int]) -> l
 def _split_again(
     images: Sequence[FileHeader], slots: Sequence[int], unique: Sequence[FileHeader]
 ) -> tuple[Split | None, Sequence[FileHeader], tuple[Caution, ...]]:
-    """Split what no attribute splits: without duplicates, else by the order of InstanceNumber."""
+    """Split what no attribute splits: without duplicates, else by the order of InstanceNumber.
+
+    No two images of a scanner have the same pixels, unless they are blank; so duplicates are of one volume, and images
+    that do not fall into volumes without them do not do so with them.
+    """
     dropped = len(images) - len(unique)
     caution = Caution("W_DUP", f"{dropped} images dropped: the same pixels at the same slice position as another one")
     in_order = Caution("W_INORDER", f"no attribute separates the volumes of this series; took {INSTANCE_NUMBER}")
     own = slots_of(unique)
+    cautions = (caution,) if dropped else ()
     if dropped and (found := split(unique, own)) is not None:
-        return found, unique, (caution,)
-    if dropped and (found := split_by_rank(unique, own)) is not None:
-        return found, unique, (caution, in_order)
-    return split_by_rank(images, slots), images, (in_order,)
+        return found, unique, cautions
+    return split_by_rank(unique, own), unique, (*cautions, in_order)
 
 
 def _unsplit(slots: Sequence[int]) -> tuple[str, str]:
