@@ -43,8 +43,8 @@ class FileHeader:
     slope: float
     intercept: float
     scaling: str
-    """How slope and intercept came about: "rescale" as the standard says, "Philips" (``vendors.scaling``), or "none" when
-    the file has neither."""
+    """How slope and intercept came about: "rescale" as the standard says, "Philips" (``vendors.scaling``), or "none"
+    when the file has neither."""
     transfer_syntax: str
     pixel_offset: int | None
     """Byte offset of the image's pixels; None when they are compressed or big-endian, so that pydicom reads them."""

@@ -1,5 +1,6 @@
 """Series of real scanners: lost slices, sheets of slices, echoes without a name, Dixon and diffusion images."""
 
+import numpy as np
 import pytest
 
 GE_ECHO = (0x0019, "GEMS_ACQU_01", 0x7E, "SS")
@@ -121,3 +122,29 @@ def test_geometry_written_in_two_ways_is_one_grid(make, scanned):
         dataset.PixelSpacing = ["1.50000", "1.2500001"]
     catalogue = scanned(images, "none")
     assert catalogue.ok and [volume.slices for volume in catalogue.volumes] == [6]
+
+
+def test_rescaling_that_one_image_lost(make, scanned):
+    images = make.t2()
+    for dataset in images:
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1.5, 0
+    del images[3].RescaleSlope, images[3].RescaleIntercept
+    assert codes(scanned(images, "none")) == ["E_RESCALE"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_instance_numbers_order_nothing(make, scanned, seed):
+    numbers = np.random.default_rng(seed).permutation(3 * make.slices)
+    images = [
+        make.image(8, k, phase, InstanceNumber=int(numbers[make.slices * phase + k]))
+        for phase in range(3)
+        for k in range(make.slices)
+    ]
+    assert codes(scanned(images, "none")) == ["E_AMBIG"]
+
+
+def test_an_image_lost_and_another_sent_twice_is_no_even_count(make, scanned):
+    images = [make.image(8, k, phase) for phase in range(3) for k in range(make.slices)]
+    again = make.image(8, 3, 0, SOPInstanceUID="2.25.4444", InstanceNumber=99)
+    del images[make.slices + 3]
+    assert codes(scanned([*images, again], "none")) == ["E_INCOMPLETE"]
