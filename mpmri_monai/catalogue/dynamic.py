@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mpmri_monai.catalogue.assignment import Assignment, rival, series_numbers
 from mpmri_monai.catalogue.enhancement import Curve, signal_curve
-from mpmri_monai.catalogue.phases import same_grid
+from mpmri_monai.catalogue.phases import ACQUISITION, clock_times, same_grid
 from mpmri_monai.catalogue.protocol import Dynamic, Phase
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, VolumeRecord
 from mpmri_monai.catalogue.timing import Match, contrast_start, match, nearest
@@ -82,12 +82,22 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
     if matched is None or not _complete(matched, dynamic, phases, len(family)):
         given.leave_open([p.sequence for p in phases], family, _phase_problem(family, times, matched, phases))
         return
+    curve = signal_curve([family[index] for index in matched.volumes])
+    fault = None if curve is None else _implausible(curve, [phase.sequence for phase in matched.phases])
+    if fault and curve is not None and curve.rises and not _on_clock_of_acquisition(family):
+        message = f"the phases have no clock but that of their reconstruction or export, and in its order {fault}"
+        given.leave_open([phase.sequence for phase in phases], family, Problem("E_PHASE", message))
+        return
     chosen = {phase.sequence: index for phase, index in zip(matched.phases, matched.volumes, strict=True)}
     since = "the start of contrast in the header" if stated else "the inferred start of contrast"
     _give(chosen, family, phases, [time - matched.start_s for time in times], since, given)
-    curve = signal_curve([family[index] for index in matched.volumes])
-    if curve is not None and (fault := _implausible(curve, [phase.sequence for phase in matched.phases])):
+    if fault:
         given.warn([family[index] for index in matched.volumes], Caution("W_RISE", fault))
+
+
+def _on_clock_of_acquisition(family: Family) -> bool:
+    """Whether the order of the phases is that of a clock that ran while they were acquired."""
+    return any(clock_times(family, clock) is not None for clock in ACQUISITION)
 
 
 def _complete(matched: Match, dynamic: Dynamic, phases: Sequence[Phase], volumes: int) -> bool:
