@@ -153,7 +153,8 @@ def _one_study(headers: list[Header], number: int | None) -> list[Header]:
     studies: dict[tuple[str, str], list[Header]] = {}
     nameless = []
     for header in headers:
-        if header.patient or header.study:
+        cut = isinstance(header, Unreadable) and not (header.patient and header.study)  # it may have named both
+        if (header.patient or header.study) and not cut:
             studies.setdefault((header.patient, header.study), []).append(header)
         else:
             nameless.append(header)

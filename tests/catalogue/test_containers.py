@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mpmri_monai.catalogue import scan
 from mpmri_monai.catalogue.containers import read_study
 from mpmri_monai.errors import CatalogueError
 
@@ -189,3 +190,11 @@ def test_a_special_file_is_no_study(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CatalogueError, match=r"E_FOLDER.*special file"):
         read_study(tmp_path / "pipe")
+
+
+def test_a_file_cut_between_patient_and_study_is_damaged_and_no_second_patient(tmp_path, make):
+    study = make.write(tmp_path / "study", make.t2())
+    path = min(study.iterdir())
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"SECRET-ID") + 12])
+    assert "E_TRUNCATED" in {problem.code for problem in scan(study, "none").problems}
