@@ -89,7 +89,8 @@ def _in_file(header: FileHeader, frame: int, layout: PixelLayout) -> FileHeader:
 
 def _groups(item: Dataset) -> list[Elements]:
     """Elements of the functional groups in an item; private ones last, for they repeat what public ones say better."""
-    public, private = [], []
+    public: list[Elements] = []
+    private: list[Elements] = []
     for tag, sequence in _sequences(item):
         if not sequence:
             continue
