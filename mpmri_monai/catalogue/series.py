@@ -24,6 +24,8 @@ LOCALIZER_IMAGES = 10
 """A series with several orientations of at most this many images each is a localizer (count)."""
 GE_LOCALIZER_PLANE = 256
 """Value of GE's series plane for three-plane localizers."""
+ECHO_TOLERANCE = 0.05
+"""Echo times of one volume may differ by this part; some sequences write a slightly different one for each slice."""
 PROJECTIONS = ("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "REFORMATTED", "MAX_IP", "MIN_IP")
 """Values of ImageType for images computed along rays or on another plane."""
 
@@ -182,7 +184,7 @@ def _sort_grid(images: Sequence[FileHeader], lost: Fault | None, findings: Findi
     for part in found.parts:
         members = sorted(part.members, key=lambda member: slots[member])
         headers = tuple(images[member] for member in members)
-        fault = fault_of(headers) or _uneven_scaling(headers) or lost
+        fault = fault_of(headers) or _mixed(headers) or lost
         if fault is not None:
             findings.refuse(headers, number, fault.code, fault.message)
             continue
@@ -190,11 +192,18 @@ def _sort_grid(images: Sequence[FileHeader], lost: Fault | None, findings: Findi
     findings.volumes.extend(volumes)
 
 
-def _uneven_scaling(headers: Sequence[FileHeader]) -> Fault | None:
-    """Whether some images of a volume lost the rescaling that the others have."""
-    if len({header.scaling for header in headers}) == 1:
-        return None
-    return Fault("E_RESCALE", "some images have a rescale or scale slope and others have none")
+def _mixed(headers: Sequence[FileHeader]) -> Fault | None:
+    """Whether a stack holds images of more than one kind, or rescaled ones beside others.
+
+    Where two echoes each lost the images that the other has left, every slice position is there once.
+    """
+    if len({header.scaling for header in headers}) > 1:
+        return Fault("E_RESCALE", "some images have a rescale or scale slope and others have none")
+    echoes = [header.echo_time_ms for header in headers if header.echo_time_ms is not None]
+    kinds = {(header.component, header.image_kind, header.b_value) for header in headers}
+    if len(kinds) > 1 or (echoes and max(echoes) - min(echoes) > ECHO_TOLERANCE * max(echoes)):
+        return Fault("E_MIXED", "a stack holds images of several components, kinds, echo times or b-values")
+    return None
 
 
 def _unlabelled_echoes(images: Sequence[FileHeader], slots: Sequence[int]) -> int:

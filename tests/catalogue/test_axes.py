@@ -106,7 +106,7 @@ def test_nothing_that_separates_is_refused(make, scanned):
         {"TemporalPositionIdentifier": 1},
         {"TemporalPositionIdentifier": lambda p, k: 1 if (p, k) == (2, 3) else p + 1},
         {"TriggerTime": lambda p, k: 70.0 * k},
-        {"EchoTime": lambda p, k: 2.0 + (k > 4)},
+        {"EchoTime": lambda p, k: 2.0 + 0.05 * (k > 4)},
     ],
 )
 def test_a_tag_that_is_constant_wrong_or_varies_by_slice_is_passed_over(make, scanned, wrong):
