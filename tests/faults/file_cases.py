@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -272,7 +273,8 @@ def zip_with_equal_names(study: Study) -> None:
     """All members have one name: none may replace another."""
 
     def write(path: Path, members: dict[str, bytes]) -> None:
-        with zipfile.ZipFile(path, "w") as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+            warnings.simplefilter("ignore")
             for content in members.values():
                 archive.writestr(zipfile.ZipInfo("IM"), content)
 

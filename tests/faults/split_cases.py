@@ -308,6 +308,20 @@ def GE_echoes_with_one_echo_time(study: Study) -> None:
     study.add(*volumes(3, EchoTime=1.15, EchoNumbers=each(1, 2, 3), Manufacturer="GE MEDICAL SYSTEMS", **REPEATED))
 
 
+@contrast(refused="E_MIXED")
+def two_echoes_that_each_lost_half(study: Study) -> None:
+    """Of the first echo the even slices are left, of the second the odd ones: every position is there once."""
+    study.add(*(found := volumes(2, EchoTime=each(1.15, 2.3), EchoNumbers=each(1, 2))), expected=False)
+    study.images = found[0].images[::2] + found[1].images[1::2]
+
+
+@contrast(refused="E_MIXED")
+def a_phase_image_in_a_stack_of_magnitude(study: Study) -> None:
+    """One image of eight says that it shows the phase of the signal."""
+    study.add(stack := volumes(1, ComplexImageComponent="MAGNITUDE")[0], expected=False)
+    stack.images[3].ComplexImageComponent = "PHASE"
+
+
 @contrast()
 def magnitude_and_phase(study: Study) -> None:
     """ComplexImageComponent tells magnitude from phase."""

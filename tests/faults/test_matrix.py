@@ -23,7 +23,12 @@ def _files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if not path.is_dir() and path.name != LOCK}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def _parameter(case: Case):
+    """A case under its name; those that have to be swollen to hundreds of megabytes are slow."""
+    return pytest.param(case, id=case.name, marks=pytest.mark.slow if case.name.endswith(" bomb") else ())
+
+
+@pytest.mark.parametrize("case", map(_parameter, CASES))
 def test_case_ends_as_it_has_to_and_leaves_nothing_behind(case: Case, tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     made = case.study()
