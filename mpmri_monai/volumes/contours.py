@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 ON_CONTOUR = 0.02
 """Pixel centres this close to a contour lie on it (pixels); contours are written with few decimals."""
+ASTRAY, FEWEST_ASTRAY = 0.1, 4
+"""A contour crosses another one when more than this share of its pixels, and at least so many (count), lie elsewhere
+than the rest; neighbours that touch often share a few."""
 
 
 def fill(contours: Sequence[NDArray[np.float64]], rows: int, columns: int) -> NDArray[np.bool_]:
@@ -28,11 +31,48 @@ def fill(contours: Sequence[NDArray[np.float64]], rows: int, columns: int) -> ND
     Returns:
         (row, column).
     """
-    edges = np.concatenate([np.stack([points, np.roll(points, -1, axis=0)], axis=1) for points in contours])
+    edges = np.concatenate([_edges(points) for points in contours])
     edges = edges[np.any(edges[:, 0] != edges[:, 1], axis=1)]
     if not len(edges):
         edges = np.concatenate([np.stack([points, points], axis=1) for points in contours])
     return _inside(edges, rows, columns) | _on(edges, rows, columns)
+
+
+def nested(contours: Sequence[NDArray[np.float64]], rows: int, columns: int) -> bool:
+    """Whether the contours of one slice lie beside or inside one another, which the even-odd rule takes for granted.
+
+    It would make a hole of what two contours share that cross, and nothing of a contour that is there twice.
+    Taken from large to small, each contour lies as a whole directly inside one of those before it, or in none.
+
+    Args:
+        contours: as of `fill`.
+        rows: of the slice.
+        columns: of the slice.
+    """
+    around = np.full((rows, columns), -1)  # the innermost contour so far
+    sizes: list[int] = []
+    for points in sorted(contours, key=_area, reverse=True):
+        inside = _inside(_edges(points), rows, columns)
+        sizes.append(int(np.count_nonzero(inside)))
+        holders, counts = np.unique(around[inside], return_counts=True)
+        if len(holders):
+            holder, astray = int(holders[counts.argmax()]), sizes[-1] - int(counts.max())
+            twice = not astray and holder >= 0 and sizes[holder] == sizes[-1]
+            if twice or astray >= max(FEWEST_ASTRAY, ASTRAY * sizes[-1]):
+                return False
+        around[inside] = len(sizes) - 1
+    return True
+
+
+def _edges(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges (edge, end, (column, row)) of a closed contour."""
+    return np.stack([points, np.roll(points, -1, axis=0)], axis=1)
+
+
+def _area(points: NDArray[np.float64]) -> float:
+    """Area of a polygon (Gauss's shoelace formula), in pixels."""
+    start, end = _edges(points - points[0]).swapaxes(0, 1)
+    return abs(float((start[:, 0] * end[:, 1] - end[:, 0] * start[:, 1]).sum())) / 2
 
 
 def _inside(edges: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.bool_]:

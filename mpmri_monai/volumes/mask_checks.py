@@ -34,7 +34,7 @@ def mask_cautions(
 ) -> dict[str, tuple[Caution, ...]]:
     """Return what is worth knowing about the lesions of one study, by the names of the masks.
 
-    * what was found when a mask was read: ``W_GAP``, ``W_SUBPIXEL``
+    * what was found when a mask was read: ``W_GAP``, ``W_SUBPIXEL``, ``W_OFF_SLICE``
     * ``W_TINY``: connected parts (26 neighbours) of fewer than 3 voxels
     * ``W_STRAY``: parts more than 20 mm from the largest one
     * ``W_OUTSIDE``: less than half of it lies in the organ, or in the body when no organ is given; the message says

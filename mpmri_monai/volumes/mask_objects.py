@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,14 @@ class MaskSource:
         return len(frames) < 2
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep back what pydicom warns of when it decodes values, for it quotes them; also a decorator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> Dataset:
     """Read a DICOM object of one of ``classes`` (SOP class UIDs), called ``kind`` in errors.
 
@@ -50,8 +59,7 @@ def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> D
     if path.stat().st_size > MAX_OBJECT_BYTES:
         raise mask_error(name, f"at most {MAX_OBJECT_BYTES >> 20} MiB", "a larger file", "E_LIMIT")
     try:
-        with warnings.catch_warnings():  # pydicom's warnings quote header values
-            warnings.simplefilter("ignore")
+        with without_warnings():
             deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             dataset = None if deflated else dcmread(path)
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise

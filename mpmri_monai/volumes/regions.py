@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from mpmri_monai.errors import MaskError
 from mpmri_monai.volumes.geometry import Geometry, same_grid
-from mpmri_monai.volumes.mask_objects import MaskSource, open_object
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object, without_warnings
 from mpmri_monai.volumes.masks import Mask, check_mask, described, fits, mask_error, read_labels, read_nifti_mask
 from mpmri_monai.volumes.rtstruct import RTSTRUCT_CLASSES, open_rtstruct, roi_mask, roi_numbers, roi_source
 from mpmri_monai.volumes.seg import SEG_CLASSES, open_seg, seg_mask, seg_source, segment_numbers
@@ -144,7 +144,8 @@ def _reader(region: MaskRegion, name: str) -> tuple[MaskSource, Callable[[Geomet
 def _damage_named(name: str) -> Iterator[None]:
     """Turn what pydicom raises for absent, ill-typed or endlessly nested values into an error about the region."""
     try:
-        yield
+        with without_warnings():
+            yield
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise mask_error(name, "a mask with numbered regions", "a damaged one", "E_MASK_FILE") from error
 

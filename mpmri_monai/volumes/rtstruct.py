@@ -12,9 +12,9 @@ from pydicom import Dataset
 
 from mpmri_monai.catalogue import Caution
 from mpmri_monai.catalogue.references import image_references
-from mpmri_monai.volumes.contours import ON_CONTOUR, fill
+from mpmri_monai.volumes.contours import ON_CONTOUR, fill, nested
 from mpmri_monai.volumes.geometry import Geometry
-from mpmri_monai.volumes.mask_objects import MaskSource, open_object
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object, without_warnings
 from mpmri_monai.volumes.masks import Mask, described, listed, mask_error
 
 RTSTRUCT_CLASSES = ("1.2.840.10008.5.1.4.1.1.481.3",)
@@ -24,7 +24,7 @@ OTHER_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 ON_SLICE = 0.5
 """A contour belongs to a slice when none of its points is farther from it (slice spacings)."""
 ONE_PLANE = 0.1
-"""Contours of one slice are no farther apart along the normal (slice spacings)."""
+"""Contours are flat, and all equally far from their slices, to within this (slice spacings)."""
 MAX_POINTS = 5_000_000
 """Points of all contours of a region (count)."""
 
@@ -55,8 +55,8 @@ def read_rtstruct_mask(path: Path, roi: int, image: Geometry, name: str) -> Mask
 
     Raises:
         MaskError: not readable, no such region, a contour that is open, a point or of fewer than three points
-            (E_MASK_FILE); contours that do not lie on the slices of the image (E_MASK_GRID) or lie outside it
-            (E_MASK_OUT); no voxel inside (E_MASK_EMPTY).
+            (E_MASK_FILE), contours that cross one another or are there twice (E_MASK_FILE); contours that do not lie on
+            the slices of the image (E_MASK_GRID) or lie outside it (E_MASK_OUT); no voxel inside (E_MASK_EMPTY).
     """
     return roi_mask(open_rtstruct(path, name), roi, name, image)
 
@@ -66,18 +66,24 @@ def open_rtstruct(path: Path, name: str) -> Dataset:
     return open_object(path, name, RTSTRUCT_CLASSES, "RTSTRUCT")
 
 
+@without_warnings()
 def roi_numbers(dataset: Dataset) -> list[int]:
-    """Return the ROI Numbers of the regions that have contours."""
-    drawn = {int(item.ReferencedROINumber) for item in dataset.get("ROIContourSequence", ()) if _contours(item)}
+    """Return the ROI Numbers of the regions that have closed contours; markers are points, and no regions."""
+    drawn = {
+        int(item.ReferencedROINumber)
+        for item in dataset.get("ROIContourSequence", ())
+        if any(_kind(contour) in CLOSED for contour in _contours(item))
+    }
     return sorted(drawn)
 
 
+@without_warnings()
 def roi_source(dataset: Dataset, roi: int) -> MaskSource:
     """Return which images a region refers to: through its contours, else through the file as a whole."""
     images = frozenset[str]()
     for item in dataset.get("ROIContourSequence", ()):
         if int(item.ReferencedROINumber) == roi:
-            images = image_references(item)
+            images |= image_references(item)
     if not images:
         frames = dataset.get("ReferencedFrameOfReferenceSequence", ())
         series = (
@@ -91,6 +97,7 @@ def roi_source(dataset: Dataset, roi: int) -> MaskSource:
     return MaskSource(images, spaces[0] if spaces else "")
 
 
+@without_warnings()
 def roi_mask(dataset: Dataset, roi: int, name: str, image: Geometry) -> Mask:
     """Return a region of an open file; see `read_rtstruct_mask`."""
     contours = [_on_slice(points, image, name) for points in _points(dataset, roi, name)]
@@ -101,7 +108,11 @@ def roi_mask(dataset: Dataset, roi: int, name: str, image: Geometry) -> Mask:
     columns, rows, slices = image.shape
     voxels = np.zeros((slices, rows, columns), bool)
     for index, drawn in by_slice.items():
-        voxels[index] = fill([contour.outline for contour in drawn], rows, columns)
+        outlines = [contour.outline for contour in drawn]
+        if len(outlines) > 1 and not nested(outlines, rows, columns):
+            found, fix = "some that cross, or are there twice", "make one contour of them and export again"
+            raise mask_error(name, "contours inside or beside one another on a slice", found, "E_MASK_FILE", fix)
+        voxels[index] = fill(outlines, rows, columns)
     if not voxels.any():
         raise mask_error(name, f"voxels inside the contours of ROI {roi}", "none", "E_MASK_EMPTY")
     return Mask(voxels, image, cautions=_cautions(by_slice, voxels))
@@ -109,6 +120,10 @@ def roi_mask(dataset: Dataset, roi: int, name: str, image: Geometry) -> Mask:
 
 def _contours(item: Dataset) -> list[Dataset]:
     return list(item.get("ContourSequence", None) or ())
+
+
+def _kind(contour: Dataset) -> str:
+    return str(contour.get("ContourGeometricType", ""))
 
 
 def _points(dataset: Dataset, roi: int, name: str) -> list[NDArray[np.float64]]:
@@ -129,7 +144,7 @@ def _points(dataset: Dataset, roi: int, name: str) -> list[NDArray[np.float64]]:
 
 
 def _closed(contour: Dataset, name: str) -> NDArray[np.float64]:
-    kind = str(contour.get("ContourGeometricType", "")) or "none"
+    kind = _kind(contour) or "none"
     if kind not in CLOSED:
         kind = kind if kind in (*OTHER_TYPES, "none") else "unknown"
         fix = "remove it from the structure, or export closed contours only"
@@ -162,27 +177,39 @@ def _on_slice(points: NDArray[np.float64], image: Geometry, name: str) -> _Conto
     if off > ON_SLICE:
         found = f"one that is up to {off:.2f} slice spacings off the nearest slice"
         raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
+    if np.abs(index[:, 2] - height).max() > ONE_PLANE:
+        found = f"one that runs through {np.ptp(index[:, 2]):.2f} slice spacings"
+        raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
     return _Contour(slice_index, height, index[:, :2])
 
 
 def _check_planes(by_slice: dict[int, list[_Contour]], image: Geometry, name: str) -> None:
-    """Contours of an image with other slices would fall together on one slice, or leave slices out between them."""
-    spread = max(np.ptp([contour.height for contour in drawn]) for drawn in by_slice.values())
+    """Contours of an image with other slices lie now nearer, now farther from these, or leave slices out between."""
+    spread = np.ptp(_offsets(by_slice))
     gaps = np.diff(sorted(by_slice))
     expected = f"contours on the slices of the image, {image.slice_spacing_mm:.2f} mm apart"
     if spread > ONE_PLANE:
-        found = f"contours {spread * image.slice_spacing_mm:.2f} mm apart on one slice"
+        found = f"contours whose distances from the nearest slice differ by {spread * image.slice_spacing_mm:.2f} mm"
         raise mask_error(name, expected, found, "E_MASK_GRID")
     if len(gaps) > 1 and gaps.min() > 1:
         found = f"contours {gaps.min() * image.slice_spacing_mm:.2f} mm apart or more"
-        raise mask_error(name, expected, found, "E_MASK_GRID")
+        fix = "name the sequence that they were drawn on, or draw them on the slices between too"
+        raise mask_error(name, expected, found, "E_MASK_GRID", fix)
+
+
+def _offsets(by_slice: dict[int, list[_Contour]]) -> NDArray[np.float64]:
+    """How far each contour is from its slice, in slice spacings."""
+    return np.array([contour.height - index for index, drawn in by_slice.items() for contour in drawn])
 
 
 def _cautions(by_slice: dict[int, list[_Contour]], voxels: NDArray[np.bool_]) -> tuple[Caution, ...]:
     planes = sorted(by_slice)
     skipped = planes[-1] - planes[0] + 1 - len(planes)
     lost = sum(not voxels[index].any() for index in planes)
+    offset = float(_offsets(by_slice).mean())
     found = []
+    if abs(offset) > ONE_PLANE:
+        found.append(Caution("W_OFF_SLICE", f"its contours lie {abs(offset):.2f} slice spacings off the slices"))
     if skipped:
         found.append(Caution("W_GAP", f"{skipped} slice(s) between its contours have none"))
     if lost:

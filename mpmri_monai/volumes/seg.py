@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from mpmri_monai.catalogue.pixels import RUST_PANIC
 from mpmri_monai.catalogue.references import image_references
 from mpmri_monai.errors import GeometryError, MaskError
 from mpmri_monai.volumes.geometry import Geometry
-from mpmri_monai.volumes.mask_objects import MaskSource, open_object
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object, without_warnings
 from mpmri_monai.volumes.masks import Mask, listed, mask_error
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -31,6 +30,9 @@ POSITION_TOLERANCE = 0.1
 """Frames lie this close to a regular grid (voxels)."""
 SAME_PLACE_MM = 0.01
 """Frames of one segment that are closer together lie in one place."""
+MOST_LEFT_OUT = 7
+"""Without the image, no more slices than this may be left out between every two frames to tell how far apart they are
+(count)."""
 LABEL_MAP = "LABELMAP"
 PARALLEL = 0.999
 """Cosine from which on two normals count as parallel, so that the image's slice spacing is that of the frames."""
@@ -82,12 +84,14 @@ def open_seg(path: Path, name: str) -> Dataset:
     return open_object(path, name, SEG_CLASSES, "SEG")
 
 
+@without_warnings()
 def segment_numbers(dataset: Dataset) -> list[int]:
     """Return the numbers of the segments; 0 is the background of a label map and no segment."""
     numbers = (int(item.SegmentNumber) for item in dataset.get("SegmentSequence", ()))
     return sorted({number for number in numbers if number > 0})
 
 
+@without_warnings()
 def seg_source(dataset: Dataset, segment: int) -> MaskSource:
     """Return which images a segment refers to: through its frames, else through the file as a whole."""
     frames = dataset.get("PerFrameFunctionalGroupsSequence", ())
@@ -100,6 +104,7 @@ def _images(items: Iterable[Dataset]) -> frozenset[str]:
     return frozenset().union(*map(image_references, items))
 
 
+@without_warnings()
 def seg_mask(dataset: Dataset, segment: int, name: str, image: Geometry | None = None) -> Mask:
     """Return a segment of an open file; see `read_seg_mask`."""
     numbers = segment_numbers(dataset)
@@ -177,11 +182,9 @@ def _pixels(dataset: Dataset, segment: int, indices: tuple[int, ...]) -> NDArray
             plane[...] = _unpacked(dataset, index)
         return pixels
     try:
-        with warnings.catch_warnings():  # pydicom's warnings quote header values
-            warnings.simplefilter("ignore")
-            _check_sizes(dataset)
-            for plane, frame in zip(pixels, iter_pixels(dataset, indices=list(indices), raw=True), strict=True):
-                plane[...] = frame == segment if kind == LABEL_MAP else frame >= level
+        _check_sizes(dataset)
+        for plane, frame in zip(pixels, iter_pixels(dataset, indices=list(indices), raw=True), strict=True):
+            plane[...] = frame == segment if kind == LABEL_MAP else frame >= level
     except BaseException as error:  # a decoder in Rust panics on damaged streams, which is no Exception
         if type(error).__module__ == RUST_PANIC:
             raise ValueError("compressed frames that cannot be decoded") from error
@@ -239,7 +242,8 @@ def _on_grid(frames: _Frames, pixels: NDArray[np.bool_], name: str, image: Geome
 def _slice_step(frames: _Frames, heights: NDArray[np.float64], image: Geometry | None) -> float | None:
     """Distance of slices for ascending heights of frames; None when they are not on one grid.
 
-    It is the image's when all frames lie on slices of the image, else the smallest gap between frames.
+    It is the image's when all frames lie on slices of the image, else the smallest gap between frames or a whole part
+    of it: frames on slices 0, 2 and 5 are one slice apart.
     """
     if image is not None and abs((image.normal * [-1, -1, 1]) @ frames.normal) > PARALLEL:
         step = image.slice_spacing_mm
@@ -250,9 +254,9 @@ def _slice_step(frames: _Frames, heights: NDArray[np.float64], image: Geometry |
         return frames.nominal_mm
     if gaps.min() < SAME_PLACE_MM:
         return None
-    total = heights[-1] - heights[0]
-    step = float(total / np.round(total / np.median(gaps[gaps < 1.5 * gaps.min()])))
-    return step if _whole(heights, step) else None
+    total, smallest = heights[-1] - heights[0], np.median(gaps[gaps < 1.2 * gaps.min()])
+    steps = (float(total / np.round(total / smallest * parts)) for parts in range(1, MOST_LEFT_OUT + 2))
+    return next((step for step in steps if _whole(heights, step)), None)
 
 
 def _whole(heights: NDArray[np.float64], step: float) -> bool:

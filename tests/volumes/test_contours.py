@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path
 from scipy import ndimage
 
-from mpmri_monai.volumes.contours import ON_CONTOUR, fill
+from mpmri_monai.volumes.contours import ON_CONTOUR, fill, nested
 
 
 def centres(rows, columns):
@@ -47,6 +47,20 @@ def test_outlines_of_a_mask_give_the_mask_back_with_holes_and_islands(seed):
     mask = np.pad(noise > 0, 1)
     outlines = contourpy.contour_generator(z=mask.astype(float)).lines(0.5)
     np.testing.assert_array_equal(fill(outlines, *mask.shape), mask)
+    assert nested(outlines, *mask.shape)
+
+
+@given(st.integers(0, 10**6))
+def test_polygons_are_nested_unless_they_share_a_part_only(seed):
+    rng = np.random.default_rng(seed)
+    one, other = (star(rng, rng.uniform(10, 30, 2), 10, rng.integers(3, 12)) for _ in range(2))
+    first, second = (Path([*line, line[0]], closed=True).contains_points(centres(40, 40)) for line in (one, other))
+    shared, least = (first & second).sum(), min(first.sum(), second.sum())
+    if 5 < shared < least - 5 and 0.15 * least < shared < 0.85 * least:
+        assert not nested([one, other], 40, 40)
+    if shared == 0:
+        assert nested([one, other], 40, 40)
+    assert not nested([one, one[::-1], other], 40, 40) or first.sum() < 2
 
 
 def test_a_contour_through_pixel_centres_belongs_to_the_region():

@@ -1,3 +1,5 @@
+import warnings
+
 import contourpy
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mpmri_monai.errors import MaskError
-from mpmri_monai.volumes import Geometry, check_mask, read_rtstruct_mask
+from mpmri_monai.volumes import Geometry, Stack, check_mask, mask_regions, read_region, read_rtstruct_mask
 
 LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -94,8 +96,12 @@ def test_contours_of_another_image_are_refused(make, tmp_path):
     beyond = [drawn(geometry, -0.6, box(2, 8))]
     other = Geometry(np.vstack([np.column_stack([tilted, geometry.affine[:3, 3]]), [0, 0, 0, 1]]), geometry.shape)
     across = [drawn(other, 3, box(2, 8))]
+    turned = [geometry.to_mm([[2, 2, 2.8], [8, 2, 3.2], [8, 8, 3.2], [2, 8, 2.8]]) * LPS]
+    coarser = [drawn(geometry, k, box(2, 8)) for k in (1, 3.73)]
     for contours, code, found in (
-        (between, "E_MASK_GRID", "1.60 mm apart on one slice"),
+        (between, "E_MASK_GRID", "differ by 1.60 mm"),
+        (turned, "E_MASK_GRID", "runs through 0.40 slice"),
+        (coarser, "E_MASK_GRID", "differ by 1.08 mm"),
         (sparse, "E_MASK_GRID", "12.00 mm apart or more"),
         (beyond, "E_MASK_OUT", "outside"),
         (across, "E_MASK_GRID", "up to 1.00 slice"),
@@ -110,6 +116,36 @@ def test_a_contour_a_little_off_its_slice_belongs_to_it(make, tmp_path):
     path = make.write_rtstruct(tmp_path / "rt", {1: [drawn(geometry, 3.4, box(2, 8)), drawn(geometry, 4.4, box(2, 8))]})
     mask = read_rtstruct_mask(path, 1, geometry, "lesion")
     assert np.flatnonzero(mask.voxels.any(axis=(1, 2))).tolist() == [3, 4]
+    assert [str(caution.message) for caution in mask.cautions] == [
+        "its contours lie 0.40 slice spacings off the slices"
+    ]
+
+
+@pytest.mark.parametrize("second", [box(4.5, 10.5), box(1.5, 8.5), box(1.6, 8.6)[2:] + box(1.6, 8.6)[:2]])
+def test_contours_that_cross_or_are_there_twice_are_refused(make, tmp_path, second):
+    """By the even-odd rule, what they share would be a hole."""
+    geometry = grid(make)
+    path = make.write_rtstruct(tmp_path / "rt", {1: [drawn(geometry, 3, box(1.5, 8.5)), drawn(geometry, 3, second)]})
+    with pytest.raises(MaskError, match=r"E_MASK_FILE.*cross, or are there twice"):
+        read_rtstruct_mask(path, 1, geometry, "lesion")
+
+
+def test_values_are_not_quoted_in_warnings(make, tmp_path):
+    geometry = grid(make)
+    path = make.write_rtstruct(tmp_path / "rt", {1: [(drawn(geometry, 3, box(2, 8)), {}, "2.25.77")]})
+    path.write_bytes(path.read_bytes().replace(b"2.25.77\0", b"PLAN^TED"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (region,) = mask_regions(path)
+        stack = Stack(np.zeros(geometry.shape[::-1], np.uint8), np.ones(9), np.zeros(9), geometry)
+        assert read_region(region, {"T2": stack}, "lesion", "T2").voxels.any()
+
+
+def test_markers_are_no_regions(make, tmp_path):
+    geometry = grid(make)
+    marker = (drawn(geometry, 3, [[4, 4]]), {"ContourGeometricType": "POINT"}, None)
+    path = make.write_rtstruct(tmp_path / "rt", {1: [marker], 2: [drawn(geometry, 3, box(2, 8))]})
+    assert [region.number for region in mask_regions(path)] == [2]
 
 
 def test_slices_left_out_and_contours_below_a_pixel_are_said(make, tmp_path):

@@ -263,3 +263,26 @@ def test_nested_sequences_do_not_end_in_a_traceback(tmp_path, levels):
         read_region(MaskRegion(tmp_path / "nested", "segment", 1), {"T2": stack}, "lesion")
     with pytest.raises(MaskError, match="E_MASK_FILE"):
         mask_regions(tmp_path / "nested")
+
+
+def test_frames_without_references_find_their_image_whatever_comes_first(make, study, tmp_path):
+    """Frames on slices 2, 4 and 7: not every smallest gap is one slice, and the first image has other slices."""
+    path = make.write_seg(tmp_path / "seg", study.images, region(study.shape, 2, 4, 7))
+    seg = pydicom.dcmread(path)
+    del seg.ReferencedSeriesSequence
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    seg.save_as(path)
+    affine = study.geometry.affine @ np.diag([1, 1, 1.7, 1])
+    grids = {"T2": Geometry(affine, (7, 9, 7)), "S0": study.geometry}
+    stacks = {
+        name: Stack(np.zeros(grid.shape[::-1], np.uint8), np.ones(count), np.zeros(count), grid)
+        for name, grid in grids.items()
+        for count in [grid.shape[2]]
+    }
+    (one,) = mask_regions(path)
+    mask = read_region(one, stacks, "lesion")
+    assert mask.drawn_on == "S0"
+    assert places(mask, study.geometry) == on(region(study.shape, 2, 4, 7))
+    with pytest.raises(MaskError, match=r"E_MASK_GRID.*put S0 into drawn_on"):
+        read_region(one, stacks, "lesion", "T2")
