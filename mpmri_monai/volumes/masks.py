@@ -19,6 +19,7 @@ LABEL_TOLERANCE = 1e-3
 MOST_NAMED = 10
 """So many labels are named in an error (count)."""
 EXPORT_AGAIN = "name the sequence that the mask was drawn on, or export the mask again"
+AS_LABELS = "export it again as one 3D label map with the geometry of the image that it was drawn on"
 KEPT_CODES = ("E_NOGEOM", "E_LIMIT")
 """Findings about a NIfTI file that keep their code when the file is a mask."""
 MIRRORS = {
@@ -99,13 +100,13 @@ def read_labels(path: Path, name: str) -> tuple[NDArray, Geometry]:
         stack = read_nifti(path)
     except GeometryError as error:
         code = error.code if error.code in KEPT_CODES else "E_MASK_FILE"
-        raise mask_error(name, "a label map in NIfTI, 3D and with geometry", error.found, code) from error
+        raise mask_error(name, "a label map in NIfTI, 3D and with geometry", error.found, code, AS_LABELS) from error
     values = stack.stored
     if values.dtype.kind == "f" or stack.slope[0] != 1 or stack.intercept[0] != 0:
         signal = values.astype(np.float64) * stack.slope[0] + stack.intercept[0]
         values = np.round(signal)
         if np.abs(signal - values).max() > LABEL_TOLERANCE:
-            raise mask_error(name, "whole numbers as labels", "fractions", "E_MASK_FILE")
+            raise mask_error(name, "whole numbers as labels", "fractions", "E_MASK_FILE", AS_LABELS)
     return values, stack.geometry
 
 

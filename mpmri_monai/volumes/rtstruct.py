@@ -79,7 +79,9 @@ def roi_numbers(dataset: Dataset) -> list[int]:
 
 @without_warnings()
 def roi_source(dataset: Dataset, roi: int) -> MaskSource:
-    """Return which images a region refers to: through its contours, else through the file as a whole."""
+    """Return which images a region refers to: through its contours, else through its frame of reference in the file."""
+    regions = (item for item in dataset.get("StructureSetROISequence", ()) if int(item.ROINumber) == roi)
+    space = next((str(item.get("ReferencedFrameOfReferenceUID", "")) for item in regions), "")
     images = frozenset[str]()
     for item in dataset.get("ROIContourSequence", ()):
         if int(item.ReferencedROINumber) == roi:
@@ -87,14 +89,12 @@ def roi_source(dataset: Dataset, roi: int) -> MaskSource:
     if not images:
         frames = dataset.get("ReferencedFrameOfReferenceSequence", ())
         series = (
-            image for frame in frames
+            image for frame in frames if not space or frame.get("FrameOfReferenceUID", space) == space
             for study in frame.get("RTReferencedStudySequence", ())
             for image in study.get("RTReferencedSeriesSequence", ())
         )  # fmt: skip
         images = frozenset().union(*map(image_references, series))
-    regions = (item for item in dataset.get("StructureSetROISequence", ()) if int(item.ROINumber) == roi)
-    spaces = [str(item.get("ReferencedFrameOfReferenceUID", "")) for item in regions]
-    return MaskSource(images, spaces[0] if spaces else "")
+    return MaskSource(images, space)
 
 
 @without_warnings()

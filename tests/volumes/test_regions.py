@@ -173,6 +173,21 @@ def test_contours_that_refer_to_a_series_or_to_nothing(make, study, tmp_path):
         read_region(wrong, stacks, "L1", drawn_on="S3")
 
 
+def test_a_region_refers_to_the_images_of_its_own_frame_of_reference(make, study, tmp_path):
+    """One file with contours on two examinations that share no space."""
+    stacks, _ = study
+    contours = {1: [square(stacks["S3"].geometry, k) for k in (2, 3)]}
+    path = make.write_rtstruct(tmp_path / "rt", contours, series=stacks["S3"].instances)
+    other = make.write_rtstruct(tmp_path / "other", contours, "2.25.77", series=stacks["T2"].instances)
+    structure = pydicom.dcmread(path)
+    structure.ReferencedFrameOfReferenceSequence += pydicom.dcmread(other).ReferencedFrameOfReferenceSequence
+    structure.save_as(path)
+    region = MaskRegion(path, "roi", 1)
+    assert read_region(region, stacks, "L1").drawn_on == "S3"
+    with pytest.raises(MaskError, match=r"E_MASK_SOURCE.*refers to images of S3"):
+        read_region(region, stacks, "L1", drawn_on="T2")
+
+
 def test_frames_of_an_enhanced_file_are_told_apart(make, study, tmp_path):
     """Two phases in one file: only the frame numbers say which one the contours were drawn on."""
     stacks, _ = study
