@@ -6,6 +6,8 @@ kept: a message that nobody sees is no warning, but the table gives it the benef
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from faults.outcome import Found, Reading
 
-TIMEOUT_S = 60
+TIMEOUT_S = 30
 MEMORY_BYTES = 3 * 2**30
 """Memory that a reader may take beyond what it has after its imports."""
 NO_VENDOR = "Unable to determine manufacturer"
@@ -121,7 +123,7 @@ READERS = (
 def read_apart(reader: Reader, study: Path) -> Reading:
     """Let ``reader`` read ``study`` in a process of its own."""
     for module in reader.modules:
-        importlib.import_module(module)  # once, not in every process
+        _load(module)  # once, not in every process
     receiver, sender = multiprocessing.Pipe(duplex=False)
     with tempfile.TemporaryFile() as printed:
         arguments = (reader, study, printed.fileno(), sender)
@@ -136,6 +138,14 @@ def read_apart(reader: Reader, study: Path) -> Reading:
     if isinstance(answer, str):
         return Reading(refused=(answer,), warned=messages)
     return Reading(tuple(answer), refused=messages if not answer else (), warned=messages)
+
+
+@functools.cache
+def _load(module: str) -> None:
+    """Import a module, and all parts of one that imports them when they are first used, as itk does."""
+    force = getattr(importlib.import_module(module), "force_load", None)
+    if force is not None:
+        force()
 
 
 def _answer(receiver: Connection) -> list[Found] | str:

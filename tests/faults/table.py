@@ -19,8 +19,8 @@ HEAD = """# Fault matrix
 
 What `mpmri scan` and other readers make of studies with a fault, or with an oddity that is none. The studies are
 synthetic: every voxel and its place is known, so what a reader returns is compared voxel by voxel with what was
-acquired, and its affine with where it was acquired. Made by `{command}`, which needs the extra `faults`; the column of
-mpmri is also a test (`tests/faults`).
+acquired, and its affine with where it was acquired. Made by `{command}`, which needs the extra
+`faults`; the column of mpmri is also a test (`tests/faults`).
 
 * **right**: exactly the volumes that were acquired, each once and in its place, in the order of time where the reader
   claims one. What is no volume (a localizer, a mosaic) is left out. mpmri may add a warning, such as W_DUP.
