@@ -99,16 +99,22 @@ def _near(one: float | None, other: float | None, tolerance: float) -> bool:
     return abs(one - other) <= tolerance
 
 
+def same_excitation(one: VolumeRecord, other: VolumeRecord) -> bool:
+    """Whether two volumes were excited alike; the repetition time may follow the echo time."""
+    a, b = one.files[0], other.files[0]
+    return a.acquisition_type == b.acquisition_type and _near(a.flip_angle_deg, b.flip_angle_deg, FLIP_TOLERANCE_DEG)
+
+
 def same_acquisition(one: VolumeRecord, other: VolumeRecord) -> bool:
     """Whether two volumes show one slab by one pulse sequence, and so differ only in when they were made."""
     a, b = one.files[0], other.files[0]
     return (
         (one.component, a.image_kind) == (other.component, b.image_kind)
-        and (a.scanning_sequence, a.acquisition_type) == (b.scanning_sequence, b.acquisition_type)
+        and a.scanning_sequence == b.scanning_sequence
+        and same_excitation(one, other)
         and a.b_value == b.b_value
         and _near(a.echo_time_ms, b.echo_time_ms, ECHO_TOLERANCE_MS)
         and _near(a.repetition_time_ms, b.repetition_time_ms, REPETITION_TOLERANCE * (a.repetition_time_ms or 0.0))
-        and _near(a.flip_angle_deg, b.flip_angle_deg, FLIP_TOLERANCE_DEG)
         and same_plane_grid(one, other)
     )
 

@@ -10,8 +10,8 @@ from mpmri_monai.catalogue.assignment import Assignment, rival, series_numbers
 from mpmri_monai.catalogue.conditions import FAT_PHASES, KIND_RULE, Conditions, fat_phase
 from mpmri_monai.catalogue.contrast import ContrastState, contrast_states
 from mpmri_monai.catalogue.dynamic import is_dynamic, name_phases
-from mpmri_monai.catalogue.phases import acquired_s, families, same_grid
-from mpmri_monai.catalogue.protocol import EchoPair, Protocol, Role
+from mpmri_monai.catalogue.phases import acquired_s, families, same_excitation, same_grid
+from mpmri_monai.catalogue.protocol import Dynamic, EchoPair, Protocol, Role
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, Rival, VolumeRecord
 
 TIME_SERIES = 4
@@ -42,7 +42,8 @@ def assign(volumes: Sequence[VolumeRecord], protocol: Protocol, fixed: Mapping[s
         if open_phases:
             name_phases(found, protocol.dynamic, open_phases, given)
     if protocol.echo_pair is not None:
-        _echo_pair([volume for volume in free if volume.id not in dynamic], protocol.echo_pair, given)
+        others = [volume for volume in free if volume.id not in dynamic]
+        _echo_pair(others, protocol.echo_pair, protocol.dynamic, _contrast_s(protocol.dynamic, given), given)
     _singles(free, dynamic, protocol, given)
     _each_one_role(given)
     return _in_order(given, protocol)
@@ -180,27 +181,42 @@ def _near_misses(name: str, role: Conditions, volumes: Sequence[VolumeRecord]) -
 # -- in-phase and out-of-phase ----------------------------------------------------------------------------------------
 
 
-def _echo_pair(volumes: Sequence[VolumeRecord], pair: EchoPair, given: Assignment) -> None:
+def _contrast_s(dynamic: Dynamic | None, given: Assignment) -> float | None:
+    """When the first phase with contrast was acquired, on the scanner's clock (s); None when that is not known."""
+    later = [phase.sequence for phase in dynamic.phases[1:]] if dynamic else []
+    times = [acquired_s(given.records[given.roles[name]]) for name in later if name in given.roles]
+    return min((time for time in times if time is not None), default=None)
+
+
+def _echo_pair(
+    volumes: Sequence[VolumeRecord],
+    pair: EchoPair,
+    dynamic: Dynamic | None,
+    contrast_s: float | None,
+    given: Assignment,
+) -> None:
     """Find the in-phase and the out-of-phase volume: two of one acquisition if there are, else single volumes."""
     open_roles = {
         wanted: role for wanted, role in (("in", pair.in_phase), ("out", pair.out_of_phase)) if role not in given.roles
     }
     if not open_roles:
         return
-    candidates = [volume for volume in volumes if pair.conditions.fits(volume.files[0])]
-    candidates = _once(candidates)
+    candidates = _before_contrast(
+        _once([volume for volume in volumes if pair.conditions.fits(volume.files[0])]), contrast_s
+    )
     phases, grounds = {}, {}
     for volume in candidates:
         grounds[volume.id], phases[volume.id] = fat_phase(volume.files[0])
         rule = "phase of fat against water at the echo"
         given.note(volume, Evidence(rule, grounds[volume.id], phases[volume.id]))
-    pairs = _echo_groups(candidates)
-    if len(open_roles) == 2:
-        for group in pairs:
-            if sorted(phases[volume.id] for volume in group) != ["in", "out"]:
-                given.leave_open(tuple(open_roles.values()), group, _pair_problem(group, phases))
-                return
-    paired = [volume for group in pairs for volume in group] or candidates
+    groups = _echo_groups(candidates)
+    pairs = [group for group in groups if sorted(phases[volume.id] for volume in group) == ["in", "out"]]
+    if groups and not pairs and len(open_roles) == 2:
+        given.leave_open(tuple(open_roles.values()), groups[0], _pair_problem(groups[0], phases))
+        return
+    # An echo as short as that of the dynamic phases is in or out of phase by chance, unless the scanner names it.
+    alone = [volume for volume in candidates if not (dynamic and _could_be_phase(volume, dynamic))]
+    paired = [volume for group in pairs or groups for volume in group] or alone
     for wanted, role in open_roles.items():
         fitting = [volume for volume in paired if phases[volume.id] == wanted]
         if len(fitting) > 1:
@@ -208,12 +224,26 @@ def _echo_pair(volumes: Sequence[VolumeRecord], pair: EchoPair, given: Assignmen
             given.leave_open((role,), fitting, Problem("E_ROLE", message))
         elif fitting:
             others = [
-                rival(volume, "no echo of another phase on its grid")
+                rival(volume, "no echo of just one other phase on its grid")
                 for volume in candidates
                 if phases[volume.id] == wanted and volume not in paired
             ]
             rule = f"gradient echo with fat {wanted} phase" + (", one of a pair" if pairs else "")
             given.give(role, fitting[0], rule, grounds[fitting[0].id], others)
+
+
+def _could_be_phase(volume: VolumeRecord, dynamic: Dynamic) -> bool:
+    header = volume.files[0]
+    return header.image_kind not in FAT_PHASES and dynamic.conditions.fits(header)
+
+
+def _before_contrast(candidates: Sequence[VolumeRecord], contrast_s: float | None) -> Sequence[VolumeRecord]:
+    """Leave out volumes acquired after contrast, where there are in-phase and out-of-phase ones from before it."""
+    times = {volume.id: acquired_s(volume) for volume in candidates}
+    if contrast_s is None or None in times.values():
+        return candidates
+    before = [volume for volume in candidates if (times[volume.id] or 0.0) < contrast_s]
+    return before if {"in", "out"} <= {fat_phase(volume.files[0])[1] for volume in before} else candidates
 
 
 def _once(candidates: Sequence[VolumeRecord]) -> list[VolumeRecord]:
@@ -229,10 +259,10 @@ def _once(candidates: Sequence[VolumeRecord]) -> list[VolumeRecord]:
 
 
 def _echo_groups(candidates: Sequence[VolumeRecord]) -> list[list[VolumeRecord]]:
-    """Groups of volumes on one grid with at least two echo times, or two kinds of image."""
+    """Groups of volumes of one excitation on one grid with at least two echo times, or two kinds of image."""
     groups: list[list[VolumeRecord]] = []
     for volume in candidates:
-        home = next((group for group in groups if same_grid(group[0], volume)), None)
+        home = next((g for g in groups if same_excitation(g[0], volume) and same_grid(g[0], volume)), None)
         if home is None:
             groups.append([volume])
         else:

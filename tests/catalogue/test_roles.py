@@ -139,3 +139,37 @@ def test_one_volume_for_two_roles_leaves_both_open(make, tmp_path, scanned):
     catalogue = scanned(make.t2(), path)
     assert not catalogue.roles and [problem.code for problem in catalogue.problems] == ["E_ROLE"]
     assert [entry.role for entry in catalogue.unresolved] == ["A", "B"]
+
+
+def test_a_short_echo_after_contrast_is_no_out_of_phase_image(make, scanned):
+    """A hepatobiliary phase has another flip angle, so it is on its own, and its echo is out of phase by chance."""
+    late = make.dynamic(first_series=30, delays_s=(1200,))
+    for dataset in late:
+        dataset.FlipAngle = 30.0
+    catalogue = scanned([*make.t2(), *make.dynamic(), *late])
+    assert not {"IN", "OUT"} & set(catalogue.roles) and "S5" in catalogue.roles
+
+
+def test_a_pair_is_found_beside_several_echoes_for_fat_quantification(make, scanned):
+    several = make.dual_echo(series=2, echoes=(1.1, 2.2, 3.3, 4.4, 5.5, 6.6))
+    for dataset in several:
+        dataset.MRAcquisitionType, dataset.FlipAngle, dataset.RepetitionTime = "3D", 4.0, 9.0
+    catalogue = scanned([*several, *make.liver()])
+    assert catalogue.ok and catalogue.volume(catalogue.roles["IN"]).series_number == 4
+
+
+def test_dixon_images_from_before_contrast_are_taken(make, scanned):
+    """The two kinds are made again in the delayed phase, or for a hepatobiliary one."""
+    kinds = ("IN_PHASE", "OUT_PHASE")
+    images = [i for n, kind in enumerate(kinds) for s in (0, 1200) for i in dixon(make, 20 + n + s // 100, kind, s - 40)]
+    catalogue = scanned([*make.t2(), *make.dynamic(), *images])
+    assert catalogue.ok
+    assert [catalogue.volume(catalogue.roles[role]).series_number for role in ("IN", "OUT")] == [20, 21]
+
+
+def test_a_coronal_overview_is_no_rival_for_the_axial_t2(make, scanned):
+    overview = make.t2(series=2)
+    for k, dataset in enumerate(overview):
+        dataset.ImageOrientationPatient, dataset.ImagePositionPatient = [1, 0, 0, 0, 0, -1], [-50, 6.0 * k, 60]
+    catalogue = scanned([*overview, *make.liver()])
+    assert catalogue.ok and catalogue.volume(catalogue.roles["T2"]).series_number == 3
