@@ -131,6 +131,7 @@ def contact_sheet(
     mask: Annotated[
         Path | None, typer.Option(help="Lesions of a study: NIfTI, DICOM SEG or RTSTRUCT, on any of its sequences.")
     ] = None,
+    drawn_on: Annotated[str | None, typer.Option(help="Sequence of the mask, where the mask does not tell.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Of a study: liver, brain, prostate, none, or a file (.yaml).")
     ] = None,
@@ -140,7 +141,8 @@ def contact_sheet(
     """Draw every sequence at the lesion, with its outline: shows a wrong phase or a shifted mask in seconds."""
     from mpmri_monai.report.contact_command import contact_sheet_command
 
-    raise typer.Exit(contact_sheet_command(source, output, mask, protocol, site_rules, cache_folder(), workers))
+    cache = cache_folder()
+    raise typer.Exit(contact_sheet_command(source, output, mask, protocol, site_rules, cache, workers, drawn_on))
 
 
 @app.command()

@@ -12,12 +12,12 @@ import torch
 
 from mpmri_monai.artefacts import digest
 from mpmri_monai.catalogue import Catalogue, scan
-from mpmri_monai.cohort import DicomImage, Lesion, Region, Study
+from mpmri_monai.cohort import DicomImage, Study
 from mpmri_monai.errors import CatalogueError, ConfigError, MaskError
 from mpmri_monai.inference.model import TrainedModel
+from mpmri_monai.samples.lesions import lesions_of
 from mpmri_monai.training import SampleData, SampleDataset
 from mpmri_monai.training.dataset import NO_LABEL
-from mpmri_monai.volumes import mask_regions
 
 
 class StudyDataset(SampleDataset):
@@ -78,25 +78,6 @@ def describe_study(
         lesions=lesions_of(mask, drawn_on),
     )
     return catalogue, entry
-
-
-def lesions_of(mask: Path, drawn_on: str) -> tuple[Lesion, ...]:
-    """Return the lesions of a mask file or a folder of them.
-
-    A region that the file codes as normal anatomy, such as the whole liver, is none, unless there is nothing else. A
-    lesion of a single file has the number that the file gives it, others are counted.
-    """
-    regions = mask_regions(mask)
-    regions = tuple(region for region in regions if not region.anatomy) or regions
-    one_file = len({region.path for region in regions}) == 1
-    return tuple(
-        Lesion(
-            id=f"L{region.number if one_file else count}",
-            region=Region.model_validate({"mask": str(region.path), region.form: region.number}),
-            drawn_on=drawn_on or None,
-        )
-        for count, region in enumerate(regions, start=1)
-    )
 
 
 def seen_by(model: TrainedModel, samples: list[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ def contact_sheet_command(
     site_rules: Path | None = None,
     cache: Path | None = None,
     workers: int = 2,
+    drawn_on: str | None = None,
 ) -> int:
     """Write the contact sheet of a study, or those of all studies of a manifest, and say where they are.
 
@@ -28,6 +29,7 @@ def contact_sheet_command(
         site_rules: of a study.
         cache: where is noted which sheets of a cohort are up to date; None makes all anew.
         workers: processes that draw the studies of a cohort side by side.
+        drawn_on: sequence that the mask of a study was drawn on.
 
     Returns:
         Exit status 0.
@@ -36,10 +38,10 @@ def contact_sheet_command(
         ConfigError: an option that a manifest already answers.
     """
     if source.suffix.lower() != ".json":
-        page = sheet_of_study(source, output, mask, protocol or "liver", site_rules)
+        page = sheet_of_study(source, output, mask, protocol or "liver", site_rules, drawn_on)
         print(f"{page.with_suffix('.png')}\n{page}")
         return 0
-    given = {"--mask": mask, "--protocol": protocol, "--site-rules": site_rules}
+    given = {"--mask": mask, "--drawn-on": drawn_on, "--protocol": protocol, "--site-rules": site_rules}
     named = [option for option, value in given.items() if value is not None]
     if named:
         raise ConfigError(

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from mpmri_monai.artefacts import digest, whole_file, write_text
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
-from mpmri_monai.cohort import DicomImage, Lesion, Manifest, Region, parse_manifest
+from mpmri_monai.cohort import DicomImage, Lesion, Manifest, parse_manifest
 from mpmri_monai.cohort.check import single_studies
 from mpmri_monai.cohort.kept import kept_results
 from mpmri_monai.cohort.manifest import SCHEMA
@@ -21,7 +21,7 @@ from mpmri_monai.report.contact_figure import draw_sheet
 from mpmri_monai.report.contact_sheet import Row, Sheet, study_sheet
 from mpmri_monai.report.opened import study_key
 from mpmri_monai.report.style import RESEARCH_ONLY, png
-from mpmri_monai.volumes import MaskRegion, mask_regions
+from mpmri_monai.samples.lesions import lesions_of
 
 STUDY_HEADER = ("sequence", "series", "volume", "columns × rows × slices", "spacing mm", "plane", "TE ms", "time s")
 
@@ -34,7 +34,12 @@ class _Job:
 
 
 def sheet_of_study(
-    study: Path, output: Path, mask: Path | None = None, protocol: str = "liver", site_rules: Path | None = None
+    study: Path,
+    output: Path,
+    mask: Path | None = None,
+    protocol: str = "liver",
+    site_rules: Path | None = None,
+    drawn_on: str | None = None,
 ) -> Path:
     """Write the contact sheet of one study and return the path of its page.
 
@@ -43,9 +48,10 @@ def sheet_of_study(
     Args:
         study: folder or archive with one study.
         output: folder for ``<code>.png`` and ``<code>.html``.
-        mask: NIfTI, DICOM SEG or RTSTRUCT; each of its regions is taken for a lesion.
+        mask: NIfTI, DICOM SEG or RTSTRUCT, or a folder of them (`mpmri_monai.samples.lesions.lesions_of`).
         protocol: name of the protocol, or the path of its file.
         site_rules: file with the rules of the site.
+        drawn_on: sequence that the mask was drawn on; when not given, it is found by the mask's references or grid.
 
     Raises:
         CatalogueError: the study cannot be scanned.
@@ -60,8 +66,8 @@ def sheet_of_study(
             fix="run `mpmri scan` on it to see every series and why it was set aside",
             code="E_EMPTY",
         )
-    regions = mask_regions(mask) if mask is not None else ()
-    manifest = _as_manifest(catalogue, regions)
+    lesions = lesions_of(mask, drawn_on) if mask is not None else ()
+    manifest = _as_manifest(catalogue, lesions)
     _write(study_sheet(manifest, {_place(catalogue): catalogue}), output)
     return output / f"{manifest.name}.html"
 
@@ -99,12 +105,11 @@ def sheets_of_cohort(
     return output / "index.html"
 
 
-def _as_manifest(catalogue: Catalogue, regions: Sequence[MaskRegion]) -> Manifest:
+def _as_manifest(catalogue: Catalogue, lesions: Sequence[Lesion]) -> Manifest:
     """Return a scanned study as a manifest of its own; without roles, its volumes stand under their ids."""
     code = "study-" + digest(sorted(volume.id for volume in catalogue.volumes))[:8]
     roles = catalogue.roles or {volume.id: volume.id for volume in catalogue.volumes}
     images = {name: _image(catalogue.volume(volume), _place(catalogue)) for name, volume in roles.items()}
-    lesions = [Lesion(id=f"L{number}", region=_region(region)) for number, region in enumerate(regions, start=1)]
     study = {"patient": code, "study": code, "site": "new", "images": images, "lesions": lesions}
     content = {
         "schema": SCHEMA,
@@ -114,10 +119,6 @@ def _as_manifest(catalogue: Catalogue, regions: Sequence[MaskRegion]) -> Manifes
         "studies": [study],
     }
     return parse_manifest(content, Path(), where=code)
-
-
-def _region(region: MaskRegion) -> Region:
-    return Region.model_validate({"mask": str(region.path.resolve()), region.form: region.number})
 
 
 def _place(catalogue: Catalogue) -> str:
