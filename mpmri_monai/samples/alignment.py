@@ -1,7 +1,7 @@
 """Undoing the motion between the sequences of a study before they are sampled: optional, rigid, and kept once found.
 
-The reference is the sequence that the lesions were drawn on. It stays, and with it every mask; the others get another
-affine, so that sampling still takes acquired pixels.
+The reference is the sequence that the lesions were drawn on. It stays, and with it the lesions; the others get another
+affine, so that sampling still takes acquired pixels. An organ goes with the sequence that it was drawn on.
 """
 
 from __future__ import annotations
@@ -46,6 +46,17 @@ class Alignment:
                 shifts[i] = 0.0 if motion is None else motion.shift_at(sample.position_mm)
                 flags += [f"unaligned:{sequence}"] if motion is not None and motion.refused else []
         return replace(sample, shift_mm=shifts, flags=tuple(flags), voxels=self.voxels)
+
+    def organ(self, mask: Mask | None, stacks: Mapping[str, Stack]) -> Mask | None:
+        """Return an organ where its sequence was taken; on the grid of the reference it counts as drawn on that.
+
+        Args:
+            mask: of the organ, as drawn.
+            stacks: the sequences as acquired.
+        """
+        if mask is None or mask.drawn_on not in self.motions or fits(mask, stacks[self.reference].geometry):
+            return mask
+        return replace(mask, geometry=self.motions[mask.drawn_on].moved(mask.geometry))
 
 
 def align_sequences(

@@ -55,7 +55,7 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
     """
     stacks = load_sequences(study, folder, sequences)
     regions = load_regions(study, folder, stacks)
-    stacks, alignment = align_study(study, stacks, regions, settings)
+    stacks, regions, alignment = align_study(study, stacks, regions, settings)
     windows = trimmed_windows(stacks, settings.trim, settings.joint_dce)
     positions = locate_samples(study, stacks, regions, settings)
     samples = take_samples(study, stacks, windows, positions, sequences, settings)
@@ -102,17 +102,20 @@ def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Reg
 
 def align_study(
     study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings
-) -> tuple[Mapping[str, Stack], Alignment | None]:
+) -> tuple[Mapping[str, Stack], Regions, Alignment | None]:
     """Return the sequences where ``settings.align`` wants them: as acquired, or with their motion undone.
+
+    Lesions stay where they are. The liver goes with the sequence that it was drawn on.
 
     Raises:
         MaskError: as `mpmri_monai.samples.alignment.align_sequences`.
     """
     if settings.align == "none":
-        return stacks, None
+        return stacks, regions, None
     from mpmri_monai.samples.alignment import align_sequences  # needs SimpleITK, which takes its time to import
 
-    return align_sequences(study, stacks, regions.lesions, regions.liver)
+    aligned, alignment = align_sequences(study, stacks, regions.lesions, regions.liver)
+    return aligned, replace(regions, liver=alignment.organ(regions.liver, stacks)), alignment
 
 
 def note_findings(samples: Sequence[Sample], regions: Regions, alignment: Alignment | None) -> list[Sample]:

@@ -50,8 +50,9 @@ class AlignSequencesd(MapTransform):
         self.settings = settings
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        stacks, alignment = align_study(data["study"], data[self.first_key(data)], data["regions"], self.settings)
-        return {**data, "stacks": stacks, "alignment": alignment}
+        study, stacks, regions = data["study"], data[self.first_key(data)], data["regions"]
+        stacks, regions, alignment = align_study(study, stacks, regions, self.settings)
+        return {**data, "stacks": stacks, "regions": regions, "alignment": alignment}
 
 
 class TrimmedMinMaxd(MapTransform):

@@ -10,7 +10,7 @@ from mpmri_monai.errors import MaskError
 from mpmri_monai.samples import Settings, alignment, prepare, sample_study
 from mpmri_monai.samples.alignment import align_sequences
 from mpmri_monai.samples.commands import prepare_command
-from mpmri_monai.samples.study import load_regions, load_sequences
+from mpmri_monai.samples.study import align_study, load_regions, load_sequences
 from mpmri_monai.transforms import preprocessing
 from mpmri_monai.volumes import Geometry, Mask
 
@@ -99,6 +99,20 @@ def test_motion_against_the_sequence_drawn_on_is_undone(study, cohort):
         t2, s0, s3 = (sample.image[i].ravel() for i in (0, 2, 3))
         assert np.corrcoef(s0, s3)[0, 1] > 0.95
         assert np.corrcoef(t2, s3)[0, 1] < -0.9
+
+
+@pytest.mark.parametrize(("drawn_on", "shift"), [("T2", -BREATH_MM["T2"]), ("S3", 0.0)])
+def test_liver_goes_with_the_sequence_that_it_was_drawn_on(study, cohort, make_grid, drawn_on, shift):
+    """Background is taken inside the liver, in the space of the sequence that the lesion was drawn on."""
+    voxels = np.linalg.norm(make_grid(GRIDS[drawn_on]), axis=-1) <= 40
+    write_nifti(cohort.folder / "liver.nii", voxels.astype(np.uint8), GRIDS[drawn_on])
+    study = study.model_copy(update={"organs": {"liver": "liver.nii"}})
+    stacks = load_sequences(study, cohort.folder, SEQUENCES)
+    before = load_regions(study, cohort.folder, stacks)
+    _, after, _ = align_study(study, stacks, before, RIGID)
+    moved = after.liver.points_mm().mean(axis=0) - before.liver.points_mm().mean(axis=0)
+    np.testing.assert_allclose(moved, [0, 0, shift], atol=FOUND_MM)
+    assert after.lesions is before.lesions
 
 
 def test_without_alignment_sequences_show_other_tissue(study, cohort):
