@@ -25,7 +25,6 @@ class Kind(Enum):
     TIME = "moved by the patient's offset"
     CODE = "kept when it is a known word, else replaced by a neutral one"
     SEQUENCE = "its items are treated by the same list"
-    PIXELS = "kept as it is"
 
 
 _KEYWORDS = {
@@ -80,7 +79,6 @@ _KEYWORDS = {
         ReferencedFrameOfReferenceSequence RTReferencedStudySequence RTReferencedSeriesSequence ContourImageSequence
         StructureSetROISequence ROIContourSequence ContourSequence RTROIObservationsSequence
         """,
-    Kind.PIXELS: "PixelData ExtendedOffsetTable ExtendedOffsetTableLengths",
 }
 
 
@@ -137,8 +135,8 @@ WORDS = frozenset([*_WORDS.split(), *DIXON, *MAPS, *(word.upper().replace(" ", "
 """Codes that pass, in capitals and with underscores for blanks."""
 SUBTRACTION = "SUB"
 """Beginning of the words for subtraction images; vendors end them in many ways."""
-SCREENS = ("SCREEN SAVE", "SCREENSHOT", "SCREEN CAPTURE")
-"""Values of ImageType for pictures of a screen."""
+SCREENS = ("SCREEN", "CAPTURE")
+"""Parts of the values of ImageType for pictures of a screen, which vendors spell in many ways."""
 
 CODING_SCHEMES = {
     "SCT": re.compile(r"\d{6,18}"),

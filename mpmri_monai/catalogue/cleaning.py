@@ -24,6 +24,7 @@ from mpmri_monai.catalogue.allowlist import (
 )
 from mpmri_monai.catalogue.classic import NO_AGENT
 from mpmri_monai.catalogue.elements import Elements, representation
+from mpmri_monai.catalogue.image_data import image_data
 from mpmri_monai.catalogue.pseudonyms import Pseudonyms
 
 METHOD = f"mpmri_monai {__version__}: allow-list, keyed UIDs, moved times"
@@ -61,6 +62,7 @@ class Cleaner:
             encoding: of the file. The copy has to be written in the same one, for most values are copied as bytes.
         """
         copy = self._copy(source, encoding)
+        copy.update(image_data(source, Elements(source)))
         for keyword in EMPTY:
             setattr(copy, keyword, "")
         copy.PatientName = copy.PatientID = self._pseudonyms.patient
@@ -85,8 +87,6 @@ class Cleaner:
         """What is kept of one element; None when it is left out."""
         kept: Element | None = None
         match KINDS.get(tag):
-            case Kind.PIXELS:
-                kept = source.get_item(tag)
             case Kind.NUMBER:
                 kept = _number(source, tag, None)
             case Kind.SEQUENCE:

@@ -22,7 +22,7 @@ from mpmri_monai.artefacts import whole_folder
 from mpmri_monai.catalogue.allowlist import SCREENS, tag_of
 from mpmri_monai.catalogue.cleaning import Cleaner
 from mpmri_monai.catalogue.containers import Contents, read_study
-from mpmri_monai.catalogue.elements import Elements
+from mpmri_monai.catalogue.elements import Elements, read_with_pixels
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader
 from mpmri_monai.catalogue.layout import NATIVE
 from mpmri_monai.catalogue.pseudonyms import CODE, Pseudonyms, keyed_hash, read_or_create_key
@@ -211,7 +211,8 @@ def _write(contents: Contents, folder: Path, pseudonyms: Pseudonyms, progress: b
         with warnings.catch_warnings():  # pydicom's warnings quote header values
             warnings.simplefilter("ignore")
             try:
-                source = pydicom.dcmread(path, force=True)
+                with path.open("rb") as file:
+                    source = read_with_pixels(file)
                 if _shows_text(source):
                     burned_in.add(path)
                     continue

@@ -11,13 +11,14 @@ import math
 import struct
 from datetime import date
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom import Dataset
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 
 from mpmri_monai.catalogue.clock import SECONDS_A_DAY
@@ -26,6 +27,14 @@ FIRST_BYTES = 64 * 2**10
 """Nearly every header fits into this; a longer one is read again up to MAX_HEADER_BYTES."""
 MAX_HEADER_BYTES = 16 * 2**20
 """No byte of a file beyond this is taken for header (bytes)."""
+MAX_ELEMENTS = 10_000
+"""Elements of a header, apart from those in its sequences; real ones have a few hundred (count)."""
+MAX_ITEMS = 200_000
+"""Items of all sequences of a header; an enhanced file has about 20 for each frame (count)."""
+ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""What an item of a sequence begins with, in either order of bytes."""
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Pixels as floating point numbers of either length, and as integers."""
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 """Transfer syntax that the head of a deflated file names; nothing else that is wanted holds these bytes."""
 NUMBERS = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
@@ -57,6 +66,8 @@ def parse(file: io.FileIO, size: int) -> tuple[pydicom.FileDataset, int] | None:
         buffer, whole = io.BytesIO(content), len(content) in (size, MAX_HEADER_BYTES)
         try:
             dataset = _parse(buffer)
+        except HeaderError:
+            raise
         except Exception as error:  # pydicom raises whatever damaged bytes lead to: struct, key, recursion errors
             if whole:
                 raise HeaderError("a DICOM header is damaged") from error
@@ -69,19 +80,43 @@ def parse(file: io.FileIO, size: int) -> tuple[pydicom.FileDataset, int] | None:
                 return dataset, buffer.tell()
         file.seek(0)
         content = file.read(min(size, MAX_HEADER_BYTES))
+        if max(map(content.count, ITEMS)) > MAX_ITEMS:  # one takes 700 bytes of memory, and 8 of a file
+            raise HeaderError(f"a header has more than {MAX_ITEMS} items")
 
 
 def _parse(buffer: io.BytesIO) -> pydicom.FileDataset | None:
     """Parse a header. Without the DICOM preamble it counts only when it names a class of DICOM object."""
     try:
-        return pydicom.dcmread(buffer, stop_before_pixels=True)
+        return read_partial(buffer, _BeforePixels())
     except InvalidDicomError:
         buffer.seek(0)
     try:
-        dataset = pydicom.dcmread(buffer, stop_before_pixels=True, force=True)
+        dataset = read_partial(buffer, _BeforePixels(), force=True)
         return dataset if Elements(dataset).text(0x00080016).startswith("1.2.840.10008.") else None
     except Exception:  # anything may come of bytes that are no DICOM
         return None
+
+
+class _BeforePixels:
+    """Tells pydicom when to stop: before the pixels, and when there are more elements than a header has."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ELEMENTS
+
+    def __call__(self, tag: int, representation: str | None, length: int) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            raise HeaderError(f"a header has more than {MAX_ELEMENTS} elements")
+        return tag in PIXEL_TAGS
+
+
+def read_with_pixels(file: BinaryIO) -> pydicom.FileDataset:
+    """Read a data set whose header was found in order. What lies behind the pixels, without any limit, is not read."""
+    return read_partial(file, _is_behind_pixels, force=True)
+
+
+def _is_behind_pixels(tag: int, representation: str | None, length: int) -> bool:
+    return tag > max(PIXEL_TAGS)
 
 
 class Elements:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
-import pydicom
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from mpmri_monai.catalogue.codestream import size_in
+from mpmri_monai.catalogue.elements import read_with_pixels
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.errors import CatalogueError
 
@@ -100,7 +100,7 @@ def _decode(headers: Sequence[FileHeader], file: BinaryIO, planes: Sequence[np.n
     try:
         with warnings.catch_warnings():  # pydicom's warnings quote the path
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file)
+            dataset = read_with_pixels(file)
             count = int(dataset.get("NumberOfFrames") or 1)
             if UID(first.transfer_syntax).is_encapsulated:
                 _check_sizes(first, generate_frames(dataset.PixelData, number_of_frames=count))

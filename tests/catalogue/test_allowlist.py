@@ -24,6 +24,9 @@ NOT_KEPT = {
     "SeriesDescription": "free text, read for rules of a site only",
     "ProtocolName": "free text, read for rules of a site only",
     "SequenceName": "free text, read for rules of a site only",
+    "PixelData": "is kept as far as rows, columns and frames reach (image_data)",
+    "FloatPixelData": "says where the header ends; images of such pixels are refused",
+    "DoubleFloatPixelData": "says where the header ends; images of such pixels are refused",
 }
 VALUES = {"UI": "1.2.3", "DA": "20240102", "TM": "101112", "DT": "20240102101112", "CS": "YES", "LO": "Text"}
 SOURCES = sorted(Path(mpmri_monai.catalogue.__file__).parent.glob("*.py"))

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     BasicTextSRStorage,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
     RTStructureSetStorage,
@@ -232,6 +233,38 @@ def test_text_in_a_place_for_numbers_is_left_out(copied, make):
         assert b"Wang" not in path.read_bytes()
 
 
+def test_nothing_travels_beside_the_pixels(copied, make):
+    """Behind the last pixel, in pixels of a nested data set, in tables of offsets, and behind all pixels."""
+    images = make.t2()
+    for image in images:
+        image.ReferencedImageSequence = [Dataset()]
+        image.ReferencedImageSequence[0].add_new(0x7FE00010, "OW", b"Wang Xiaodong ")
+        image.add_new(0x7FE00001, "OV", b"Wang  Xi")
+        image.add_new(0xFFFCFFFC, "OB", b"Wang Xiaodong ")
+        image.PixelData += b"Wang Xiaodong "
+    _, out, _ = copied(images)
+    for path in out.iterdir():
+        assert b"Wang" not in path.read_bytes()
+        assert len(pydicom.dcmread(path).PixelData) == 2 * 12 * 10
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(("sign", "high"), [(0, 0), (1, 0xF000)])
+def test_an_overlay_in_the_unused_bits_of_pixels_is_left_out(copied, make, syntax, sign, high):
+    images, order = make.t2(), "<" if syntax.is_little_endian else ">"
+    stored = np.arange(120, dtype=np.uint16) | 0x800  # negative, when the highest of 12 bits is a sign
+    drawn = np.where(np.arange(120) % 7, 0, 0x9000).astype(np.uint16)
+    for image in images:
+        image.BitsStored, image.HighBit, image.PixelRepresentation = 12, 11, sign
+        image.file_meta.TransferSyntaxUID = syntax
+        image.PixelData = (stored | drawn).astype(f"{order}u2").tobytes()
+        image["PixelData"].VR = "OW"
+    _, out, _ = copied(images)
+    for path in out.iterdir():
+        copy = np.frombuffer(pydicom.dcmread(path).PixelData, f"{order}u2")
+        np.testing.assert_array_equal(copy, stored | high)
+
+
 # -- what is left out ------------------------------------------------------------------
 
 
@@ -242,12 +275,13 @@ def test_screens_reports_and_burned_in_text_are_left_out_and_counted(copied, mak
         make.image(52, 0, BurnedInAnnotation="YES"),
         make.image(53, 0, ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]),
         make.image(54, 0, ConversionType="WSD"),
+        make.image(55, 0, ImageType=["DERIVED", "SECONDARY", "SCREEN_SAVE"]),
     ]
     _, out, done = copied([*make.liver(), *extra])
     assert dict(done.dropped) == {
         "a screen capture (SC)": 1,
         "a structured report (SR)": 1,
-        "images with burned-in text or from a screen": 3,
+        "images with burned-in text or from a screen": 4,
     }
     assert done.images == len(make.liver()) == len(list(out.iterdir()))
 

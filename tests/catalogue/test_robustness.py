@@ -83,6 +83,36 @@ def test_nested_sequences(image_file, depth, undefined, kind):
         assert found.code == "E_HEADER"
 
 
+def tiny(group, count):
+    """Private elements without a value."""
+    places = ((group + 2 * (number >> 12), 0x1000 + (number & 0xFFF)) for number in range(count))
+    return b"".join(struct.pack("<HH2sH", *place, b"LO", 0) for place in places)
+
+
+BEHIND = tiny(0x7FE1, 100_000)
+ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+MANY_ITEMS = struct.pack("<HH2sHI", *SEQUENCE, b"SQ", 0, 0xFFFFFFFF) + 250_000 * ITEM
+
+
+@pytest.mark.usefixtures("within_bounds")
+@pytest.mark.parametrize("extra", [tiny(0x0041, 20_000), MANY_ITEMS], ids=["elements", "items"])
+def test_more_elements_or_items_than_a_header_has(image_file, extra):
+    path = image_file()
+    put_before_pixels(path, extra)
+    found = read_headers(path)
+    assert isinstance(found, Unreadable) and "a header has more than" in found.message
+
+
+def test_what_lies_behind_compressed_pixels_is_not_read(image_file, within_bounds):
+    """Where no limit holds: half a gigabyte of empty elements would be some 20 of memory."""
+    stream = struct.pack("<16I", 2, 64, 66, *([0] * 13)) + b"\x89\x01" * 2  # 120 bytes of ones are one run each
+    path = image_file(RLELossless, PixelData=encapsulate([stream]))
+    with path.open("ab") as file:
+        file.write(BEHIND)
+    (header,) = read_headers(path)
+    np.testing.assert_array_equal(stored_pixels(header), np.full((12, 10), 0x0101))
+
+
 @pytest.mark.usefixtures("within_bounds")
 def test_deflated_bomb(image_file):
     path = image_file(DeflatedExplicitVRLittleEndian)
