@@ -71,15 +71,18 @@ def _uneven(family: Family) -> Problem | None:
 def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given: Assignment) -> None:
     """Name the phases of an examination that holds just them."""
     times = [volume.time_s for volume in family if volume.time_s is not None]
+    required = {phase.sequence for phase in phases if phase.sequence not in dynamic.allow_missing}
     start = contrast_start(family)
-    fewest = sum(phase.sequence not in dynamic.allow_missing for phase in phases) if dynamic.allow_extra else None
-    matched = None if start is None else match(times, phases, start, fewest)
-    stated = matched is not None
+    matched = match(times, phases, required, start)
+    stated = start is not None and _complete(matched, dynamic, phases, len(family))
     if start is not None and not stated:
         message = f"the header's start of contrast, at {start:.0f} s, does not fit the phases; inferred another"
         given.warn(family, Caution("W_START", message))
-    matched = matched or match(times, phases, fewest=fewest)
-    if matched is None or not _complete(matched, dynamic, phases, len(family)):
+    if not stated:
+        # Of more volumes than phases many fit the delays, and one without contrast could be called arterial.
+        arrival = _seen_arrival(family) if len(family) > len(phases) else None
+        matched = match(times, phases, required, arrival=arrival)
+    if not _complete(matched, dynamic, phases, len(family)):
         given.leave_open([p.sequence for p in phases], family, _phase_problem(family, times, matched, phases))
         return
     curve = signal_curve([family[index] for index in matched.volumes])
@@ -95,6 +98,12 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
         given.warn([family[index] for index in matched.volumes], Caution("W_RISE", fault))
 
 
+def _seen_arrival(family: Family) -> int | None:
+    """Index of the first volume whose signal shows contrast; None when it cannot be seen."""
+    curve = signal_curve(family)
+    return curve.arrival if curve is not None and curve.rises and curve.begins_low else None
+
+
 def _on_clock_of_acquisition(family: Family) -> bool:
     """Whether the order of the phases is that of a clock that ran while they were acquired."""
     return any(clock_times(family, clock) is not None for clock in ACQUISITION)
@@ -107,18 +116,15 @@ def _complete(matched: Match, dynamic: Dynamic, phases: Sequence[Phase], volumes
     return all(name in dynamic.allow_missing for name in missing) and (dynamic.allow_extra or not extra)
 
 
-def _phase_problem(family: Family, times: Sequence[float], matched: Match | None, phases: Sequence[Phase]) -> Problem:
+def _phase_problem(family: Family, times: Sequence[float], matched: Match, phases: Sequence[Phase]) -> Problem:
     """Say how many phases there are, when, and which is missing or too many."""
     found = f"found {len(family)} phases at {', '.join(f'{time:.0f}' for time in times)} s ({series_numbers(family)})"
-    expected = f"expected {len(phases)}"
-    if matched is None:
-        delays = ", ".join(f"{phase.sequence} {phase.name}" for phase in phases)
-        return Problem("E_PHASE", f"{found}; {expected}; their times do not fit {delays}")
     missing = [f"{phase.sequence} ({phase.name})" for phase in phases if phase not in matched.phases]
     extra = [f"the one at {times[index]:.0f} s" for index in range(len(times)) if index not in matched.volumes]
-    lacking = f"; {', '.join(missing)} is missing" if missing else ""
-    too_many = f"; {', '.join(extra)} is too many" if extra else ""
-    return Problem("E_PHASE", f"{found}; {expected}{lacking}{too_many}")
+    misfit = "; their times do not fit" if missing and extra else ""
+    lacking = f"; {', '.join(missing)} is missing (a site may allow_missing)" if missing else ""
+    too_many = f"; {', '.join(extra)} is too many (a site may allow_extra)" if extra else ""
+    return Problem("E_PHASE", f"{found}; expected {len(phases)}{misfit}{lacking}{too_many}")
 
 
 def _implausible(curve: Curve, names: Sequence[str]) -> str | None:

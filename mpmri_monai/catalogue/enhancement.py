@@ -50,16 +50,27 @@ class Curve:
 
     @property
     def arrival(self) -> int:
-        """Index of the first phase with contrast."""
-        low, high = min(self.levels), max(self.levels)
-        return next(index for index, level in enumerate(self.levels) if level >= low + ARRIVED * (high - low))
+        """Index of the first phase with contrast, between the lowest one and the peak after it.
+
+        The first images of a time series may be brighter than the next, made before the signal was steady.
+        """
+        peak = self.levels.index(max(self.levels))
+        lowest = self.levels.index(min(self.levels[: peak + 1]))
+        return next(index for index in range(lowest, peak + 1) if self.levels[index] >= self._arrived)
+
+    @property
+    def _arrived(self) -> float:
+        """Level of the signal at which contrast has arrived."""
+        peak = max(self.levels)
+        low = min(self.levels[: self.levels.index(peak) + 1])
+        return low + ARRIVED * (peak - low)
 
     def arrival_s(self, times_s: Sequence[float]) -> float:
         """Time at which contrast arrives (s), between the last phase without it and the first with it."""
         after = self.arrival
-        level = min(self.levels) + ARRIVED * (max(self.levels) - min(self.levels))
         one, other = self.levels[after - 1], self.levels[after]
-        return times_s[after - 1] + (times_s[after] - times_s[after - 1]) * (level - one) / (other - one)
+        part = (self._arrived - one) / (other - one)
+        return times_s[after - 1] + (times_s[after] - times_s[after - 1]) * part
 
     def __str__(self) -> str:
         return " ".join(f"{level:.2f}" for level in self.levels)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-
-import numpy as np
+from functools import partial
+from itertools import pairwise
 
 from mpmri_monai.catalogue.clock import HALF_DAY_S, SECONDS_A_DAY
 from mpmri_monai.catalogue.phases import CLOCK_STEP_S, LONGEST_DYNAMIC_S, acquired_s
 from mpmri_monai.catalogue.protocol import Phase
 from mpmri_monai.catalogue.record import VolumeRecord
 
-MOST_PHASES_MATCHED = 12
-"""With more volumes than this, which ones are the phases is not searched for (count)."""
 LONGEST_WAIT_S = 15 * 60.0
 """A header's start of contrast that is farther than this from the first phase is wrong (s)."""
 
@@ -53,63 +50,55 @@ def contrast_start(family: Sequence[VolumeRecord]) -> float | None:
 
 
 def match(
-    times_s: Sequence[float], phases: Sequence[Phase], start_s: float | None = None, fewest: int | None = None
-) -> Match | None:
-    """Assign as many of ``phases`` to ordered times as possible, keeping both orders.
+    times_s: Sequence[float],
+    phases: Sequence[Phase],
+    required: Container[str] = (),
+    start_s: float | None = None,
+    arrival: int | None = None,
+) -> Match:
+    """Assign volumes to phases by their delays from the start of contrast.
 
-    Where the start of contrast is not known it is inferred: an assignment is possible when one start puts every time
-    into the window of its phase, and the best is the one whose delays then fit best (least sum of absolute
-    differences). Of several volumes before contrast the last one is taken.
+    A start puts every time into the window of one phase, and the volume nearest to the delay has the phase. Where the
+    start is not known it is inferred: the best one leaves the fewest required phases without a volume, then fills the
+    most phases, and then fits their delays best (least sum of absolute differences).
 
     Args:
-        times_s: of the volumes, rising (s).
-        phases: in order.
+        times_s: of the volumes, rising (s); at least one.
+        phases: in order, the first of them before contrast.
+        required: sequences of the phases that may not be missing.
         start_s: of contrast, on the same axis (s); None infers it.
-        fewest: phases to be content with; as many as there can be if None.
-
-    Returns:
-        The best assignment with as many phases as possible; None when no start makes one possible, or when there are
-        too many volumes to search.
+        arrival: index of the first volume with contrast, where it is known.
     """
-    if len(times_s) > MOST_PHASES_MATCHED:
-        return None
-    most = min(len(times_s), len(phases))
-    for count in range(most, min(most, most if fewest is None else max(fewest, 1)) - 1, -1):
-        found = [
-            candidate
-            for chosen in combinations(phases, count)
-            for indices in combinations(range(len(times_s)), count)
-            if (candidate := _fit(chosen, indices, times_s, start_s)) is not None
-        ]
-        if found:
-            return min(found, key=_misfit)
-    return None
+    starts = _starts(times_s, phases) if start_s is None else [start_s]
+    return min((_assigned(times_s, phases, start, arrival) for start in starts), key=partial(_rank, required, phases))
 
 
-def _misfit(candidate: Match) -> tuple[float, int]:
-    return candidate.misfit_s, -candidate.volumes[0]
+def _starts(times_s: Sequence[float], phases: Sequence[Phase]) -> list[float]:
+    """Starts to try: between two of them no time changes its phase, and the misfit is linear."""
+    marks = {mark for phase in phases for mark in (phase.delay_s, *phase.window_s) if abs(mark) < LONGEST_DYNAMIC_S}
+    starts = sorted({time - mark for time in times_s for mark in marks})
+    return sorted([*starts, *((one + other) / 2 for one, other in pairwise(starts))])
 
 
-def _fit(
-    phases: tuple[Phase, ...], indices: tuple[int, ...], times_s: Sequence[float], start_s: float | None
-) -> Match | None:
-    times = np.array([times_s[index] for index in indices])
-    windows = np.array([phase.window_s for phase in phases])
-    # The start s must satisfy window[0] <= t - s <= window[1] for every phase: an intersection of intervals.
-    earliest, latest = (times - windows[:, 1]).max(), (times - windows[:, 0]).min()
-    if start_s is not None:
-        earliest, latest = max(earliest, start_s), min(latest, start_s)
-    if earliest > latest:
-        return None
-    # The misfit is convex and piecewise linear in the start, so its minimum lies where one phase fits exactly,
-    # or at an end of the interval.
-    delays = np.array([phase.delay_s for phase in phases])
-    starts = np.unique(np.clip([earliest, latest, *(times - delays)], earliest, latest))
-    offsets = times[None, :] - starts[:, None]
-    ends = np.array([abs(window).max() >= LONGEST_DYNAMIC_S for window in windows])
-    misfits = np.where(ends, 0.0, np.abs(offsets - delays)).sum(axis=1)
-    best = int(misfits.argmin())
-    return Match(phases, indices, float(starts[best]), float(misfits[best]))
+def _assigned(times_s: Sequence[float], phases: Sequence[Phase], start_s: float, arrival: int | None) -> Match:
+    chosen = nearest(times_s, phases, start_s)
+    if arrival is not None:
+        before = phases[0].sequence
+        chosen = {name: volume for name, volume in chosen.items() if (name == before) == (volume < arrival)}
+    kept = tuple(phase for phase in phases if phase.sequence in chosen)
+    volumes = tuple(chosen[phase.sequence] for phase in kept)
+    # Before contrast, and in the last phase, any time is as good as another.
+    misfits = [
+        abs(times_s[volume] - start_s - phase.delay_s)
+        for phase, volume in zip(kept, volumes, strict=True)
+        if max(map(abs, phase.window_s)) < LONGEST_DYNAMIC_S
+    ]
+    return Match(kept, volumes, start_s, sum(misfits))
+
+
+def _rank(required: Container[str], phases: Sequence[Phase], found: Match) -> tuple[int, int, float]:
+    missing = sum(phase.sequence in required for phase in phases if phase not in found.phases)
+    return missing, -len(found.phases), found.misfit_s
 
 
 def nearest(times_s: Sequence[float], phases: Sequence[Phase], arrival_s: float) -> dict[str, int]:

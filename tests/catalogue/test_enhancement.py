@@ -69,3 +69,9 @@ def test_arrival_lies_between_the_last_phase_without_and_the_first_with_contrast
     curve = Curve((1.0, 1.01, 1.5, 2.0))
     assert curve.arrival == 2
     assert 10 < curve.arrival_s((0, 10, 20, 30)) < 20
+
+
+def test_a_first_volume_before_the_steady_state_is_no_arrival():
+    curve = Curve((1.13, 1.0, 1.0, 1.5, 2.0, 1.8))
+    assert curve.begins_low and curve.arrival == 3
+    assert 20 < curve.arrival_s([0, 10, 20, 30, 40, 50]) < 30

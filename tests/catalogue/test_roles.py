@@ -161,7 +161,9 @@ def test_a_pair_is_found_beside_several_echoes_for_fat_quantification(make, scan
 def test_dixon_images_from_before_contrast_are_taken(make, scanned):
     """The two kinds are made again in the delayed phase, or for a hepatobiliary one."""
     kinds = ("IN_PHASE", "OUT_PHASE")
-    images = [i for n, kind in enumerate(kinds) for s in (0, 1200) for i in dixon(make, 20 + n + s // 100, kind, s - 40)]
+    images = [
+        i for n, kind in enumerate(kinds) for s in (0, 1200) for i in dixon(make, 20 + n + s // 100, kind, s - 40)
+    ]
     catalogue = scanned([*make.t2(), *make.dynamic(), *images])
     assert catalogue.ok
     assert [catalogue.volume(catalogue.roles[role]).series_number for role in ("IN", "OUT")] == [20, 21]

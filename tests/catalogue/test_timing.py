@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpmri_monai.catalogue.protocol import protocol
+from mpmri_monai.catalogue.site_rules import SiteRules
 from mpmri_monai.catalogue.timing import contrast_start, match, nearest
 
 LIVER = protocol("liver").dynamic.phases
@@ -61,9 +63,9 @@ def test_start_and_phases_on_two_sides_of_midnight(make, scanned):
 
 def test_a_known_start_decides_which_phase_is_missing():
     times = [0.0, 56.0, 100.0, 220.0, 340.0]  # plain, then 16, 60, 180 and 300 s after a start at 40 s
-    found = match(times, LIVER, 40.0)
+    found = match(times, LIVER, start_s=40.0)
     assert [phase.sequence for phase in found.phases] == ["S0", "S1", "S3", "S4", "S5"] and found.start_s == 40
-    assert match(times, LIVER, -5.0) is None
+    assert len(match(times, LIVER, start_s=-5.0).phases) < 5
 
 
 @given(arrival=st.floats(12, 60), step=st.floats(2, 10))
@@ -77,3 +79,28 @@ def test_time_points_of_a_series_are_the_nearest_to_their_delays(arrival, step):
 
 def test_a_phase_without_a_volume_in_its_window_is_left_out():
     assert nearest([0, 50, 75], PROSTATE, 40.0) == {"DCE0": 0, "DCE1": 2}
+
+
+def test_a_phase_that_may_be_missing_is_the_one_that_is_missing(make, scanned):
+    """One arterial phase at 20 s is nearly as near to the early one; but only that one may be absent."""
+    rules = SiteRules.model_validate({"schema": "mpmri-monai/site-rules/1", "phases": {"allow_missing": ["S1"]}})
+    catalogue = scanned(make.dynamic(delays_s=(-40, 20, 60, 180, 300)), site_rules=rules)
+    assert list(catalogue.roles) == ["S0", "S2", "S3", "S4", "S5"] and not catalogue.problems
+
+
+def test_phases_among_many_time_points_begin_where_the_signal_rises(make, scanned):
+    """The delays alone would fit an earlier start better, and call a volume without contrast arterial."""
+    rules = SiteRules.model_validate({"schema": "mpmri-monai/site-rules/1", "phases": {"allow_extra": True}})
+    delays = (-40, *range(-32, 80, 4), 140, 300)
+    images = make.dynamic(delays_s=delays)
+    for index, dataset in enumerate(images):
+        ramp = np.full((dataset.Rows, dataset.Columns), 100, np.uint16)
+        ramp[: dataset.Rows // 2] += 100 if delays[index // make.slices] >= 14 else 0
+        dataset.PixelData = ramp.tobytes()
+    catalogue = scanned(images, site_rules=rules)
+    assert catalogue.volume(catalogue.roles["S1"]).time_s == 56
+
+
+def test_many_volumes_are_matched_quickly():
+    times = [0.0, *(40.0 + 3 * index for index in range(80))]
+    assert len(match(times, LIVER).phases) == 6
