@@ -20,6 +20,9 @@ MAX_OBJECT_BYTES = 512 * 2**20
 """Larger files are refused before they are read (bytes)."""
 
 
+EXPORT_AS = "export the mask as NIfTI (.nii, .nii.gz), DICOM SEG or RTSTRUCT"
+
+
 @dataclass(frozen=True)
 class MaskSource:
     """What a mask file says about the images that a region was drawn on; from NIfTI nothing is known."""
@@ -63,9 +66,9 @@ def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> D
             deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             dataset = None if deflated else dcmread(path)
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
-        raise mask_error(name, expected, "a file that cannot be read as one", "E_MASK_FILE") from error
+        raise mask_error(name, expected, "a file that cannot be read as one", "E_MASK_FILE", EXPORT_AS) from error
     if dataset is None:
         raise mask_error(name, "a file that is not deflated as a whole", "a deflated one", "E_LIMIT")
     if str(dataset.get("SOPClassUID", "")) not in classes:
-        raise mask_error(name, expected, "another kind of DICOM object", "E_MASK_FILE")
+        raise mask_error(name, expected, "another kind of DICOM object", "E_MASK_FILE", EXPORT_AS)
     return dataset

@@ -23,8 +23,9 @@ CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OTHER_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 ON_SLICE = 0.5
 """A contour belongs to a slice when none of its points is farther from it (slice spacings)."""
-ONE_PLANE = 0.1
-"""Contours are flat, and all equally far from their slices, to within this (slice spacings)."""
+ONE_PLANE, ONE_PLANE_MM = 0.1, 0.15
+"""Contours are flat, and all equally far from their slices, to within the larger of the two (slice spacings, mm):
+points are written with few decimals, and slices accepted that are 0.1 mm from even."""
 MAX_POINTS = 5_000_000
 """Points of all contours of a region (count)."""
 
@@ -177,7 +178,7 @@ def _on_slice(points: NDArray[np.float64], image: Geometry, name: str) -> _Conto
     if off > ON_SLICE:
         found = f"one that is up to {off:.2f} slice spacings off the nearest slice"
         raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
-    if np.abs(index[:, 2] - height).max() > ONE_PLANE:
+    if np.abs(index[:, 2] - height).max() > _one_plane(image):
         found = f"one that runs through {np.ptp(index[:, 2]):.2f} slice spacings"
         raise mask_error(name, f"contours in the slices of the image ({described(image)})", found, "E_MASK_GRID")
     return _Contour(slice_index, height, index[:, :2])
@@ -188,13 +189,17 @@ def _check_planes(by_slice: dict[int, list[_Contour]], image: Geometry, name: st
     spread = np.ptp(_offsets(by_slice))
     gaps = np.diff(sorted(by_slice))
     expected = f"contours on the slices of the image, {image.slice_spacing_mm:.2f} mm apart"
-    if spread > ONE_PLANE:
+    if spread > _one_plane(image):
         found = f"contours whose distances from the nearest slice differ by {spread * image.slice_spacing_mm:.2f} mm"
         raise mask_error(name, expected, found, "E_MASK_GRID")
     if len(gaps) > 1 and gaps.min() > 1:
         found = f"contours {gaps.min() * image.slice_spacing_mm:.2f} mm apart or more"
         fix = "name the sequence that they were drawn on, or draw them on the slices between too"
         raise mask_error(name, expected, found, "E_MASK_GRID", fix)
+
+
+def _one_plane(image: Geometry) -> float:
+    return max(ONE_PLANE, ONE_PLANE_MM / image.slice_spacing_mm)
 
 
 def _offsets(by_slice: dict[int, list[_Contour]]) -> NDArray[np.float64]:

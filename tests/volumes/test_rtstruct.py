@@ -121,6 +121,14 @@ def test_a_contour_a_little_off_its_slice_belongs_to_it(make, tmp_path):
     ]
 
 
+def test_points_with_one_decimal_on_thin_slices(make, tmp_path):
+    geometry = grid(make, spacing=(0.7, 0.7, 0.6))
+    contours = [np.round(drawn(geometry, k, box(1.5, 9.5)), 1) for k in (3, 4, 5)]
+    mask = read_rtstruct_mask(make.write_rtstruct(tmp_path / "rt", {1: contours}), 1, geometry, "lesion")
+    assert np.flatnonzero(mask.voxels.any(axis=(1, 2))).tolist() == [3, 4, 5]
+    assert mask.voxels.sum() == pytest.approx(3 * 64, rel=0.1)
+
+
 @pytest.mark.parametrize("second", [box(4.5, 10.5), box(1.5, 8.5), box(1.6, 8.6)[2:] + box(1.6, 8.6)[:2]])
 def test_contours_that_cross_or_are_there_twice_are_refused(make, tmp_path, second):
     """By the even-odd rule, what they share would be a hole."""
