@@ -9,17 +9,18 @@ from __future__ import annotations
 import io
 import math
 import struct
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom import Dataset
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.filereader import data_element_generator, read_partial
 from pydicom.multival import MultiValue
+from pydicom.values import convert_SQ
 
 from mpmri_monai.catalogue.clock import SECONDS_A_DAY
 
@@ -39,6 +40,8 @@ DEFLATED = b"1.2.840.10008.1.2.1.99"
 """Transfer syntax that the head of a deflated file names; nothing else that is wanted holds these bytes."""
 NUMBERS = {"FL": "f", "FD": "d", "SS": "h", "US": "H", "SL": "i", "UL": "I"}
 """Value representations of binary numbers and their struct codes."""
+ITEM = (0xFFFE, 0xE000)
+"""Group and element that begin each item of a sequence."""
 ESCAPE = b"\x1b"
 """Begins a switch to another character set in a text whose bytes are all ASCII."""
 
@@ -122,7 +125,7 @@ def _is_behind_pixels(tag: int, representation: str | None, length: int) -> bool
 class Elements:
     """Values of a data set by tag. Texts are read as ASCII, except for ``free_text``."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Mapping[Any, Any] | pydicom.Dataset) -> None:
         self.dataset = dataset
         self.raw: dict[int, Any] = {int(tag): element for tag, element in dataset.items()}
 
@@ -221,6 +224,26 @@ class Elements:
         """Date and time in one element (DT) as ``seconds`` gives them; the time zone is left out of account."""
         text = self.text(tag).partition("+")[0].partition("-")[0]
         return _seconds(text[:8], text[8:])
+
+
+def items_of(element: Any) -> Sequence[Mapping[Any, Any] | pydicom.Dataset]:
+    """Items of a sequence, each with its elements by tag.
+
+    A sequence that pydicom has left as bytes is taken apart without its nested data sets, which cost several times more
+    than all that is read from a frame.
+    """
+    value, items, place = element.value, [], 0
+    if not isinstance(value, bytes):
+        return value or ()
+    implicit, little = element.is_implicit_VR, element.is_little_endian
+    while place < len(value):
+        group, number, length = struct.unpack_from("<HHL" if little else ">HHL", value, place)
+        place, end = place + 8, place + 8 + length
+        if (group, number) != ITEM or end > len(value):  # an item of undefined length, or a damaged one
+            return convert_SQ(value, implicit, little)
+        items.append({own.tag: own for own in data_element_generator(io.BytesIO(value[place:end]), implicit, little)})
+        place = end
+    return items
 
 
 def _seconds(day: str, time: str) -> float | None:

@@ -6,16 +6,15 @@ itself. ``FrameElements`` puts them together, nearest first, and in the words of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.sequence import Sequence
 
 from mpmri_monai.catalogue.classic import image_header
-from mpmri_monai.catalogue.elements import Elements, representation
+from mpmri_monai.catalogue.elements import Elements, items_of, representation
 from mpmri_monai.catalogue.header import FileHeader
 from mpmri_monai.catalogue.layout import PixelLayout, fault
 
@@ -36,6 +35,8 @@ WORDS = {
     0x00209156: 0x00200012,  # FrameAcquisitionNumber: AcquisitionNumber
 }
 """Attributes of frames and the ones that say the same in a single-frame file."""
+Item = Mapping[Any, Any] | Dataset
+"""Elements of one item of a sequence by tag."""
 FILE_NUMBERS = 10_000
 """Frames count on from the number of their file times this, so that files of one series keep their order."""
 
@@ -65,10 +66,10 @@ def frame_headers(path: Path, elements: Elements, layout: PixelLayout) -> tuple[
     Raises:
         CatalogueError: the functional groups do not match the number of frames, or a frame cannot be used.
     """
-    frames = _items(elements.dataset, FRAME_GROUPS)
+    frames = _items(elements, FRAME_GROUPS)
     if len(frames) != layout.frames:
         raise fault("E_HEADER", f"a file describes {len(frames)} frames and holds {layout.frames}")
-    shared = [group for item in _items(elements.dataset, SHARED_GROUPS) for group in _groups(item)]
+    shared = [group for item in _items(elements, SHARED_GROUPS) for group in _groups(item)]
     return tuple(
         _in_file(image_header(path, FrameElements(elements, [*_groups(item), *shared]), layout), frame, layout)
         for frame, item in enumerate(frames)
@@ -87,14 +88,14 @@ def _in_file(header: FileHeader, frame: int, layout: PixelLayout) -> FileHeader:
     )
 
 
-def _groups(item: Dataset) -> list[Elements]:
+def _groups(item: Item) -> list[Elements]:
     """Elements of the functional groups in an item; private ones last, for they repeat what public ones say better."""
     public: list[Elements] = []
     private: list[Elements] = []
-    for tag, sequence in _sequences(item):
-        if not sequence:
+    for tag, element in item.items():
+        if (element.VR or representation(int(tag), None)) != "SQ" or not element.value:
             continue
-        group = Elements(sequence[0])
+        group = Elements(items_of(element)[0])
         for own, classic in WORDS.items():
             if own in group.raw:
                 group.raw[classic] = group.raw[own]
@@ -105,11 +106,6 @@ def _groups(item: Dataset) -> list[Elements]:
     return public + private
 
 
-def _sequences(item: Dataset) -> Iterator[tuple[int, Sequence]]:
-    for tag, element in list(item.items()):
-        if (element.VR or representation(int(tag), None)) == "SQ" and element.value:
-            yield int(tag), item[tag].value
-
-
-def _items(dataset: Dataset, tag: int) -> Sequence | tuple[()]:
-    return dataset[tag].value if tag in dataset else ()
+def _items(elements: Elements, tag: int) -> Sequence[Item]:
+    element = elements.raw.get(tag)
+    return () if element is None or not element.value else items_of(element)

@@ -267,3 +267,16 @@ def test_contrast_that_was_not_given_for_a_frame(tmp_path):
 def test_files_that_contradict_themselves_are_refused(tmp_path, change, code):
     found = read_headers(saved(multi_frame([frame(0), frame(1)], **change), tmp_path / "one"))
     assert isinstance(found, Unreadable) and found.code == code
+
+
+def test_frames_are_the_same_whether_their_sequences_state_a_length_or_not(tmp_path):
+    file = multi_frame([frame(k) for k in range(SLICES)])
+    stated = read_headers(saved(file, tmp_path / "one"))
+    for item in (file.SharedFunctionalGroupsSequence[0], *file.PerFrameFunctionalGroupsSequence):
+        item.is_undefined_length_sequence_item = True
+    delimited = read_headers(saved(file, tmp_path / "one"))
+    file["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+    without_length = read_headers(saved(file, tmp_path / "one"))
+    places = [[(one.position, one.echo_time_ms, one.instance) for one in found] for found in (stated, delimited)]
+    assert places[0] == places[1] and len(stated) == len(without_length) == SLICES
+    assert [one.position for one in without_length] == [one.position for one in stated]
