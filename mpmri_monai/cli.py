@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -95,10 +96,17 @@ def deidentify(
 def manifest(
     cohort: Annotated[Path, typer.Argument(help="Folder that holds the studies.")],
     labels: Annotated[
-        Path, typer.Option(help="CSV, one row a lesion: patient, study, site, folder, mask, value, grade, …")
+        Path, typer.Option(help="CSV, one row a lesion: patient, study, site, folder, mask, value, …, and labels.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write (JSON).")],
     name: Annotated[str | None, typer.Option(help="Name of the cohort; the folder's unless given.")] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=A,B,…",
+            help="A label column and its classes in order; once for each. [default: grade=well,moderately,poorly]",
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="liver, brain, prostate, or a file (.yaml).")] = "liver",
     site_rules: Annotated[
         Path | None, typer.Option(help="File with rules for all sites, or folder with <site>.yaml for each.")
@@ -108,8 +116,19 @@ def manifest(
     """Scan the studies of a cohort and write its manifest: images by role, lesions, labels. Goes on when run again."""
     from mpmri_monai.cohort.commands import manifest_command
 
-    options = {"protocol": protocol, "site_rules": site_rules, "cache": cache_folder(), "workers": workers}
-    raise typer.Exit(manifest_command(cohort, labels, output, name, **options))
+    raise typer.Exit(
+        manifest_command(
+            cohort,
+            labels,
+            output,
+            name,
+            classes=classes or (),
+            protocol=protocol,
+            site_rules=site_rules,
+            cache=cache_folder(),
+            workers=workers,
+        )
+    )
 
 
 @app.command()
@@ -181,8 +200,16 @@ def bundle_contents(
     write_contents(bundle)
 
 
+def _end(number: int, frame: object) -> None:
+    """End as if by an error, so that unpacked archives and half-written files go too."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command; an error meant for people ends it with the message alone and exit status 2."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         app()
     except MpmriError as error:

@@ -12,13 +12,10 @@ from mpmri_monai.artefacts import digest, file_digest
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
 from mpmri_monai.catalogue.protocol import protocol as protocol_named
 from mpmri_monai.cohort.kept import FAILED, code_digest, kept_results
-from mpmri_monai.cohort.labels import REGION_COLUMNS, read_labels
+from mpmri_monai.cohort.labels import DEFAULT_CLASSES, REGION_COLUMNS, read_labels
 from mpmri_monai.cohort.manifest import PROTOCOL, SCHEMA, Manifest, is_file_name, parse_manifest, rules_file
 from mpmri_monai.cohort.signatures import signature_of
 from mpmri_monai.errors import CatalogueError, ConfigError, ManifestError, MpmriError
-from mpmri_monai.sequences import GRADES
-
-DEFAULT_CLASSES: Mapping[str, Sequence[str]] = {"grade": GRADES}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mpmri_monai.cohort.build import Finding, build_manifest
+from mpmri_monai.cohort.labels import label_classes
 from mpmri_monai.cohort.manifest import PROTOCOL, Manifest, save_manifest
 
 MAX_FINDINGS_SHOWN = 30
@@ -23,6 +24,7 @@ def manifest_command(
     output: Path,
     name: str | None = None,
     *,
+    classes: Sequence[str] = (),
     protocol: str = PROTOCOL,
     site_rules: Path | None = None,
     cache: Path | None = None,
@@ -35,6 +37,7 @@ def manifest_command(
         labels: the label table, see `mpmri_monai.cohort.labels.read_labels`.
         output: where the manifest goes.
         name: of the cohort; made from the folder's name when not given.
+        classes: for each label column ``column=first,second,…``; the grade when none is given.
         protocol: name of the protocol, or the path of its file.
         site_rules: file with the rules of all sites, or folder with ``<site>.yaml`` for each.
         cache: where the result of each study is kept; None keeps none.
@@ -48,6 +51,7 @@ def manifest_command(
         folder,
         labels,
         name or _name_of(folder),
+        classes=label_classes(classes),
         truth="truth.csv" if (folder / "truth.csv").is_file() else None,
         protocol=protocol,
         site_rules=site_rules,

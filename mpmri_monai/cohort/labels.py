@@ -9,7 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, near_match
-from mpmri_monai.errors import ManifestError
+from mpmri_monai.errors import ConfigError, ManifestError
+from mpmri_monai.sequences import GRADES
+
+DEFAULT_CLASSES: Mapping[str, Sequence[str]] = {"grade": GRADES}
+"""The label columns of a table for which no others are named."""
 
 REQUIRED_COLUMNS = ("patient", "study", "site", "folder")
 OPTIONAL_COLUMNS = ("lesion", "mask", "value", "segment", "roi", "drawn_on", "liver")
@@ -20,6 +24,31 @@ NAME_COLUMNS = ("patient", "study", "site", "lesion")
 
 STUDY_COLUMNS = ("patient", "site", "folder", "liver")
 """Columns that say the same on every row of a study."""
+
+
+def label_classes(options: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Return the classes of each label column, in order, from options such as ``grade=well,moderately,poorly``.
+
+    Raises:
+        ConfigError: an option that is no column with two or more different names of classes, or a column twice.
+    """
+    classes: dict[str, Sequence[str]] = {}
+    for option in options:
+        key, _, names = option.partition("=")
+        values = [name.strip() for name in names.split(",")]
+        named = all(re.match(NAME_PATTERN, name) for name in (key, *values))
+        if not named or len(values) < 2 or len(set(values)) < len(values):
+            raise ConfigError(
+                expected="a label column and its classes in order, such as --classes grade=well,moderately,poorly",
+                found=repr(option),
+                fix=f"two or more different classes; column and classes are {NAME_IN_WORDS}",
+            )
+        if key in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS):
+            raise ConfigError(expected="a column of labels in --classes", found=f"{key}, which has another meaning")
+        if key in classes:
+            raise ConfigError(expected="each label column once in --classes", found=f"{key} twice")
+        classes[key] = tuple(values)
+    return classes or DEFAULT_CLASSES
 
 
 def read_labels(path: Path | str, classes: Mapping[str, Sequence[str]], sequences: Sequence[str]) -> pd.DataFrame:
@@ -70,11 +99,21 @@ def _check_columns(table: pd.DataFrame, path: Path, classes: Mapping[str, Sequen
             if missing or unknown
             else "a column twice",
             where=path.name,
-            fix=near_match(unknown[0], known) if unknown else None,
+            fix=_column_fix(unknown, missing, known, classes),
             code="E_LABELS",
         )
     if table.empty:
         raise ManifestError(expected="one row a lesion", found="no row", where=path.name, code="E_LABELS")
+
+
+def _column_fix(
+    unknown: Sequence[str], missing: Sequence[str], known: Sequence[str], classes: Mapping[str, Sequence[str]]
+) -> str | None:
+    near = near_match(unknown[0], known) if unknown else None
+    if near is None and (unknown or set(missing) & set(classes)):
+        column = unknown[0] if unknown else "KEY"
+        return f"if {column} is a column of labels, say its classes in order: --classes {column}=FIRST,SECOND,…"
+    return near
 
 
 def _check_row(row: dict[str, str], where: str, classes: Mapping[str, Sequence[str]], sequences: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from mpmri_monai.cohort import load_manifest
@@ -32,20 +33,25 @@ def contact_sheet_command(
         drawn_on: sequence that the mask of a study was drawn on.
 
     Returns:
-        Exit status 0.
+        Exit status: 0 when all that was asked for could be shown, else 1.
 
     Raises:
         ConfigError: an option that a manifest already answers.
     """
     if source.suffix.lower() != ".json":
-        page = sheet_of_study(source, output, mask, protocol or "liver", site_rules, drawn_on)
+        page, failed = sheet_of_study(source, output, mask, protocol or "liver", site_rules, drawn_on)
         print(f"{page.with_suffix('.png')}\n{page}")
-        return 0
+        if failed:
+            print("Something of the study cannot be used; the page says what.", file=sys.stderr)
+        return 1 if failed else 0
     given = {"--mask": mask, "--drawn-on": drawn_on, "--protocol": protocol, "--site-rules": site_rules}
     named = [option for option, value in given.items() if value is not None]
     if named:
         raise ConfigError(
             expected="a manifest alone", found=f"also {' '.join(named)}", fix="leave it out: the manifest says it"
         )
-    print(sheets_of_cohort(load_manifest(source), output, cache, workers, progress=True))
-    return 0
+    index, faulty = sheets_of_cohort(load_manifest(source), output, cache, workers, progress=True)
+    print(index)
+    if faulty:
+        print(f"Not all can be used of: {', '.join(faulty)}. The pages say what.", file=sys.stderr)
+    return 1 if faulty else 0

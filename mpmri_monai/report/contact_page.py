@@ -14,7 +14,7 @@ from mpmri_monai.artefacts import digest, whole_file, write_text
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
 from mpmri_monai.cohort import DicomImage, Lesion, Manifest, parse_manifest
 from mpmri_monai.cohort.check import single_studies
-from mpmri_monai.cohort.kept import kept_results
+from mpmri_monai.cohort.kept import FAILED, kept_results
 from mpmri_monai.cohort.manifest import SCHEMA
 from mpmri_monai.errors import CatalogueError
 from mpmri_monai.report.contact_figure import draw_sheet
@@ -40,8 +40,8 @@ def sheet_of_study(
     protocol: str = "liver",
     site_rules: Path | None = None,
     drawn_on: str | None = None,
-) -> Path:
-    """Write the contact sheet of one study and return the path of its page.
+) -> tuple[Path, bool]:
+    """Write the contact sheet of one study and return the path of its page, and whether something could not be used.
 
     The study goes by a code made from its volumes. Without a single role, all of its volumes are shown.
 
@@ -68,14 +68,15 @@ def sheet_of_study(
         )
     lesions = lesions_of(mask, drawn_on) if mask is not None else ()
     manifest = _as_manifest(catalogue, lesions)
-    _write(study_sheet(manifest, {_place(catalogue): catalogue}), output)
-    return output / f"{manifest.name}.html"
+    sheet = study_sheet(manifest, {_place(catalogue): catalogue})
+    _write(sheet, output)
+    return output / f"{manifest.name}.html", sheet.failed
 
 
 def sheets_of_cohort(
     manifest: Manifest, output: Path, cache: Path | None = None, workers: int = 0, progress: bool = False
-) -> Path:
-    """Write the contact sheets of all studies of a manifest, and ``index.html``, whose path is returned.
+) -> tuple[Path, tuple[str, ...]]:
+    """Write the contact sheets of all studies of a manifest, and ``index.html``.
 
     Args:
         manifest: the cohort.
@@ -83,6 +84,9 @@ def sheets_of_cohort(
         cache: where is noted which sheets are up to date; None makes all anew.
         workers: processes; 0 or 1 works in this one.
         progress: show a bar.
+
+    Returns:
+        The path of the index, and the studies of which something could not be used.
 
     Raises:
         OutputError: the files cannot be written.
@@ -102,7 +106,7 @@ def sheets_of_cohort(
     ]
     content = {"research_only": RESEARCH_ONLY, "cohort": manifest.name, "rows": rows}
     write_text(output / "index.html", _template("contact_index.html").render(content))
-    return output / "index.html"
+    return output / "index.html", tuple(row["study"] for row in rows if FAILED in row)
 
 
 def _as_manifest(catalogue: Catalogue, lesions: Sequence[Lesion]) -> Manifest:
@@ -141,12 +145,13 @@ def _both_there(job: _Job) -> bool:
 def _sheet(job: _Job) -> dict[str, Any]:
     sheet = study_sheet(job.manifest)
     _write(sheet, job.output)
-    return {
+    result = {
         "study": sheet.name,
         "lesions": list(sheet.lesions),
         "problems": len(sheet.problems),
         "warnings": sum(len(row.cautions) for row in sheet.rows),
     }
+    return {**result, FAILED: True} if sheet.failed else result
 
 
 def _write(sheet: Sheet, output: Path) -> None:

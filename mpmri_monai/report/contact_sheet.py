@@ -73,6 +73,8 @@ class Sheet:
     lesions: tuple[str, ...]
     """What is known of each lesion, in words."""
     problems: tuple[str, ...]
+    failed: bool
+    """Whether something of the study cannot be used: a person has to mend it, not only to look."""
     catalogues: tuple[Catalogue, ...]
 
 
@@ -111,14 +113,19 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
         others=tuple(_other(record) for record in spare[:MOST_OTHERS]),
         lesions=tuple(_lesion_words(lesion, opened) for lesion in study.lesions),
         problems=tuple(problems),
+        failed=bool(opened.unread or opened.faults or _errors(opened)),
         catalogues=tuple(catalogues),
     )
 
 
 def _problems(study: Study, opened: Opened) -> list[str]:
-    errors = [finding.message for finding in opened.inspection.findings if finding.level == "error"]
+    unread = [f"{name} cannot be read" for name in opened.unread]
     cautions = [f"lesion {name}: {word}" for name, words in opened.cautions.items() for word in words]
-    return [_nameless(study, problem) for problem in (*errors, *opened.faults, *cautions)]
+    return [_nameless(study, problem) for problem in (*_errors(opened), *unread, *opened.faults, *cautions)]
+
+
+def _errors(opened: Opened) -> list[str]:
+    return [finding.message for finding in opened.inspection.findings if finding.level == "error"]
 
 
 def _nameless(study: Study, text: str) -> str:

@@ -8,8 +8,9 @@ import pytest
 from mpmri_monai.catalogue import Caution, Unresolved
 from mpmri_monai.cohort import build_manifest, load_manifest, save_manifest
 from mpmri_monai.cohort.commands import manifest_command
+from mpmri_monai.cohort.labels import label_classes
 from mpmri_monai.errors import ConfigError, ManifestError
-from mpmri_monai.sequences import SEQUENCES
+from mpmri_monai.sequences import GRADES, SEQUENCES
 
 
 def build(cohort, **options):
@@ -245,3 +246,36 @@ def test_real_studies_of_other_organs_are_left_out_with_a_reason(tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(["patient,study,site,folder,grade", *rows]) + "\n")
     with pytest.raises(ManifestError, match="3 that failed"):
         build_manifest(data, tmp_path / "labels.csv", "prostates")
+
+
+def test_labels_of_one_s_own_are_named_with_their_classes_in_order(cohort, scanner, capsys):
+    labels, output = cohort / "labels.csv", cohort / "m.json"
+    edit(cohort, "grade", "margin")
+    for old, new in (("well", "sharp"), ("moderately", "blurred"), ("poorly", "blurred")):
+        labels.write_text(labels.read_text().replace(old, new))
+    with pytest.raises(ManifestError, match="--classes margin=FIRST,SECOND"):
+        manifest_command(cohort, labels, output, workers=0)
+    assert manifest_command(cohort, labels, output, classes=["margin=sharp,blurred"], workers=0) == 0
+    manifest = load_manifest(output)
+    assert manifest.classes == {"margin": ("sharp", "blurred")}
+    assert manifest.studies[2].lesions[1].labels == {"margin": "sharp"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["grade=well,poorly", "organ=a, b ,c"], {"grade": ("well", "poorly"), "organ": ("a", "b", "c")}),
+        ([], {"grade": GRADES}),
+    ],
+)
+def test_options_of_classes(options, expected):
+    assert label_classes(options) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["grade"], ["grade="], ["=a,b"], ["grade=a"], ["grade=a,a"], ["grade=a,,b"], ["mask=a,b"], ["g=a,b"] * 2],
+)
+def test_options_of_classes_that_mean_nothing_are_refused(options):
+    with pytest.raises(ConfigError, match="--classes"):
+        label_classes(options)

@@ -17,7 +17,8 @@ def manifest(looked_at):
 
 
 def test_a_cohort_has_a_page_and_a_picture_a_study_and_an_index(manifest, tmp_path):
-    index = sheets_of_cohort(manifest, tmp_path / "out")
+    index, failed = sheets_of_cohort(manifest, tmp_path / "out")
+    assert failed == ()
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"index.html", "P1-1.html", "P1-1.png", "P2-1.html", "P2-1.png"}
     text = index.read_text()
@@ -69,3 +70,13 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
     with pytest.raises(CatalogueError):
         sheet_of_study(tmp_path / "study", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_that_cannot_be_used_whole_ends_with_a_status_of_its_own(manifest, tmp_path, capsys):
+    path, cache = manifest.folder / "manifest.json", tmp_path / "cache"
+    write_json(path, manifest.content())
+    (manifest.folder / "P1" / "S2.nii.gz").write_bytes(b"no image")
+    for _ in range(2):  # also where the sheets were drawn before
+        assert contact_sheet_command(path, tmp_path / "out", cache=cache, workers=0) == 1
+        assert "P1-1" in capsys.readouterr().err
+    assert "S2 cannot be read" in (tmp_path / "out" / "P1-1.html").read_text()
