@@ -54,9 +54,10 @@ class Alignment:
             mask: of the organ, as drawn.
             stacks: the sequences as acquired.
         """
-        if mask is None or mask.drawn_on not in self.motions or fits(mask, stacks[self.reference].geometry):
+        motion = None if mask is None or mask.drawn_on is None else self.motions.get(mask.drawn_on)
+        if mask is None or motion is None or fits(mask, stacks[self.reference].geometry):
             return mask
-        return replace(mask, geometry=self.motions[mask.drawn_on].moved(mask.geometry))
+        return replace(mask, geometry=motion.moved(mask.geometry))
 
 
 def align_sequences(

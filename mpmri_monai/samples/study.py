@@ -53,7 +53,7 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
     Raises:
         MpmriError: a file, a mask or the geometry is not usable; the message says which and what to do.
     """
-    stacks = load_sequences(study, folder, sequences)
+    stacks: Mapping[str, Stack] = load_sequences(study, folder, sequences)
     regions = load_regions(study, folder, stacks)
     stacks, regions, alignment = align_study(study, stacks, regions, settings)
     windows = trimmed_windows(stacks, settings.trim, settings.joint_dce)

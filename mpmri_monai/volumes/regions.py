@@ -13,9 +13,10 @@ from typing import Literal, get_args
 import numpy as np
 from pydicom import Dataset
 
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import MaskError
 from mpmri_monai.volumes.geometry import Geometry, same_grid
-from mpmri_monai.volumes.mask_objects import MaskSource, open_object, without_warnings
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object
 from mpmri_monai.volumes.masks import Mask, check_mask, described, fits, mask_error, read_labels, read_nifti_mask
 from mpmri_monai.volumes.rtstruct import RTSTRUCT_CLASSES, open_rtstruct, roi_mask, roi_numbers, roi_source
 from mpmri_monai.volumes.seg import SEG_CLASSES, open_seg, seg_mask, seg_source, segment_numbers
@@ -117,7 +118,7 @@ def read_region(region: MaskRegion, stacks: Mapping[str, Stack], name: str, draw
                 return replace(mask, drawn_on=sequence)
             tried.append(image)
     if len(tried) == 1:
-        check_mask(mask, image, name, _others(read, stacks, candidates))
+        check_mask(mask, image, name, _others(source, read, stacks, candidates))
     found = f"{described(mask.geometry)}, like none of {' '.join(candidates)}"
     fix = "draw it on one of them, or put it on the grid of one"
     raise mask_error(name, "a mask on the grid of one of the sequences", found, "E_MASK_GRID", fix)
@@ -179,10 +180,16 @@ def _check_one_grid(source: MaskSource, stacks: Sequence[Stack], name: str) -> N
         raise mask_error(name, "the one sequence that the contours were drawn on", found, "E_MASK_SOURCE", fix)
 
 
-def _others(read: Callable[[Geometry], Mask], stacks: Mapping[str, Stack], tried: Sequence[str]) -> str | None:
+def _others(
+    source: MaskSource, read: Callable[[Geometry], Mask], stacks: Mapping[str, Stack], tried: Sequence[str]
+) -> str | None:
     """What to do when a mask has the grid of a sequence that it is not said to be drawn on."""
     others = [s for s, stack in stacks.items() if s not in tried and fits(read(stack.geometry), stack.geometry)]
-    return f"put {' or '.join(others)} into drawn_on: the mask has that grid" if others else None
+    if not others:
+        return None
+    if source.names(stacks[tried[0]]):  # drawn_on may not contradict that
+        return f"it refers to {tried[0]}, but has the grid of {others[0]}: export it again with the images of its grid"
+    return f"put {' or '.join(others)} into drawn_on: the mask has that grid"
 
 
 def _values(path: Path, name: str) -> list[int]:

@@ -259,3 +259,15 @@ def test_contours_on_one_of_two_images_in_a_real_multi_frame_file(make, tmp_path
         assert mask.drawn_on == drawn_on and mask.voxels.sum() == 2 * 11 * 11
         (found,) = scan(tmp_path, "none").objects
         assert found.kind == "RTSTRUCT" and found.volume == drawn_on
+
+
+def test_a_segment_that_refers_to_one_sequence_and_has_the_grid_of_another(make, study, tmp_path):
+    """Neither can be put into drawn_on, so nobody is told to."""
+    stacks, images = study
+    path = make.write_seg(tmp_path / "seg", images["S3"], lesion())
+    swapped = {
+        "T2": replace(stacks["T2"], instances=stacks["S3"].instances),
+        "S3": replace(stacks["S3"], instances=stacks["T2"].instances),
+    }
+    with pytest.raises(MaskError, match=r"E_MASK.*it refers to T2, but has the grid of S3: export it again"):
+        read_region(MaskRegion(path, "segment", 1), swapped, "L1")
