@@ -118,6 +118,7 @@ def _clear_error(path: Path) -> Iterator[None]:
             errno.EISDIR,
             errno.ENOTEMPTY,
             errno.EEXIST,
+            errno.EFBIG,
         ):
             found, fix = os.strerror(error.errno).lower(), "choose a place that can be written"
         else:

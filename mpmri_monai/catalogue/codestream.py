@@ -7,17 +7,38 @@ JPEG2000_START = b"\xff\x4f\xff\x51"
 JPEG_START = b"\xff\xd8"
 JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Second bytes of the markers that begin a frame: SOF0 to SOF15 of ITU-T T.81, B.1.1.3, and SOF55 of JPEG-LS."""
-JPEG2000_SEARCHED = 4096
-"""Where the code stream may begin when it lies in a file format of its own (bytes)."""
+JP2_START = b"\0\0\0\x0cjP  \r\n\x87\n"
+"""Start of a JPEG 2000 file, which holds its code stream in a box; ITU-T T.800, I.5.1. DICOM has the bare stream."""
+JP2_CODE_STREAM = b"jp2c"
 
 
 def size_in(stream: bytes) -> tuple[int, int, int] | None:
-    """Return rows, columns and colours by a JPEG, JPEG-LS or JPEG 2000 stream; None for any other or a damaged one."""
-    start = stream.find(JPEG2000_START, 0, JPEG2000_SEARCHED)
-    if start >= 0 and len(stream) >= start + 42:  # SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, 4 of tiles, Csiz
-        right, bottom, left, top = (int.from_bytes(stream[start + at : start + at + 4]) for at in (8, 12, 16, 20))
-        return bottom - top, right - left, int.from_bytes(stream[start + 40 : start + 42])
+    """Return rows, columns and colours by a JPEG, JPEG-LS or JPEG 2000 stream; None for any other or a damaged one.
+
+    The size is looked for where a decoder reads it: another stream in a comment or a box says nothing.
+    """
+    if stream.startswith(JP2_START):
+        stream = _code_stream(stream)
+    if stream.startswith(JPEG2000_START) and len(stream) >= 42:
+        # SOC, SIZ, Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz, 4 of tiles, Csiz
+        right, bottom, left, top = (int.from_bytes(stream[at : at + 4]) for at in (8, 12, 16, 20))
+        return bottom - top, right - left, int.from_bytes(stream[40:42])
     return _jpeg_size(stream) if stream.startswith(JPEG_START) else None
+
+
+def _code_stream(file: bytes) -> bytes:
+    """Return the content of the first box with a code stream; nothing when there is none."""
+    at = 0
+    while at + 8 <= len(file):
+        length, start = int.from_bytes(file[at : at + 4]), at + 8
+        if length == 1:  # the length follows in eight bytes
+            length, start = int.from_bytes(file[at + 8 : at + 16]), at + 16
+        if file[at + 4 : at + 8] == JP2_CODE_STREAM:
+            return file[start:]
+        if at + length < start:  # nothing, or a box that is shorter than its own head
+            break
+        at += length
+    return b""
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:

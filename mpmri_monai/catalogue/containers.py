@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from mpmri_monai.catalogue.files import (
     too_much,
 )
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.catalogue.reading import read_headers
 from mpmri_monai.errors import CatalogueError
 
@@ -119,8 +119,7 @@ def _read(
     headers: list[Header] = []
     nifti = []
     steps = track(files, "reading headers", console=Console(stderr=True), disable=not progress, transient=True)
-    with warnings.catch_warnings():  # pydicom's warnings quote header values
-        warnings.simplefilter("ignore")
+    with without_warnings():
         for file in steps:
             if nifti_suffix(file.name):
                 nifti.append(file)

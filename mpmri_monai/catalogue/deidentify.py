@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from mpmri_monai.catalogue.elements import Elements, read_with_pixels
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader
 from mpmri_monai.catalogue.layout import NATIVE
 from mpmri_monai.catalogue.pseudonyms import CODE, Pseudonyms, keyed_hash, read_or_create_key
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.catalogue.record import Catalogue, VolumeRecord
 from mpmri_monai.catalogue.scan import OBJECT_NAMES, scan
 from mpmri_monai.errors import CatalogueError, ConfigError
@@ -184,8 +184,7 @@ def _check_code(patient: str, contents: Contents) -> None:
             fix="give a code such as P001",
             code="E_CODE",
         )
-    with warnings.catch_warnings():  # pydicom's warnings quote header values
-        warnings.simplefilter("ignore")
+    with without_warnings():
         source = pydicom.dcmread(contents.images[0].path, specific_tags=["PatientName", "PatientID"], force=True)
         name = str(source.get("PatientName", ""))
     own = {contents.images[0].patient.casefold()}
@@ -208,8 +207,7 @@ def _write(contents: Contents, folder: Path, pseudonyms: Pseudonyms, progress: b
     cleaner, burned_in, written = Cleaner(pseudonyms), set(), 0
     steps = track(paths, "de-identifying", console=Console(stderr=True), disable=not progress, transient=True)
     for path in steps:
-        with warnings.catch_warnings():  # pydicom's warnings quote header values
-            warnings.simplefilter("ignore")
+        with without_warnings():
             try:
                 with path.open("rb") as file:
                     source = read_with_pixels(file)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes, RLELossless
 
 from mpmri_monai.catalogue.codestream import size_in
 from mpmri_monai.catalogue.elements import read_with_pixels
 from mpmri_monai.catalogue.header import FileHeader
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import CatalogueError
 
 WHEELS = (
@@ -98,8 +98,7 @@ def _decode(headers: Sequence[FileHeader], file: BinaryIO, planes: Sequence[np.n
     _require_decoder(first)
     frames = [header.frame or 0 for header in headers]
     try:
-        with warnings.catch_warnings():  # pydicom's warnings quote the path
-            warnings.simplefilter("ignore")
+        with without_warnings():
             dataset = read_with_pixels(file)
             count = int(dataset.get("NumberOfFrames") or 1)
             if UID(first.transfer_syntax).is_encapsulated:
@@ -121,6 +120,8 @@ def _check_sizes(header: FileHeader, streams: Iterator[bytes]) -> None:
     """Refuse streams of another size than the header's before a decoder makes room for them."""
     for stream in streams:
         size = size_in(stream)
+        if size is None and header.transfer_syntax != RLELossless:
+            raise _unreadable(header, "a compressed image that does not say its size")
         if size is not None and size != (header.rows, header.columns, 1):
             raise _unreadable(header, f"a compressed image of {' x '.join(map(str, size))} pixels")
         if len(stream) > LARGEST_STREAM * header.pixel_bytes + STREAM_HEADER_BYTES:

@@ -111,6 +111,8 @@ def _create_key(path: Path) -> bytes:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(key.hex() + "\n")
     except OSError as error:
+        if not isinstance(error, FileExistsError):
+            path.unlink(missing_ok=True)
         found = os.strerror(error.errno).lower() if error.errno else "an error"
         raise OutputError(expected="to create the key file", found=found, code="E_KEY") from error
     return key

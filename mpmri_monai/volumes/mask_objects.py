@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.catalogue.references import refers_to
 from mpmri_monai.volumes.masks import mask_error
 from mpmri_monai.volumes.stack import Stack
@@ -39,14 +38,6 @@ class MaskSource:
         """Whether positions mean the same in both, as far as both say."""
         frames = {self.frame_of_reference, stack.frame_of_reference} - {""}
         return len(frames) < 2
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep back what pydicom warns of when it decodes values, for it quotes them; also a decorator."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> Dataset:

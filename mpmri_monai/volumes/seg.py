@@ -14,10 +14,11 @@ from pydicom.pixels import iter_pixels
 
 from mpmri_monai.catalogue.codestream import size_in
 from mpmri_monai.catalogue.pixels import RUST_PANIC
+from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.catalogue.references import image_references
 from mpmri_monai.errors import GeometryError, MaskError
 from mpmri_monai.volumes.geometry import Geometry
-from mpmri_monai.volumes.mask_objects import MaskSource, open_object, without_warnings
+from mpmri_monai.volumes.mask_objects import MaskSource, open_object
 from mpmri_monai.volumes.masks import Mask, listed, mask_error
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")

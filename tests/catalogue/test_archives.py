@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import os
+import signal
 import stat
 import struct
 import subprocess
@@ -364,4 +365,25 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, cache, monkeypatch
     monkeypatch.setattr(archives, "_store", full)
     with pytest.raises(OutputError, match="full disk"):
         unpack(archive)
+    assert not unpacked(cache)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_takes_its_files_along(cache, number):
+    program = f"""
+        import os, time
+        from mpmri_monai import cli
+        from mpmri_monai.catalogue.private_folder import PrivateFolder
+
+        def ended():
+            folder = PrivateFolder("unpacked")
+            (folder.path / "file").write_text("of a patient")
+            os.kill(os.getpid(), {int(number)})
+            time.sleep(60)
+
+        cli.app = ended
+        cli.main()
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert ended.returncode == 128 + number
     assert not unpacked(cache)

@@ -9,10 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pydicom.uid import RLELossless
 
 from mpmri_monai.catalogue import scan
 from mpmri_monai.catalogue.containers import read_study
 from mpmri_monai.errors import CatalogueError
+from mpmri_monai.volumes import read_dicom
 
 
 @pytest.fixture(autouse=True)
@@ -198,3 +200,16 @@ def test_a_file_cut_between_patient_and_study_is_damaged_and_no_second_patient(t
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"SECRET-ID") + 12])
     assert "E_TRUNCATED" in {problem.code for problem in scan(study, "none").problems}
+
+
+def test_nothing_of_a_file_reaches_the_log(make, tmp_path, caplog):
+    """pydicom tells its logger what it found wrong, and a program that trains has set up one."""
+    images = make.t2()
+    for image in images:
+        image.compress(RLELossless, generate_instance_uid=False)
+        image.PatientName, image.SpecificCharacterSet = "Wang", "WANGSET"
+    study = make.write(tmp_path / "study", images)
+    caplog.clear()
+    catalogue = scan(study)
+    read_dicom(catalogue.volumes[0])
+    assert not caplog.records

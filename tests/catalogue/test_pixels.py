@@ -1,5 +1,6 @@
 """Compressed pixels: pydicom's own files in every syntax, and clear errors where a decoder or the size is wrong."""
 
+import struct
 from importlib import resources
 from pathlib import Path
 
@@ -78,6 +79,30 @@ def test_the_size_in_a_stream_counts_before_it_is_decoded(make, tmp_path):
 )
 def test_streams_without_a_size(stream):
     assert size_in(stream) is None
+
+
+def in_a_file(stream):
+    """A JPEG 2000 stream in a box of a file of its own, behind a box that holds a stream of another size."""
+    boxes = [(b"xml ", SMALL), (b"jp2c", stream)]
+    packed = (struct.pack(">I", 8 + len(content)) + kind + content for kind, content in boxes)
+    return b"\0\0\0\x0cjP  \r\n\x87\n" + b"".join(packed)
+
+
+SMALL = b"\xff\x4f\xff\x51" + struct.pack(">HH8IH", 41, 0, 48, 64, 0, 0, 48, 64, 0, 0, 1) + b"\x0f\x01\x01"
+"""Start of a JPEG 2000 stream of 64 x 48 pixels."""
+LARGE = SMALL.replace(struct.pack(">II", 48, 64), struct.pack(">II", 60000, 60000))
+LARGE_JPEG = b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(SMALL)) + SMALL + b"\xff\xc3\0\x0b\x10\xea\x60\xea\x60\x01"
+
+
+@pytest.mark.parametrize(
+    "stream", [LARGE, in_a_file(LARGE), LARGE_JPEG, b"\xff\xd8garbage" + LARGE_JPEG[2:]], ids=range(4)
+)
+def test_no_other_stream_hides_the_size_of_one(make, tmp_path, stream):
+    dataset = pydicom.dcmread(compressed(make, tmp_path / "one"))
+    dataset.PixelData = encapsulate([stream])
+    dataset.save_as(tmp_path / "one")
+    with pytest.raises(CatalogueError, match=r"60000 x 60000 x 1|does not say its size"):
+        stored_pixels(header_of(tmp_path / "one"))
 
 
 def test_a_stream_that_ends_early_is_refused(make, tmp_path):

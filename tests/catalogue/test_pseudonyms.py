@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import stat
 from datetime import datetime, timedelta
@@ -90,3 +92,13 @@ def test_a_key_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises((OutputError, ConfigError)):
         read_or_create_key(tmp_path / "file" / "key")
+
+
+def test_a_key_that_cannot_be_written_whole_is_not_left(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(OutputError, match="no space"):
+        read_or_create_key(tmp_path / "key")
+    assert not list(tmp_path.iterdir())
