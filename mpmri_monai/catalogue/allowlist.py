@@ -58,7 +58,7 @@ _KEYWORDS = {
         Modality ImageType FrameType ScanningSequence MRAcquisitionType ComplexImageComponent
         EchoPulseSequence EchoPlanarPulseSequence InversionRecovery PixelPresentation VolumetricProperties
         PhotometricInterpretation LossyImageCompression LossyImageCompressionMethod BurnedInAnnotation
-        ContrastBolusAgentAdministered
+        ContrastBolusAgentAdministered DiffusionDirectionality
         DimensionOrganizationType
         SegmentationType SegmentationFractionalType SegmentAlgorithmType SegmentsOverlap
         ContourGeometricType ROIGenerationAlgorithm RTROIInterpretedType
@@ -100,6 +100,7 @@ PRIVATE = frozenset(
         *vendors.STACK_SIZES,
         *vendors.SHEETS,
         *vendors.GE_ECHOES,
+        vendors.GE_DIRECTION,
         (*vendors.GE_ACQUISITION, 0x17),
         (*vendors.GE_PARAMETERS, 0x2F),
         (*vendors.PHILIPS_MR, 0x0E),
@@ -126,7 +127,7 @@ ORIGINAL PRIMARY DERIVED SECONDARY OTHER NONE MIXED AXIAL LOCALIZER MOSAIC GRID
 SE IR GR EP RM 1D 2D 3D SPIN GRADIENT BOTH YES NO
 M P R I MAGNITUDE PHASE REAL IMAGINARY M_FFE M_SE M_IR P_FFE P_SE R_FFE I_FFE FFE
 ND NORM DIS2D DIS3D DIS3D2D FIL MFSPLIT MEAN T1 T2 T2_STAR DIXON DIFFUSION TRACE TRACEW ADC CALC_BVALUE
-VOLUME DISTORTED SAMPLED MONOCHROME MONOCHROME1 MONOCHROME2 COLOR RGB 00 01
+VOLUME DISTORTED SAMPLED ISOTROPIC DIRECTIONAL BMATRIX MONOCHROME MONOCHROME1 MONOCHROME2 COLOR RGB 00 01
 ISO_15444_1 ISO_14495_1 ISO_10918_1
 BINARY FRACTIONAL LABELMAP PROBABILITY OCCUPANCY AUTOMATIC SEMIAUTOMATIC MANUAL UNDEFINED 3D_TEMPORAL_POSITION
 POINT OPEN_PLANAR OPEN_NONPLANAR CLOSED_PLANAR CLOSEDPLANAR_XOR ORGAN GTV CTV PTV AVOIDANCE EXTERNAL

@@ -41,7 +41,7 @@ def image_header(path: Path, elements: Elements, layout: PixelLayout) -> FileHea
     patient, study, series, series_number = identity(elements)
     position, orientation, spacing = _geometry(elements)
     image_type = elements.texts(0x00080008)
-    kind = image_kind(image_type)
+    kind = image_kind(image_type) or ("trace" if vendors.is_trace(elements) else "")
     slope, intercept, scaling = _scaling(elements, kind)
     number = elements.number(0x00200013)
     return FileHeader(

@@ -165,7 +165,10 @@ def _chosen(choice: str | None, fitting: Sequence[VolumeRecord]) -> VolumeRecord
     if len(known) < len(fitting):
         return None
     best = min(known) if choice == "first" else max(known)
-    return fitting[known.index(best)] if known.count(best) == 1 else None
+    chosen = [volume for volume, value in zip(fitting, known, strict=True) if value == best]
+    if choice == "highest b-value" and len(chosen) > 1:  # the single directions that a trace was made of come with it
+        chosen = [volume for volume in chosen if volume.files[0].image_kind == "trace"]
+    return chosen[0] if len(chosen) == 1 else None
 
 
 def _near_misses(name: str, role: Conditions, volumes: Sequence[VolumeRecord]) -> list[Rival]:

@@ -38,6 +38,10 @@ GE_ECHOES = ((*GE_ACQUISITION, 0x7E), (*GE_ACQUISITION, 0xA9))
 """Echoes of one excitation (count); which of the two holds it depends on the software."""
 SHEETS = ((*SIEMENS, 0x0A), (*UIH, 0x50))
 """Slices on one sheet: Siemens MOSAIC, UIH GRID (count)."""
+GE_DIRECTION = (*GE_PARAMETERS, 0x30)
+"""Direction of diffusion weighting by a code."""
+GE_COMBINED = 15
+"""Code of what GE makes of all directions."""
 COMPONENTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
 GE_COMPONENTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 
@@ -87,6 +91,11 @@ def component(elements: Elements, image_type: tuple[str, ...]) -> str:
     if code is not None and int(code) in GE_COMPONENTS:
         return GE_COMPONENTS[int(code)]
     return next((COMPONENTS[kind] for kind in image_type[2:] if kind in COMPONENTS), "magnitude")
+
+
+def is_trace(elements: Elements) -> bool:
+    """Whether a diffusion-weighted image combines the directions, where ImageType does not say so."""
+    return elements.text(0x00189075) == "ISOTROPIC" or elements.private(*GE_DIRECTION) == GE_COMBINED
 
 
 def scaling(elements: Elements, slope: float, intercept: float, kind: str) -> tuple[float, float, str]:

@@ -116,3 +116,22 @@ def test_sagittal_t2_is_no_rival(make, scanned):
     catalogue = scanned([*prostate(make), *images], "prostate")
     assert series_of(catalogue)["T2"] == 2 and not catalogue.problems
     assert "sagittal" in catalogue.decisions[0].rivals[0].why
+
+
+@pytest.mark.parametrize("ge", [False, True])
+def test_of_directions_and_their_trace_the_trace_is_the_high_b_value(make, scanned, ge):
+    """Nothing but the order tells the single directions apart; GE says by a private code which image combines them."""
+    images = []
+    for index, code in enumerate((3, 4, 5, 15)):
+        for k in range(make.slices):
+            one = make.image(
+                7, k, index, DiffusionBValue=1000.0, InstanceNumber=index * make.slices + k + 1, **DIFFUSION
+            )
+            if ge:
+                one.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x30, "SS", code)
+            elif code == 15:
+                one.ImageType = ["ORIGINAL", "PRIMARY", "DIFFUSION", "TRACEW"]
+            images.append(one)
+    catalogue = scanned(images, "prostate")
+    chosen = catalogue.volume(catalogue.roles["HBV"])
+    assert chosen.files[0].instance_number > 3 * make.slices and not catalogue.problems
