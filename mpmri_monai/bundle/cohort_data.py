@@ -14,6 +14,7 @@ import pandas as pd
 
 from mpmri_monai import cohort, sequences
 from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.catalogue.protocol import protocol as protocol_named
 from mpmri_monai.errors import ManifestError, SplitError
 from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
@@ -72,6 +73,7 @@ class CohortData:
     ) -> None:
         self.manifest = cohort.load_manifest(Path(manifest))
         cohort.refuse_shared_images(self.manifest)
+        self.protocol = protocol_named(self.manifest.scan_protocol).name
         self.task = sequences.task(task)
         self.fusion = sequences.fusion(fusion, self.manifest.sequences)
         self.settings = Settings(**settings)

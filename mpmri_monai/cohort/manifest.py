@@ -115,6 +115,12 @@ class Study(_Record):
         """The options of `catalogue.scan` under which the ids of this study's volumes are found again."""
         return dict(self._scan_options)
 
+    def scanned_with(self, options: dict[str, Any]) -> Study:
+        """Return this study with the options of `catalogue.scan` under which its ids are found."""
+        study = self.model_copy()
+        study._scan_options = options
+        return study
+
 
 class Manifest(_Record):
     """A cohort: its sequences in order, its classes in order, and its studies."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai import artefacts, sequences
+from mpmri_monai.cohort.manifest import PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.networks import SPPResNet, load_weights
 from mpmri_monai.samples import Settings
@@ -49,6 +50,7 @@ class TrainedModel:
         self.bundle = _name_and_version(Path(bundle_root))
         self.task = sequences.task(self.reference["task"])
         self.sequences = tuple(self.reference["sequences"])
+        self.protocol = str(self.reference.get("protocol", PROTOCOL))
         self.fusion = sequences.fusion(self.reference["fusion"], self.sequences)
         self.pixels = int(self.reference["pixels"])
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))

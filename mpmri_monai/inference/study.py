@@ -12,6 +12,8 @@ import torch
 
 from mpmri_monai.artefacts import digest
 from mpmri_monai.catalogue import Catalogue, scan
+from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.protocol import shipped
 from mpmri_monai.cohort import DicomImage, Study
 from mpmri_monai.errors import CatalogueError, ConfigError, MaskError
 from mpmri_monai.inference.model import TrainedModel
@@ -32,6 +34,8 @@ class StudyDataset(SampleDataset):
         preprocessing: maps {"study", "folder"} to {"samples"}.
         device: where the tensors lie.
         allow_missing: answer although a sequence of the fusion is missing.
+        protocol: file of the bundle's protocol, when it is none of the package's.
+        site_rules: file with the rules of the study's site; empty when it has none.
 
     Raises:
         ConfigError, CatalogueError, MaskError, GeometryError: each says what is wrong with what was given.
@@ -46,8 +50,12 @@ class StudyDataset(SampleDataset):
         preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
         device: str | torch.device = "cpu",
         allow_missing: bool = False,
+        *,
+        protocol: str | Path = "",
+        site_rules: str | Path = "",
     ) -> None:
-        self.catalogue, self.study = describe_study(study, lesion_mask, drawn_on, model, allow_missing)
+        options = scan_options(model, protocol, site_rules)
+        self.catalogue, self.study = describe_study(study, lesion_mask, drawn_on, model, allow_missing, options)
         prepared = preprocessing({"study": self.study, "folder": Path()})
         self.cautions = prepared["regions"].cautions
         self.samples = seen_by(model, prepared["samples"])
@@ -55,14 +63,22 @@ class StudyDataset(SampleDataset):
 
 
 def describe_study(
-    study: str | Path, lesion_mask: str | Path, drawn_on: str, model: TrainedModel, allow_missing: bool
+    study: str | Path,
+    lesion_mask: str | Path,
+    drawn_on: str,
+    model: TrainedModel,
+    allow_missing: bool,
+    options: dict[str, Any],
 ) -> tuple[Catalogue, Study]:
-    """Return the catalogue of a study folder and its entry as a manifest would hold it, without identifiers."""
+    """Return the catalogue of a study and its entry as a manifest would hold it, without identifiers.
+
+    ``options`` are those of `catalogue.scan`.
+    """
     for option, value in (("study", study), ("lesion_mask", lesion_mask)):
         if not str(value):
             raise ConfigError(expected=f"--{option}", found="nothing", fix=f"add --{option} and its place on disk")
     folder, mask = Path(study).resolve(), Path(lesion_mask).resolve()
-    catalogue = scan(folder)
+    catalogue = scan(folder, **options)
     roles = {name: volume for name, volume in catalogue.roles.items() if name in model.sequences}
     if allow_missing:
         if not set(model.fusion) & set(roles):
@@ -77,7 +93,29 @@ def describe_study(
         images={name: DicomImage(dicom=str(folder), volume=volume) for name, volume in roles.items()},
         lesions=lesions_of(mask, drawn_on),
     )
-    return catalogue, entry
+    return catalogue, entry.scanned_with(options)
+
+
+def scan_options(model: TrainedModel, protocol: str | Path, site_rules: str | Path) -> dict[str, Any]:
+    """Return the options of `catalogue.scan` that fill the sequences as they were filled for training.
+
+    Raises:
+        ConfigError: another protocol than that of the training, or its file is needed and not given.
+    """
+    wanted = str(protocol) or model.protocol
+    if not protocol and model.protocol not in shipped():
+        raise ConfigError(
+            expected=f"--protocol and the file of the protocol {model.protocol}, with which this bundle was trained",
+            found="none",
+        )
+    name = protocol_named(wanted).name
+    if name != model.protocol:
+        raise ConfigError(
+            expected=f"the protocol {model.protocol}, with which this bundle was trained",
+            found=f"the protocol {name}",
+            fix="leave --protocol out; what differs in a hospital is said by --site_rules",
+        )
+    return {"protocol": wanted, "site_rules": Path(site_rules) if str(site_rules) else None}
 
 
 def seen_by(model: TrainedModel, samples: list[Any]) -> list[Any]:
