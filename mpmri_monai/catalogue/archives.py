@@ -67,7 +67,7 @@ DAMAGE = (
     RuntimeError,  # RecursionError and NotImplementedError (an unknown compression) are among them
     ValueError,
 )
-"""What the readers of archives raise on damaged or hostile ones; besides OSError without a number."""
+"""What the readers of archives raise on damaged or hostile ones; besides OSError."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,8 @@ def _unpacked(archive: Path, file: IO[bytes], folder: PrivateFolder, progress: b
         raise too_much(f"an archive of at most {limits}", "more") from None
     except DAMAGE as error:
         raise _damaged("one that is damaged, or compressed in a way that is not read") from error
-    except OSError as error:  # decompressors raise it without a number
-        if error.errno is not None:
-            raise
-        raise _damaged("one that is damaged") from error
+    except OSError as error:  # of the archive; whole_folder has told those of the cache
+        raise _damaged("one that is damaged or cannot be read") from error
     placed = (StudyFile(target / item.path.name, item.name) for item in stored)
     return Unpacked(tuple(placed), passed_over, folder)
 

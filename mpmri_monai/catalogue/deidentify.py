@@ -36,7 +36,7 @@ BURNED_IN = "images with burned-in text or from a screen"
 TIME_TOLERANCE_S = 0.01
 """Times from the first phase may change by the rounding of a clock that counts from another day (s)."""
 SHORTEST_NAME = 3
-"""Parts of a patient's name from this length on may not be part of his code (characters)."""
+"""The PatientID, and parts of the patient's name, may not be part of his code from this length on (characters)."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ def _check_code(patient: str, contents: Contents) -> None:
     with without_warnings():
         source = pydicom.dcmread(contents.images[0].path, specific_tags=["PatientName", "PatientID"], force=True)
         name = str(source.get("PatientName", ""))
-    own = {contents.images[0].patient.casefold()}
-    own |= {part.casefold() for part in re.split(r"[\W_]+", name) if len(part) >= SHORTEST_NAME}
-    if any(text and text in patient.casefold() for text in own):
+    number, code = contents.images[0].patient.casefold(), patient.casefold()
+    own = [part for part in (number, *re.split(r"[\W_]+", name.casefold())) if len(part) >= SHORTEST_NAME]
+    if code == number or any(part in code for part in own):
         raise ConfigError(
             expected="a patient's code that says nothing about the patient",
             found="one that holds the PatientID or a part of the name",

@@ -63,6 +63,8 @@ def unusable(path: Path, found: str, code: str = "E_NIFTI") -> GeometryError:
 def _open(path: Path) -> nibabel.Nifti1Image:
     if not path.is_file():
         raise unusable(path, "no such file")
+    if path.stat().st_size > MAX_VOXEL_BYTES + MAX_HEADER_BYTES:  # most of which may be a hole
+        raise unusable(path, f"a file of more than {MAX_VOXEL_BYTES + MAX_HEADER_BYTES >> 20} MiB", code="E_LIMIT")
     try:
         with ImageOpener(path) as file:
             start = file.read(max(HEADERS))

@@ -387,3 +387,14 @@ def test_a_command_that_is_ended_takes_its_files_along(cache, number):
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
     assert ended.returncode == 128 + number
     assert not unpacked(cache)
+
+
+def test_a_member_of_negative_size_is_damage(tmp_path, cache):
+    """tarfile reads on before the member, which would never end; seeking there is an error without words."""
+    info = tarfile.TarInfo("a")
+    info.size = -1024
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(header + bytes(2048))
+    with pytest.raises(CatalogueError, match="E_ARCHIVE"):
+        unpack(tmp_path / "a.tar")
+    assert not unpacked(cache)

@@ -1,6 +1,7 @@
 """Studies kept as NIfTI: roles by file names, and nothing from the names in what is stored or printed."""
 
 import gzip
+import os
 import json
 
 import nibabel
@@ -129,6 +130,14 @@ def test_what_cannot_be_read_is_a_problem_only_where_it_has_a_role(study):
     assert not volumes
     assert [str(problem) for problem in problems] == ["E_NIFTI: the file of T1: shape 4 x 5 x 6 x 2 of int16"]
     assert "4 x 5 x 6 x 2" in set_aside[0].why and "SECRET" not in str(set_aside)
+
+
+def test_a_file_that_is_mostly_a_hole_is_not_read(study):
+    """Its content makes the volume's id, and a file system makes a terabyte of nothing."""
+    (file,) = study("T2.nii")
+    os.truncate(file.path, 2**40)
+    with pytest.raises(GeometryError, match="E_LIMIT"):
+        open_nifti(file.path)
 
 
 def test_no_voxel_is_read(study):
