@@ -47,6 +47,15 @@ def _trigger(volume: VolumeRecord) -> float | None:
     return None if values or value is None else value / 1000.0
 
 
+def _since_start(volume: VolumeRecord) -> float | None:
+    """Where all phases of a series carry the time at which it began: that time and the delay of the phase after it."""
+    began, delay = acquired_s(volume), _trigger(volume)
+    begins = {header.vendor_time for header in volume.files if header.manufacturer == "PHILIPS"}
+    if delay is None and len(begins) == 1:
+        delay = begins.pop()
+    return None if began is None else began + (delay or 0.0)
+
+
 def acquired_s(volume: VolumeRecord) -> float | None:
     """Return when the acquisition of a volume began, on the scanner's clock (s)."""
     return _earliest(volume, "acquisition_time_s")
@@ -63,11 +72,12 @@ def _series(volume: VolumeRecord) -> float | None:
 CLOCKS = (
     Clock("TriggerTime", _trigger),
     Clock("AcquisitionTime", acquired_s),
+    Clock("AcquisitionTime with the delay in the series", _since_start),
     Clock("ContentTime", _content),
     Clock("SeriesTime", _series),
 )
 """In the order in which they are trusted; one clock orders all phases."""
-ACQUISITION = CLOCKS[:2]
+ACQUISITION = CLOCKS[:3]
 """Clocks of the acquisition itself; the others may tell when images were computed."""
 
 
@@ -137,9 +147,9 @@ def in_time_order(family: Sequence[VolumeRecord]) -> list[VolumeRecord]:
     One clock orders them all. Without a usable clock the volumes of each series keep the order of the axis that split
     it; what nothing orders keeps no phase, nor do volumes that the clocks of the acquisition order differently.
     """
-    orders = {tuple(np.argsort(times)) for clock in ACQUISITION if (times := clock_times(family, clock)) is not None}
-    if len(orders) > 1:
-        names = " and ".join(clock.name for clock in ACQUISITION)
+    told = {clock.name: times for clock in ACQUISITION if (times := clock_times(family, clock)) is not None}
+    if len({tuple(np.argsort(times)) for times in told.values()}) > 1:
+        names = " and ".join(told)
         caution = Caution("W_CLOCKS", f"{names} order the phases differently; used neither")
         return [replace(volume, warnings=(*volume.warnings, caution)) for volume in family]
     for clock in CLOCKS:
@@ -178,6 +188,11 @@ def _by_axis(own: Sequence[VolumeRecord]) -> list[VolumeRecord]:
 
 def clock_times(family: Sequence[VolumeRecord], clock: Clock) -> list[float] | None:
     """Times of the volumes by ``clock`` (s); None unless they are all there, distinct and plausible."""
+    series = [volume.files[0].series for volume in family]
+    if clock.seconds is _trigger and len(set(series)) > 1:
+        return None  # each series counts from its own start
+    if clock.seconds is _since_start and len({*zip(series, map(acquired_s, family), strict=True)}) > len(set(series)):
+        return None  # the delays are in the times of acquisition already
     values = [clock.seconds(volume) for volume in family]
     times = [value for value in values if value is not None]
     if len(times) < len(family):

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,3 +118,37 @@ def test_two_dynamic_acquisitions_are_rivals(make, scanned):
         dataset.PixelSpacing = [1.0, 1.0]
     code, message = problem(scanned([*make.dynamic(), *other]))
     assert code == "E_ROLE" and "series 10 and 30" in message
+
+
+@pytest.mark.parametrize("philips", [False, True])
+def test_phases_whose_series_carry_only_the_time_of_their_start(make, scanned, philips):
+    """Plain and delayed images in series of their own; the others count in theirs, at Philips privately."""
+    images = []
+    for series, start, delays in ((8, -40, (0,)), (9, 16, (0, 10, 44, 164)), (12, 300, (0,))):
+        for index, delay in enumerate(delays):
+            own = make.dynamic(first_series=series, delays_s=(start,))
+            for dataset in own:
+                dataset.SOPInstanceUID += f".{index + 1}"
+                dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+                dataset.TemporalPositionIdentifier = index + 1
+                dataset.PixelData = bytes(value ^ index for value in dataset.PixelData)
+                if philips:
+                    dataset.Manufacturer = "Philips"
+                    block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+                    block.add_new(0xA0, "FL", float(delay))
+                else:
+                    dataset.TriggerTime = 1000.0 * delay
+            images += own
+    catalogue = scanned(images)
+    found = [catalogue.volume(catalogue.roles[f"S{phase}"]) for phase in range(6)]
+    assert [volume.time_s for volume in found] == [0, 56, 66, 100, 220, 340]
+    assert [volume.series_number for volume in found] == [8, 9, 9, 9, 9, 12]
+
+
+def test_trigger_times_of_several_series_are_no_clock(make, scanned):
+    """Each counts from the start of its own series."""
+    images = make.dynamic(one_series=False)
+    for dataset in images:
+        dataset.TriggerTime = 500.0 * (dataset.SeriesNumber - 10) ** 2
+    catalogue = scanned(images)
+    assert catalogue.volume(catalogue.roles["S5"]).time_s == 340
