@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mpmri_monai.catalogue.assignment import Assignment
 from mpmri_monai.catalogue.containers import Contents, read_study
+from mpmri_monai.catalogue.copies import without_copies
 from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.nifti import nifti_volumes
 from mpmri_monai.catalogue.phases import families, in_time_order
@@ -54,7 +55,7 @@ def scan(
 
     Returns:
         The catalogue. What is wrong with single series is in its ``problems``. Pixels are read only to tell whether two
-        images at one slice position are the same, and a few slices of each phase to see the signal rise.
+        images or volumes that agree in all else are the same, and a few slices of each phase to see the signal rise.
 
     Raises:
         CatalogueError: nothing is there that can be read, more than one patient or study, or a study beyond the limits.
@@ -68,7 +69,8 @@ def scan(
     findings = Findings(wanted)
     for images, unreadable in _by_series(contents):
         sort_series(images, unreadable, findings)
-    given = assign(_in_phases(findings.volumes), wanted, fixed)
+    originals, copies = without_copies(sorted(_told_apart(findings.volumes), key=_listing))
+    given = assign([*_in_phases(originals), *copies], wanted, {copy.id: IGNORE for copy in copies} | dict(fixed))
     if contents.nifti:
         _name_nifti(contents, wanted, naming, fixed, given, findings)
     volumes = tuple(given.records.values())
@@ -136,10 +138,10 @@ def _by_series(contents: Contents) -> list[tuple[list[FileHeader], list[Unreadab
     return [series[key] for key in sorted(series)]
 
 
-def _in_phases(volumes: list[VolumeRecord]) -> tuple[VolumeRecord, ...]:
+def _in_phases(volumes: Sequence[VolumeRecord]) -> tuple[VolumeRecord, ...]:
     """Order the volumes of each acquisition in time, then all volumes by series, phase and echo."""
     ordered: list[VolumeRecord] = []
-    for family in families(sorted(_told_apart(volumes), key=_listing)):
+    for family in families(volumes):
         ordered.extend(in_time_order(family))
     return tuple(sorted(ordered, key=_listing))
 
