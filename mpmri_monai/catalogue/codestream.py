@@ -1,7 +1,13 @@
-"""The size that a compressed image says it has, read from its first bytes before a decoder allocates for it."""
+"""What stands before the image in a compressed stream: its size, read before a decoder allocates for it; comments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+JPEG_COMMENTS = frozenset({0xFE, *range(0xE1, 0xEE)} - {0xE8})
+"""Comments, and what programs add (EXIF among it); APP0, APP8 and APP14 tell decoders about sizes and colours."""
+JPEG_SCAN, JPEG2000_COMMENT, JPEG2000_TILE = 0xDA, 0x64, 0x90
+"""Markers: where the image begins (SOS, SOT), and a comment, whose text lies behind two bytes that tell its kind."""
 JPEG2000_START = b"\xff\x4f\xff\x51"
 """Start of a code stream (SOC) and of its size segment (SIZ); ITU-T T.800, A.4.1 and A.5.1."""
 JPEG_START = b"\xff\xd8"
@@ -53,3 +59,22 @@ def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
         else:
             at += 2 + int.from_bytes(stream[at + 2 : at + 4])
     return None
+
+
+def comments_in(stream: bytes) -> Iterator[slice]:
+    """Yield where text lies before the image of a JPEG, JPEG-LS or JPEG 2000 stream; decoders pass over it."""
+    if stream.startswith(JPEG2000_START):
+        markers, behind, image = {JPEG2000_COMMENT}, 6, JPEG2000_TILE
+    elif stream.startswith(JPEG_START):
+        markers, behind, image = JPEG_COMMENTS, 4, JPEG_SCAN
+    else:
+        return
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != image:
+        if stream[at + 1] == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4])
+        if stream[at + 1] in markers:
+            yield slice(at + behind, min(end, len(stream)))
+        at = end

@@ -7,11 +7,14 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     BasicTextSRStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     RLELossless,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
@@ -263,6 +266,26 @@ def test_an_overlay_in_the_unused_bits_of_pixels_is_left_out(copied, make, synta
     for path in out.iterdir():
         copy = np.frombuffer(pydicom.dcmread(path).PixelData, f"{order}u2")
         np.testing.assert_array_equal(copy, stored | high)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "comment"),
+    [(JPEGLSLossless, b"\xff\xfe\0\x0fWang Xiaodong"), (JPEG2000Lossless, b"\xff\x64\0\x11\0\x01Wang Xiaodong")],
+)
+def test_comments_in_compressed_pixels_become_blanks(copied, make, syntax, comment):
+    images = make.t2()
+    values = np.random.default_rng(0).integers(0, 4096, (64, 48)).astype(np.uint16)
+    for image in images:
+        image.Rows, image.Columns, image.PixelData = *values.shape, values.tobytes()
+        image.compress(syntax, generate_instance_uid=False)
+        stream = next(generate_frames(image.PixelData, number_of_frames=1))
+        at = 2 if syntax is JPEGLSLossless else 4 + int.from_bytes(stream[4:6])
+        image.PixelData = encapsulate([stream[:at] + comment + stream[at:]])
+    study, out, _ = copied(images)
+    assert all(b"Wang Xiaodong" in path.read_bytes() for path in study.iterdir())
+    for path in out.iterdir():
+        assert b"Wang" not in path.read_bytes() and b" " * 13 in path.read_bytes()
+        np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, values)
 
 
 # -- what is left out ------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Studies kept as NIfTI: roles by file names, and nothing from the names in what is stored or printed."""
 
 import gzip
-import os
 import json
+import os
 
 import nibabel
 import numpy as np
