@@ -62,7 +62,8 @@ class Cleaner:
             encoding: of the file. The copy has to be written in the same one, for most values are copied as bytes.
         """
         copy = self._copy(source, encoding)
-        copy.update(image_data(source, Elements(source)))
+        for tag, element in image_data(source, Elements(source)).items():
+            copy[tag] = element
         for keyword in EMPTY:
             setattr(copy, keyword, "")
         copy.PatientName = copy.PatientID = self._pseudonyms.patient

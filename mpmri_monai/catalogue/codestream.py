@@ -64,7 +64,7 @@ def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
 def comments_in(stream: bytes) -> Iterator[slice]:
     """Yield where text lies before the image of a JPEG, JPEG-LS or JPEG 2000 stream; decoders pass over it."""
     if stream.startswith(JPEG2000_START):
-        markers, behind, image = {JPEG2000_COMMENT}, 6, JPEG2000_TILE
+        markers, behind, image = frozenset({JPEG2000_COMMENT}), 6, JPEG2000_TILE
     elif stream.startswith(JPEG_START):
         markers, behind, image = JPEG_COMMENTS, 4, JPEG_SCAN
     else:
