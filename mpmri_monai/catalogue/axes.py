@@ -111,6 +111,8 @@ AXES = (
     Axis("EchoTime", partial(_number, attribute="echo_time_ms")),
     Axis("EchoNumbers", partial(_number, attribute="echo_number")),
     Axis("DiffusionBValue", partial(_number, attribute="b_value")),
+    Axis("FlipAngle", partial(_number, attribute="flip_angle_deg")),
+    Axis("InversionTime", partial(_number, attribute="inversion_time_ms")),
     Axis("TemporalPositionIdentifier", partial(_number, attribute="temporal_position"), temporal=True),
     Axis("VendorDynamic", partial(_number, attribute="vendor_time"), temporal=True),
     Axis("TriggerTime", _trigger, temporal=True),
@@ -163,9 +165,10 @@ def _counted_by(headers: Sequence[FileHeader], labels: Sequence[float]) -> bool:
     return all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
-def _measured(header: FileHeader) -> tuple[str, str, float | None, float | None]:
+def _measured(header: FileHeader) -> tuple[str | float | None, ...]:
     """What an image shows, whenever it was made."""
-    return header.component, header.image_kind, header.echo_time_ms, header.b_value
+    kind = header.component, header.image_kind
+    return *kind, header.echo_time_ms, header.b_value, header.flip_angle_deg, header.inversion_time_ms
 
 
 def _divide(

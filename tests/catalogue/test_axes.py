@@ -183,3 +183,21 @@ def test_vendor_b_value(make, scanned):
     catalogue = scanned(images, "none")
     assert volumes_of(catalogue) == in_order(make)
     assert {volume.split_by for volume in catalogue.volumes} == {("DiffusionBValue",)}
+
+
+@pytest.mark.parametrize(("tag", "values"), [("FlipAngle", (2.0, 15.0)), ("InversionTime", (250.0, 900.0))])
+def test_flip_angles_and_inversion_times_split_a_series(make, scanned, tag, values):
+    """As for a map of T1; the instance numbers count position by position, and not always in one order."""
+    images = []
+    for k in range(make.slices):
+        for volume, value in enumerate(values):
+            number = 2 * k + (volume if k % 2 else 1 - volume)
+            images.append(make.image(6, k, volume, **{tag: value}, InstanceNumber=number))
+    catalogue = scanned(images, "none")
+    assert [{getattr(header, name_of(tag)) for header in volume.files} for volume in catalogue.volumes] == [
+        {value} for value in values
+    ]
+
+
+def name_of(tag):
+    return {"FlipAngle": "flip_angle_deg", "InversionTime": "inversion_time_ms"}[tag]
