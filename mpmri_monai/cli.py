@@ -27,7 +27,7 @@ app = typer.Typer(
 bundle_app = typer.Typer(help="Look after bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 
-Workers = Annotated[int, typer.Option(help="Processes that work on studies at the same time; 0 uses this one.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that work on studies at the same time; 0 uses this one.")]
 
 
 def _show_version(wanted: bool) -> None:

@@ -75,6 +75,7 @@ class CohortData:
         cohort.refuse_shared_images(self.manifest)
         self.protocol = protocol_named(self.manifest.scan_protocol).name
         self.task = sequences.task(task)
+        _refuse_other_classes(self.manifest, self.task)
         self.fusion = sequences.fusion(fusion, self.manifest.sequences)
         self.settings = Settings(**settings)
         self.seed, self.workers, self.split = int(seed), int(workers), dict(split)
@@ -182,3 +183,17 @@ class CohortData:
             "samples": self.store.digest(),
             "splits": cohort.splits_digest(self.splits),
         }
+
+
+def _refuse_other_classes(manifest: cohort.Manifest, task: sequences.Task) -> None:
+    """Refuse a cohort that was labelled for another question; background regions need no label."""
+    known = manifest.classes.get(task.label, ())
+    if task.name == "hcc_vs_bg" or set(known) == set(task.classes):
+        return
+    labels = "; ".join(f"{key}: {', '.join(names)}" for key, names in manifest.classes.items())
+    raise ManifestError(
+        expected=f"labels {task.label!r} ({', '.join(task.classes)}), which the task {task.name} asks for",
+        found=labels or "no labels",
+        where=manifest.name,
+        fix="label the lesions for this task, or take a bundle whose task is about these labels",
+    )

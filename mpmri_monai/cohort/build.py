@@ -88,6 +88,8 @@ def build_manifest(
         ConfigError: no such protocol or rules.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise ManifestError(expected="the folder that holds the studies", found="no such folder", where=str(folder))
     sequences = protocol_named(protocol).sequences
     if not sequences:
         raise ConfigError(expected="a protocol with sequences", found=repr(protocol))

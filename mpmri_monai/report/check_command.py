@@ -57,7 +57,7 @@ def _verdict(console: Console, check: CohortCheck, path: Path) -> int:
 def _geometry_table(manifest: Manifest, rows: pd.DataFrame) -> Table:
     """One row a sequence: in how many studies, and the range of its grids."""
     names = ("sequence", "studies", "columns", "rows", "slices", "in plane mm", "slice mm", "plane", "time s")
-    table = Table(*names, title="Geometry, smallest to largest")
+    table = Table(*names, title="Geometry, smallest to largest", padding=(0, 1, 0, 0))  # fits 80 characters
     for sequence in manifest.sequences:
         part = rows[rows["sequence"] == sequence]
         if len(part):

@@ -17,7 +17,8 @@ from mpmri_monai.samples.store import SHIFT, Store
 def prepare_command(
     manifest_path: Path, cache: Path | None = None, workers: int = 0, settings: Settings | None = None
 ) -> int:
-    """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out."""
+    """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out
+    or there is no sample at all."""
     manifest = load_manifest(manifest_path)
     store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers)
     align, console = store.settings.align, Console()
@@ -33,6 +34,9 @@ def prepare_command(
     for study, problem in store.failed.items():
         console.print(f"[red]left out[/red] {study}: {problem}", highlight=False)
     console.print(f"Store: {store.folder}", soft_wrap=True)
+    if store.table.empty:
+        console.print("[red]No sample: no study of this manifest has a lesion that could be sampled.[/red]")
+        return 1
     console.print(
         "Next:  python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
         f"--manifest {manifest_path}" + ("" if align == "none" else f" --samples#align {align}"),

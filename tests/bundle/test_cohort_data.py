@@ -12,7 +12,7 @@ import pytest
 from mpmri_monai.bundle import CohortData, default_cohort, manifest_of
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
-from mpmri_monai.errors import LeakageError, SplitError
+from mpmri_monai.errors import LeakageError, ManifestError, SplitError
 from mpmri_monai.sequences import GRADES
 
 PATIENTS = 9
@@ -34,6 +34,16 @@ def manifest(tmp_path):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(content | {"classes": {"grade": list(GRADES)}}))
     return path
+
+
+@pytest.mark.parametrize("classes", [{}, {"organ": ["liver", "spleen"]}, {"grade": ["low", "high"]}])
+def test_a_cohort_labelled_for_another_question_is_refused(manifest, classes):
+    content = json.loads(manifest.read_text())
+    for study in content["studies"]:
+        study["lesions"][0]["labels"] = {}
+    manifest.write_text(json.dumps(content | {"classes": classes}))
+    with pytest.raises(ManifestError, match="which the task hcc_grade asks for"):
+        CohortData(manifest, "hcc_grade", "T2", {}, {})
 
 
 def table(absent=()):

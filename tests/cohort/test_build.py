@@ -248,6 +248,11 @@ def test_real_studies_of_other_organs_are_left_out_with_a_reason(tmp_path):
         build_manifest(data, tmp_path / "labels.csv", "prostates")
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_missing(cohort):
+    with pytest.raises(ManifestError, match="no such folder"):
+        build_manifest(cohort / "nowhere", cohort / "labels.csv", "small")
+
+
 def test_labels_of_one_s_own_are_named_with_their_classes_in_order(cohort, scanner, capsys):
     labels, output = cohort / "labels.csv", cohort / "m.json"
     edit(cohort, "grade", "margin")
