@@ -174,6 +174,7 @@ def fat_phase(header: FileHeader) -> tuple[str, str]:
     if header.echo_time_ms is None or frequency <= 0:
         return "no echo time or field strength", "unknown"
     turns = header.echo_time_ms * 1e-3 * FAT_SHIFT * frequency * 1e6 % 1.0
+    grounds = f"{header.echo_time_ms:g} ms, when fat is {turns:.2f} turns behind water"
     if min(turns, 1.0 - turns) <= PHASE_TOLERANCE:
-        return f"{turns:.2f} turns", "in"
-    return f"{turns:.2f} turns", "out" if abs(turns - 0.5) <= PHASE_TOLERANCE else "between"
+        return grounds, "in"
+    return grounds, "out" if abs(turns - 0.5) <= PHASE_TOLERANCE else "between"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,19 +46,16 @@ def scan_command(
 
 def print_catalogue(catalogue: Catalogue, console: Console) -> None:
     """Print volumes, why each role went where, what was set aside, open roles and problems; nothing identifying."""
-    names = ("role", "series", "volume", "columns x rows x slices", "spacing mm", "plane", "TE ms", "component")
-    table = Table(*names, "phase", "time s", "split by", "warnings", title=f"protocol {catalogue.protocol}")
-    for volume in catalogue.volumes:
-        table.add_row(*_row(volume))
-    console.print(table)
+    names = ("role", "series", "volume", "matrix", "spacing mm", "plane", "TE ms", "phase", "component", "warnings")
+    console.print(_table(f"protocol {catalogue.protocol}", names, [_row(volume) for volume in catalogue.volumes]))
     if catalogue.decisions:
-        console.print(_reasons(catalogue))
+        names = ("role", "series", "asked for", "found", "not chosen")
+        console.print(_table("why", names, _reasons(catalogue)))
     for entry in catalogue.set_aside:
         console.print(f"set aside  {_series(entry.series_number)}: {entry.why}", markup=False, highlight=False)
-    for volume in catalogue.volumes:
-        for caution in volume.warnings:
-            where = f"{_series(volume.series_number)}, volume {volume.id}"
-            console.print(f"{caution.code}  {where}: {caution.message}", markup=False, highlight=False)
+    for (code, series, message), ids in _cautions(catalogue).items():
+        volumes = f"volume {ids[0]}" if len(ids) == 1 else f"{len(ids)} volumes"
+        console.print(f"{code}  {_series(series)}, {volumes}: {message}", markup=False, highlight=False)
     for problem in catalogue.problems:
         text = f"{problem.code}  {_series(problem.series_number)}: {problem.message}"
         console.print(text, style="red", markup=False, highlight=False)
@@ -65,24 +63,44 @@ def print_catalogue(catalogue: Catalogue, console: Console) -> None:
         text = f"open  {' '.join(entries)}: {why}; a rules file (--site-rules) can decide, see docs/site-rules.md"
         console.print(text, style="red", markup=False, highlight=False)
     if catalogue.missing:
-        text = f"no volume for {' '.join(catalogue.missing)}; --json lists for each volume which rule it does not fit"
+        hint = "--json lists for each volume which rule it does not fit"
+        if any(volume.nifti for volume in catalogue.volumes):
+            hint = "NIfTI files are known by their names, see `nifti` in docs/site-rules.md"
+        text = f"no volume for {' '.join(catalogue.missing)}; {hint}"
         console.print(text, style="red", markup=False, highlight=False)
     elif catalogue.ok and catalogue.roles:
         console.print("every sequence of the protocol was found, and nothing is wrong", style="green")
 
 
-def _reasons(catalogue: Catalogue) -> Table:
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table that fits 80 characters as a rule; columns that say nothing here are left out."""
+    shown = [column for column in range(len(names)) if any(row[column] for row in rows)] or list(range(len(names)))
+    table = Table(title=title, padding=(0, 1, 0, 0), show_edge=False)
+    for column in shown:
+        table.add_column(names[column], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in shown))
+    return table
+
+
+def _reasons(catalogue: Catalogue) -> list[tuple[str, ...]]:
     """For each role what was asked, what its volume met, and which other volumes came near."""
-    table = Table("role", "series", "volume", "asked for", "found", "not chosen", title="why")
     numbers = {volume.id: volume.series_number for volume in catalogue.volumes}
+    rows = []
     for decision in catalogue.decisions:
         rivals = "; ".join(f"{_series(rival.series_number)}: {rival.why}" for rival in decision.rivals)
         number = numbers[decision.volume]
-        table.add_row(
-            *map(Text, (decision.role, "" if number is None else str(number), decision.volume)),
-            *map(Text, (decision.rule, decision.value, rivals)),
-        )
-    return table
+        rows.append((decision.role, "" if number is None else str(number), decision.rule, decision.value, rivals))
+    return rows
+
+
+def _cautions(catalogue: Catalogue) -> dict[tuple[str, int | None, str], list[str]]:
+    """Cautions by code, series and message, with the ids of the volumes that they are about."""
+    found: dict[tuple[str, int | None, str], list[str]] = {}
+    for volume in catalogue.volumes:
+        for caution in volume.warnings:
+            found.setdefault((caution.code, volume.series_number, caution.message), []).append(volume.id)
+    return found
 
 
 def _unresolved(catalogue: Catalogue) -> dict[str, list[str]]:
@@ -100,16 +118,20 @@ def _row(volume: VolumeRecord) -> tuple[str, ...]:
         volume.role or "",
         "" if volume.series_number is None else str(volume.series_number),
         volume.id,
-        f"{volume.columns} x {volume.rows} x {volume.slices}",
-        f"{columns:.2f} x {rows:.2f} x {slices:.2f}",
+        f"{volume.columns}×{volume.rows}×{volume.slices}",
+        f"{columns:.2f}×{rows:.2f} ×{slices:.2f}",
         volume.orientation,
         "" if volume.echo_time_ms is None else f"{volume.echo_time_ms:g}",
-        volume.component,
-        "" if volume.phase is None else str(volume.phase),
-        "" if volume.time_s is None else f"{volume.time_s:.1f}",
-        " ".join(volume.split_by),
-        " ".join(caution.code for caution in volume.warnings),
+        _phase(volume),
+        "" if volume.component == "magnitude" else volume.component,
+        " ".join(sorted({caution.code for caution in volume.warnings})),
     )
+
+
+def _phase(volume: VolumeRecord) -> str:
+    if volume.phase is None:
+        return ""
+    return str(volume.phase) if volume.time_s is None else f"{volume.phase}: {volume.time_s:.0f} s"
 
 
 def _series(number: int | None) -> str:
