@@ -126,7 +126,7 @@ class Elements:
     """Values of a data set by tag. Texts are read as ASCII, except for ``free_text``."""
 
     def __init__(self, dataset: Mapping[Any, Any] | pydicom.Dataset) -> None:
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self.raw: dict[int, Any] = {int(tag): element for tag, element in dataset.items()}
 
     @cached_property
