@@ -60,19 +60,30 @@ def fusion(wanted: str | Sequence[str], sequences: Sequence[str] = SEQUENCES) ->
     Raises:
         ConfigError: for an unknown or repeated sequence, or nothing at all. A string is never read letter by letter.
     """
-    text = isinstance(wanted, str)
-    names = (PAPER_FUSIONS.get(wanted) or tuple(wanted.split("-"))) if text else tuple(wanted)
+    names = _names(wanted)
     unknown = [name for name in names if name not in sequences]
     if unknown or not names:
         near = get_close_matches(str(unknown[0]), sequences, n=1) if unknown else []
+        papers = f", or one of {' '.join(PAPER_FUSIONS)}" if set(SEQUENCES) <= set(sequences) else ""
         raise ConfigError(
-            expected=f"a fusion of {' '.join(sequences)}, such as T2-OUT-S4, or one of {' '.join(PAPER_FUSIONS)}",
+            expected=f"a fusion of {' '.join(sequences)}, such as {fusion_name(sequences[:3])}{papers}",
             found=f"{wanted!r}" + (f" (unknown: {', '.join(map(str, unknown))})" if unknown else ""),
             fix=f"did you mean {near[0]}?" if near else None,
         )
     if len(set(names)) != len(names):
         raise ConfigError(expected="a fusion that names each sequence once", found=repr(wanted))
     return names
+
+
+def channels(wanted: str | Sequence[str]) -> int:
+    """Return how many sequences a fusion names; whether a cohort has them is seen where the cohort is known."""
+    return len(_names(wanted))
+
+
+def _names(wanted: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(wanted, str):
+        return PAPER_FUSIONS.get(wanted) or tuple(wanted.split("-"))
+    return tuple(wanted)
 
 
 def fusion_name(names: Sequence[str]) -> str:

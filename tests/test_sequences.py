@@ -46,3 +46,17 @@ def test_other_anatomy_has_its_own_sequences():
 def test_unknown_task_lists_the_known():
     with pytest.raises(ConfigError, match="hcc_grade"):
         sequences.task("hcc")
+
+
+@pytest.mark.parametrize(
+    ("fusion", "channels"),
+    [("T2-OUT-S4", 3), ("T2S24", 3), ("T1CE-FLAIR", 2), (["T1", "T2", "ADC", "HBV"], 4), ("T2", 1)],
+)
+def test_channels_are_counted_for_any_anatomy(fusion, channels):
+    assert sequences.channels(fusion) == channels
+
+
+def test_other_anatomy_is_offered_its_own_fusions():
+    with pytest.raises(ConfigError, match="such as T1-T1CE-T2; found") as caught:
+        sequences.fusion("T2-OUT-S4", ("T1", "T1CE", "T2", "FLAIR"))
+    assert "S024" not in str(caught.value)

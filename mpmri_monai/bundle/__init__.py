@@ -13,7 +13,7 @@ from mpmri_monai.bundle.results import evaluate_run, exit_status, finish_trainin
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.networks import SPPResNet
-from mpmri_monai.sequences import fusion, task
+from mpmri_monai.sequences import channels, task
 from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RunFolder",
     "SPPResNet",
     "bundle_root",
+    "channels",
     "check_device",
     "default_cohort",
     "default_output_dir",
@@ -29,7 +30,6 @@ __all__ = [
     "evaluate_run",
     "exit_status",
     "finish_training",
-    "fusion",
     "guard",
     "larger_unless_nan",
     "manifest_of",
