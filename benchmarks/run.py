@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import preparation
 import startup
-import training
 
+import training
 from mpmri_monai.artefacts import cache_folder
 from mpmri_monai.bundle import default_cohort, manifest_of
 from mpmri_monai.phantom import write_cohort

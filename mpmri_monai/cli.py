@@ -87,7 +87,7 @@ def deidentify(
     study_number: Annotated[int | None, typer.Option("--study", help="Which study to take, of several.")] = None,
 ) -> None:
     """Copy a study without what could lead to the patient, and check that the copy gives the same catalogue."""
-    from mpmri_monai.catalogue.deidentify import deidentify_command
+    from mpmri_monai.catalogue.sharing.deidentify import deidentify_command
 
     raise typer.Exit(deidentify_command(study, out, key_file, patient, protocol, study_number))
 

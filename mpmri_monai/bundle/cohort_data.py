@@ -14,7 +14,7 @@ import pandas as pd
 
 from mpmri_monai import cohort, sequences
 from mpmri_monai.artefacts import cache_folder
-from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
 from mpmri_monai.errors import ManifestError, SplitError
 from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData

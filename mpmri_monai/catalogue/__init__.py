@@ -1,7 +1,7 @@
 """Which series and phase of a study is which sequence, and why: found from the headers of its files."""
 
-from mpmri_monai.catalogue.header import FileHeader
-from mpmri_monai.catalogue.pixels import stored_pixels
+from mpmri_monai.catalogue.headers.header import FileHeader
+from mpmri_monai.catalogue.pixels.stored import stored_pixels
 from mpmri_monai.catalogue.record import (
     Catalogue,
     Caution,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mpmri_monai.catalogue.header import FileHeader
+from mpmri_monai.catalogue.headers.header import FileHeader
 from mpmri_monai.errors import CatalogueError
 
 SCHEMA = "mpmri-monai/catalogue/1"

@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mpmri_monai.catalogue.assignment import Assignment
-from mpmri_monai.catalogue.containers import Contents, read_study
-from mpmri_monai.catalogue.copies import without_copies
-from mpmri_monai.catalogue.header import FileHeader, ObjectHeader, Unreadable
-from mpmri_monai.catalogue.nifti import nifti_volumes
-from mpmri_monai.catalogue.phases import families, in_time_order
-from mpmri_monai.catalogue.protocol import Protocol
-from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.containers.nifti import nifti_volumes
+from mpmri_monai.catalogue.containers.study_files import Contents, read_study
+from mpmri_monai.catalogue.headers.header import FileHeader, ObjectHeader, Unreadable
+from mpmri_monai.catalogue.headers.references import refers_to
 from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
-from mpmri_monai.catalogue.references import refers_to
-from mpmri_monai.catalogue.roles import assign
-from mpmri_monai.catalogue.series import Findings, sort_series
-from mpmri_monai.catalogue.site_rules import IGNORE, SiteRules, read_site_rules
+from mpmri_monai.catalogue.roles.assignment import Assignment
+from mpmri_monai.catalogue.roles.choose import assign
+from mpmri_monai.catalogue.roles.protocol import Protocol
+from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.roles.site_rules import IGNORE, SiteRules, read_site_rules
+from mpmri_monai.catalogue.series.copies import without_copies
+from mpmri_monai.catalogue.series.phases import families, in_time_order
+from mpmri_monai.catalogue.series.sorting import Findings, sort_series
 
 OBJECT_NAMES = {
     "ENHANCED": "enhanced multi-frame images, which this version does not read",

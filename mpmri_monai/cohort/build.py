@@ -10,7 +10,7 @@ from typing import Any
 
 from mpmri_monai.artefacts import digest, file_digest
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
-from mpmri_monai.catalogue.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
 from mpmri_monai.cohort.kept import FAILED, code_digest, kept_results
 from mpmri_monai.cohort.labels import DEFAULT_CLASSES, REGION_COLUMNS, read_labels
 from mpmri_monai.cohort.manifest import PROTOCOL, SCHEMA, Manifest, is_file_name, parse_manifest, rules_file

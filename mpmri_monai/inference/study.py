@@ -12,8 +12,8 @@ import torch
 
 from mpmri_monai.artefacts import digest
 from mpmri_monai.catalogue import Catalogue, scan
-from mpmri_monai.catalogue.protocol import protocol as protocol_named
-from mpmri_monai.catalogue.protocol import shipped
+from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
+from mpmri_monai.catalogue.roles.protocol import shipped
 from mpmri_monai.cohort import DicomImage, Study
 from mpmri_monai.errors import CatalogueError, ConfigError, MaskError
 from mpmri_monai.inference.model import TrainedModel

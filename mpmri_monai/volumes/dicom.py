@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpmri_monai.catalogue import VolumeRecord
-from mpmri_monai.catalogue.pixels import stored_stack
+from mpmri_monai.catalogue.pixels.stored import stored_stack
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.stack import Stack
 

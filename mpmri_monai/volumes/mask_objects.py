@@ -10,8 +10,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from mpmri_monai.catalogue.headers.references import refers_to
 from mpmri_monai.catalogue.quiet import without_warnings
-from mpmri_monai.catalogue.references import refers_to
 from mpmri_monai.volumes.masks import mask_error
 from mpmri_monai.volumes.stack import Stack
 
@@ -27,7 +27,7 @@ class MaskSource:
     """What a mask file says about the images that a region was drawn on; from NIfTI nothing is known."""
 
     images: frozenset[str] = field(default=frozenset(), repr=False)
-    """References as of ``catalogue.references.image_references``."""
+    """References as of ``catalogue.headers.references.image_references``."""
     frame_of_reference: str = field(default="", repr=False)
 
     def names(self, stack: Stack) -> bool:

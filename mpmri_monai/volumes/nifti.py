@@ -11,7 +11,7 @@ from nibabel.openers import ImageOpener
 from nibabel.volumeutils import array_from_file
 from numpy.typing import NDArray
 
-from mpmri_monai.catalogue.nifti_file import open_nifti, unusable
+from mpmri_monai.catalogue.containers.nifti_file import open_nifti, unusable
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.stack import Stack
 

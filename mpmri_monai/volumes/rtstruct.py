@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from mpmri_monai.catalogue import Caution
+from mpmri_monai.catalogue.headers.references import image_references
 from mpmri_monai.catalogue.quiet import without_warnings
-from mpmri_monai.catalogue.references import image_references
 from mpmri_monai.volumes.contours import ON_CONTOUR, fill, nested
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.mask_objects import MaskSource, open_object

@@ -12,10 +12,10 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import iter_pixels
 
-from mpmri_monai.catalogue.codestream import size_in
-from mpmri_monai.catalogue.pixels import RUST_PANIC
+from mpmri_monai.catalogue.headers.references import image_references
+from mpmri_monai.catalogue.pixels.codestream import size_in
+from mpmri_monai.catalogue.pixels.stored import RUST_PANIC
 from mpmri_monai.catalogue.quiet import without_warnings
-from mpmri_monai.catalogue.references import image_references
 from mpmri_monai.errors import GeometryError, MaskError
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.mask_objects import MaskSource, open_object

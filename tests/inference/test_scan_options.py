@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mpmri_monai.catalogue.protocol import SHIPPED
+from mpmri_monai.catalogue.roles.protocol import SHIPPED
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.inference.study import scan_options
 

@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from mpmri_monai.catalogue import nifti_file
+from mpmri_monai.catalogue.containers import nifti_file
 from mpmri_monai.errors import GeometryError
 from mpmri_monai.volumes import read_nifti
 

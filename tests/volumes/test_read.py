@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mpmri_monai.catalogue import scan
-from mpmri_monai.catalogue.files import StudyFile
-from mpmri_monai.catalogue.nifti import nifti_volumes
+from mpmri_monai.catalogue.containers.files import StudyFile
+from mpmri_monai.catalogue.containers.nifti import nifti_volumes
 from mpmri_monai.errors import GeometryError
 from mpmri_monai.volumes import read_volume
 

@@ -1,0 +1,1 @@
+"""What a study comes in: folders, archives, single files, NIfTI."""

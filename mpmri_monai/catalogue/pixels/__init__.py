@@ -1,0 +1,1 @@
+"""Stored pixels of images, native and compressed."""

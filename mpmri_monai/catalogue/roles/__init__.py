@@ -1,0 +1,1 @@
+"""Which volume is which sequence: protocols, site rules, conditions, phases of contrast."""

@@ -1,0 +1,1 @@
+"""Copies of studies without identifiers."""
