@@ -18,6 +18,8 @@ SCANNING_SEQUENCES = ("SE", "IR", "GR", "EP", "RM")
 ECHO_PULSES = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}
 """ScanningSequence by EchoPulseSequence."""
 ACQUISITION_TYPES = ("1D", "2D", "3D")
+FAT_SATURATION = "FS"
+"""Value of ScanOptions."""
 NO_AGENT = ("", "NO", "NONE", "N", "0", "N/A")
 """What technicians type as the contrast agent when there is none."""
 
@@ -92,6 +94,7 @@ def _acquisition(elements: Elements) -> dict[str, Any]:
         "flip_angle_deg": elements.number(0x00181314),
         "echo_number": elements.number(0x00180086),
         "b_value": vendors.b_value(elements),
+        "fat_suppressed": _fat_suppressed(elements),
         "contrast_agent": _has_agent(elements),
         "imaging_frequency_mhz": elements.number(0x00180084),
         "field_strength_t": elements.number(0x00180087),
@@ -154,6 +157,15 @@ def _scaling(elements: Elements, kind: str) -> tuple[float, float, str]:
     if slope is not None and slope <= 0:
         raise fault("E_RESCALE", "a rescale slope is not positive")
     return vendors.scaling(elements, 1.0 if slope is None else slope, intercept or 0.0, kind)
+
+
+def _fat_suppressed(elements: Elements) -> bool | None:
+    """ScanOptions of a single image, SpectrallySelectedSuppression or -Excitation of a frame."""
+    suppressed, excited = elements.text(0x00189025), elements.text(0x00189026)
+    if suppressed or excited:
+        return suppressed in ("FAT", "FAT_AND_WATER") or excited == "WATER"
+    options = elements.texts(0x00180022)
+    return FAT_SATURATION in options if options else None
 
 
 def _has_agent(elements: Elements) -> bool:

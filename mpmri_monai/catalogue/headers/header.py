@@ -62,6 +62,8 @@ class FileHeader:
     flip_angle_deg: float | None
     echo_number: float | None
     b_value: float | None
+    fat_suppressed: bool | None
+    """Whether fat was saturated or left out by its frequency; None when the file does not say."""
     contrast_agent: bool
     """Whether the file names a contrast agent."""
     temporal_position: float | None

@@ -70,6 +70,8 @@ class PulseSequence(Rules):
     inversion_time_ms: Limits | None = None
     inverted: bool | None = None
     """Whether an inversion pulse precedes the excitation."""
+    fat_suppressed: bool | None = None
+    """Whether fat was saturated, where the header says so; a header that does not say fits neither."""
     flip_angle_deg: Limits | None = None
     b_value: Limits | None = None
     """Diffusion weighting (s/mm²)."""
@@ -88,6 +90,10 @@ class PulseSequence(Rules):
             inverted = "IR" in kinds or bool(header.inversion_time_ms)
             found = "an inversion pulse" if inverted else "no inversion pulse"
             yield "inversion pulse" if self.inverted else "no inversion pulse", found, inverted == self.inverted
+        if self.fat_suppressed is not None:
+            value = header.fat_suppressed
+            found = "" if value is None else "fat suppressed" if value else "fat not suppressed"
+            yield "fat suppressed" if self.fat_suppressed else "fat not suppressed", found, value is self.fat_suppressed
         for name, unit, limits, value in (
             ("echo time", "ms", self.echo_time_ms, header.echo_time_ms),
             ("repetition time", "ms", self.repetition_time_ms, header.repetition_time_ms),

@@ -55,8 +55,9 @@ _KEYWORDS = {
         StructureSetDate StructureSetTime
         """,
     Kind.CODE: """
-        Modality ImageType FrameType ScanningSequence MRAcquisitionType ComplexImageComponent
-        EchoPulseSequence EchoPlanarPulseSequence InversionRecovery PixelPresentation VolumetricProperties
+        Modality ImageType FrameType ScanningSequence ScanOptions MRAcquisitionType ComplexImageComponent
+        EchoPulseSequence EchoPlanarPulseSequence InversionRecovery
+        SpectrallySelectedSuppression SpectrallySelectedExcitation PixelPresentation VolumetricProperties
         PhotometricInterpretation LossyImageCompression LossyImageCompressionMethod BurnedInAnnotation
         ContrastBolusAgentAdministered DiffusionDirectionality
         DimensionOrganizationType
@@ -124,7 +125,7 @@ EMPTY = ("AccessionNumber", "ReferringPhysicianName", "PatientBirthDate", "Patie
 _WORDS = """
 MR SEG RTSTRUCT
 ORIGINAL PRIMARY DERIVED SECONDARY OTHER NONE MIXED AXIAL LOCALIZER MOSAIC GRID
-SE IR GR EP RM 1D 2D 3D SPIN GRADIENT BOTH YES NO
+SE IR GR EP RM 1D 2D 3D SPIN GRADIENT BOTH YES NO FS FAT WATER FAT_AND_WATER SILICON_GEL
 M P R I MAGNITUDE PHASE REAL IMAGINARY M_FFE M_SE M_IR P_FFE P_SE R_FFE I_FFE FFE
 ND NORM DIS2D DIS3D DIS3D2D FIL MFSPLIT MEAN T1 T2 T2_STAR DIXON DIFFUSION TRACE TRACEW ADC CALC_BVALUE
 VOLUME DISTORTED SAMPLED ISOTROPIC DIRECTIONAL BMATRIX MONOCHROME MONOCHROME1 MONOCHROME2 COLOR RGB 00 01

@@ -34,6 +34,13 @@ def header(make, tmp_path):
         ({"inverted": True}, {"ScanningSequence": ["GR", "IR"]}, True),
         ({"inversion_time_ms": (1500, 3500)}, {"InversionTime": 2500}, True),
         ({"flip_angle_deg": (10, 20)}, {"FlipAngle": 12}, True),
+        ({"fat_suppressed": True}, {"ScanOptions": ["PFP", "FS"]}, True),
+        ({"fat_suppressed": False}, {"ScanOptions": ["PFP", "FS"]}, False),
+        ({"fat_suppressed": False}, {"ScanOptions": "PFP"}, True),
+        ({"fat_suppressed": False}, {}, False),  # nothing is known
+        ({"fat_suppressed": True}, {"SpectrallySelectedSuppression": "FAT"}, True),
+        ({"fat_suppressed": True}, {"SpectrallySelectedSuppression": "WATER"}, False),
+        ({"fat_suppressed": True}, {"SpectrallySelectedExcitation": "WATER"}, True),
         ({"b_value": (800, 2000)}, {"DiffusionBValue": 1000.0}, True),
         ({"plane": "axial"}, {}, True),
         ({"plane": "axial"}, {"ImageOrientationPatient": SAGITTAL}, False),
