@@ -1,4 +1,4 @@
-"""Studies of three scanners, from public collections."""
+"""Studies of real scanners, from public collections. What is expected was read from headers and pictures."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mpmri_monai.catalogue import scan
+from mpmri_monai.errors import CatalogueError
 
 DATA = Path(os.environ.get("MPMRI_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
@@ -92,3 +93,63 @@ def test_siemens_enhanced_files_of_one_time_point_each():
         assert len({header.path for header in volume.files}) == 1
         assert [header.frame for header in volume.files] == list(range(6))
         assert volume.files[0].scanning_sequence == ("GR", "EP")
+
+
+def test_slices_that_somebody_took_out_of_a_3d_series():
+    """Instance numbers 63, 72, … 108 of a sagittal T1 with slices of 1 mm: every ninth one is there."""
+    (volume,) = scan(study("compressed_dicom_misc"), "none", study_number=1).volumes
+    assert (volume.slices, volume.orientation) == (6, "oblique sagittal")
+    assert volume.spacing_mm == pytest.approx((1, 1, 9), abs=0.01)
+    assert [caution.code for caution in volume.warnings] == ["W_SPARSE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("bbmri-53323131.dcm", "one slice position"),
+        ("multiframe-test1.dcm", "several frames"),  # a classic MR file of 16 frames without positions
+        ("nema-ct1_j2ki.dcm", "no MR image"),
+        ("nema-ct1_jpll.dcm", "no MR image"),
+        ("nema-mr1_jply.dcm", "one slice position"),
+        ("nema-nm1_j2kr.dcm", "screen capture"),
+        ("osirix-cerebrix.dcm", "screen capture"),
+        ("bbmri.dcmdir", "DICOMDIR"),
+    ],
+)
+def test_single_files_that_are_no_volume_are_set_aside_by_name(name, why):
+    catalogue = scan(study("compressed_dicom_misc") / name, "none")
+    assert not catalogue.volumes and not catalogue.problems
+    assert [why in entry.why for entry in catalogue.set_aside] == [True]
+
+
+def test_a_file_that_does_not_say_what_it_is():
+    catalogue = scan(study("compressed_dicom_misc") / "dwv-test_no-number-rows.dcm", "none")
+    assert [problem.code for problem in catalogue.problems] == ["E_HEADER"]
+
+
+def test_patients_in_one_folder_are_not_mixed():
+    with pytest.raises(CatalogueError, match=r"E_MULTIPATIENT.*7 patients and 7 studies"):
+        scan(study("compressed_dicom_misc"), "none")
+
+
+def test_brains_kept_as_nifti_by_a_naming_table(tmp_path):
+    patient = study("brats2013") / "train" / "brats_2013_pat0005_1"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("schema: mpmri-monai/site-rules/1\nnifti: {T1CE: 'T1c_*', FLAIR: 'Flair_*'}\n")
+    catalogue = scan(patient, "brain", rules)
+    assert catalogue.missing == ("T1", "T2") and not catalogue.problems
+    volume = catalogue.volume(catalogue.roles["FLAIR"])
+    assert (volume.columns, volume.rows, volume.slices) == (240, 240, 155)
+    assert volume.spacing_mm == pytest.approx((1, 1, 1)) and volume.orientation == "axial"
+    assert list(scan(study("upenn_gbm_00002"), "brain").roles) == ["T2"]
+
+
+def test_livers_of_twenty_patients_in_one_folder_have_no_roles():
+    catalogue = scan(study("chaos_t2spir"), "liver")
+    assert len(catalogue.volumes) == 40 and not catalogue.roles
+    assert all(5 < volume.spacing_mm[2] < 10 for volume in catalogue.volumes)
+
+
+def test_formats_that_are_not_read_are_named():
+    with pytest.raises(CatalogueError, match="E_EMPTY"):
+        scan(study("pyradiomics_mr"), "none")

@@ -64,6 +64,7 @@ def image_header(path: Path, elements: Elements, layout: PixelLayout) -> FileHea
         position=position,
         orientation=orientation,
         pixel_spacing=spacing,
+        slice_thickness_mm=elements.number(0x00180050),
         slope=slope,
         intercept=intercept,
         scaling=scaling,

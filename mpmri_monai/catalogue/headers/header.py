@@ -40,6 +40,8 @@ class FileHeader:
     """Direction cosines of increasing column index, then of increasing row index, LPS+."""
     pixel_spacing: tuple[float, ...]
     """Distance between rows, then between columns (mm)."""
+    slice_thickness_mm: float | None
+    """As the header says; not the distance of slices."""
     slope: float
     intercept: float
     scaling: str

@@ -26,6 +26,8 @@ GE_LOCALIZER_PLANE = 256
 """Value of GE's series plane for three-plane localizers."""
 ECHO_TOLERANCE = 0.05
 """Echo times of one volume may differ by this part; some sequences write a slightly different one for each slice."""
+MOST_THICKNESSES = 1.5
+"""Slices of a 3D acquisition are no farther apart (slice thicknesses)."""
 PROJECTIONS = ("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "REFORMATTED", "MAX_IP", "MIN_IP")
 """Values of ImageType for images computed along rays or on another plane."""
 
@@ -285,8 +287,17 @@ def _record(headers: tuple[FileHeader, ...], part: Part, parts: int, cautions: t
         time_s=None,
         split_by=part.axes,
         evidence=evidence,
-        warnings=cautions,
+        warnings=(*cautions, *_sparse(first, spacing)),
         files=headers,
         affine=affine,
         split_order=part.places,
     )
+
+
+def _sparse(header: FileHeader, spacing_mm: float) -> tuple[Caution, ...]:
+    """Slices of a 3D acquisition touch or overlap; a stack of every second one is as evenly spaced as the whole."""
+    thickness = header.slice_thickness_mm
+    if header.acquisition_type != "3D" or not thickness or spacing_mm <= MOST_THICKNESSES * thickness:
+        return ()
+    found = f"slices {thickness:g} mm thick are {spacing_mm:.1f} mm apart in a 3D acquisition"
+    return (Caution("W_SPARSE", f"{found}: those between them may have been lost"),)

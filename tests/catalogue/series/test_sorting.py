@@ -148,3 +148,13 @@ def test_an_image_lost_and_another_sent_twice_is_no_even_count(make, scanned):
     again = make.image(8, 3, 0, SOPInstanceUID="2.25.4444", InstanceNumber=99)
     del images[make.slices + 3]
     assert codes(scanned([*images, again], "none")) == ["E_INCOMPLETE"]
+
+
+@pytest.mark.parametrize(("kept", "acquisition", "codes"), [(1, "3D", []), (2, "3D", ["W_SPARSE"]), (2, "2D", [])])
+def test_every_second_slice_taken_out_of_a_3d_stack(make, scanned, kept, acquisition, codes):
+    images = [
+        make.image(3, k, SliceThickness=2.2, MRAcquisitionType=acquisition, ScanningSequence="GR")
+        for k in range(0, 8, kept)
+    ]
+    (volume,) = scanned(images, "none").volumes
+    assert [caution.code for caution in volume.warnings] == codes
