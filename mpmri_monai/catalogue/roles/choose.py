@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mpmri_monai.catalogue.record import Caution, Evidence, Problem, Rival, VolumeRecord
 from mpmri_monai.catalogue.roles.assignment import Assignment, rival, series_numbers
-from mpmri_monai.catalogue.roles.conditions import FAT_PHASES, KIND_RULE, Conditions, fat_phase
+from mpmri_monai.catalogue.roles.conditions import FAT_PHASES, IN_WORDS, KIND_RULE, Conditions, fat_phase
 from mpmri_monai.catalogue.roles.contrast import ContrastState, contrast_states
 from mpmri_monai.catalogue.roles.dynamic import is_dynamic, name_phases
 from mpmri_monai.catalogue.roles.protocol import Dynamic, EchoPair, Protocol, Role
@@ -231,7 +231,7 @@ def _echo_pair(
                 for volume in candidates
                 if phases[volume.id] == wanted and volume not in paired
             ]
-            rule = f"gradient echo with fat {wanted} phase" + (", one of a pair" if pairs else "")
+            rule = f"gradient echo with fat {IN_WORDS[wanted]}" + (", one of a pair" if pairs else "")
             given.give(role, fitting[0], rule, grounds[fitting[0].id], others)
 
 

@@ -22,6 +22,7 @@ PHASE_TOLERANCE = 0.18
 ECHO_PLANAR = "EP"
 FAT_PHASES = {"in phase": "in", "out of phase": "out"}
 """What the scanner says of an image counts more than what its echo time says."""
+IN_WORDS = {"in": "in phase", "out": "out of phase"}
 
 KIND_RULE = "kind of image"
 
@@ -165,7 +166,7 @@ class Conditions(PulseSequence):
             yield f"{' or '.join(self.plane)} slices", name, name.split()[-1] in self.plane
         if self.fat_phase is not None:
             value, found = fat_phase(header)
-            yield f"fat {self.fat_phase} phase", value, found == self.fat_phase
+            yield f"fat {IN_WORDS[self.fat_phase]}", value, found == self.fat_phase
 
 
 def fat_phase(header: FileHeader) -> tuple[str, str]:
