@@ -12,6 +12,8 @@ from pydicom.uid import UID
 from mpmri_monai.catalogue.headers.elements import Elements
 from mpmri_monai.errors import CatalogueError
 
+PADDED_ROWS = 2
+"""Bytes behind the pixels that fill so many rows or more are no padding, but rows that the header does not count."""
 MAX_SIDE = 4096
 """Largest number of rows or columns (pixels)."""
 MAX_FRAMES = 5000
@@ -67,7 +69,10 @@ def pixel_layout(elements: Elements, file: io.FileIO, size: int, end: int) -> Pi
     transfer_syntax = Elements(elements.dataset.file_meta).text(0x00020010) or NATIVE[implicit, little]
     expected = None if _is_compressed(transfer_syntax) else frames * rows * columns * allocated // 8
     file.seek(end)
-    offset = _pixel_offset(file.read(12), end, size, (implicit, little), expected)
+    offset, length = _pixel_offset(file.read(12), end, size, (implicit, little), expected)
+    surplus = 0 if expected is None else (length - expected) / (columns * allocated // 8)
+    if surplus >= PADDED_ROWS and surplus.is_integer():
+        raise fault("E_PIXELS", f"a file holds {surplus:g} rows of pixels more than it declares")
     native = offset if expected is not None and little else None
     return PixelLayout(frames, rows, columns, allocated, stored, elements.integer(0x00280103), transfer_syntax, native)
 
@@ -92,8 +97,14 @@ def _is_compressed(transfer_syntax: str) -> bool:
     return UID(transfer_syntax).is_encapsulated
 
 
-def _pixel_offset(element: bytes, start: int, size: int, encoding: tuple[bool, bool], expected: int | None) -> int:
-    """Find native pixels from the bytes at which reading stopped; the element's own header has 8 or 12 of them."""
+def _pixel_offset(
+    element: bytes, start: int, size: int, encoding: tuple[bool, bool], expected: int | None
+) -> tuple[int, int]:
+    """Find native pixels from the bytes at which reading stopped; the element's own header has 8 or 12 of them.
+
+    Returns:
+        Offset and declared length of the pixels (bytes).
+    """
     implicit, little = encoding
     order: Literal["little", "big"] = "little" if little else "big"
     group, number = int.from_bytes(element[:2], order), int.from_bytes(element[2:4], order)
@@ -106,4 +117,4 @@ def _pixel_offset(element: bytes, start: int, size: int, encoding: tuple[bool, b
     held = min(length, size - offset)
     if expected is not None and held < expected:
         raise fault("E_TRUNCATED", f"a file holds {held} of the {expected} bytes of its pixels")
-    return offset
+    return offset, length

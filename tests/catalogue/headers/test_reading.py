@@ -156,6 +156,7 @@ def test_deflated_file_is_refused_without_inflating_it(make, tmp_path):
         ({"PixelSpacing": [0, 1]}, "E_NOGEOM"),
         ({"RescaleSlope": -1.0}, "E_RESCALE"),
         ({"PixelData": b"12"}, "E_TRUNCATED"),
+        ({"Rows": 6}, "E_PIXELS"),
         ({"PhotometricInterpretation": "MONOCHROME1"}, "E_PIXELS"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "E_PIXELS"),
         ({"BitsStored": 12, "HighBit": 15}, "E_PIXELS"),
