@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from mpmri_monai.artefacts import digest, whole_file, write_text
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
 from mpmri_monai.cohort import DicomImage, Lesion, Manifest, parse_manifest
@@ -21,6 +19,7 @@ from mpmri_monai.report.contact_figure import draw_sheet
 from mpmri_monai.report.contact_sheet import Row, Sheet, study_sheet
 from mpmri_monai.report.opened import study_key
 from mpmri_monai.report.style import RESEARCH_ONLY, png
+from mpmri_monai.report.template import template
 from mpmri_monai.samples.lesions import lesions_of
 
 STUDY_HEADER = ("sequence", "series", "volume", "columns × rows × slices", "spacing mm", "plane", "TE ms", "time s")
@@ -105,7 +104,7 @@ def sheets_of_cohort(
         for result, study in zip(results, manifest.studies, strict=True)
     ]
     content = {"research_only": RESEARCH_ONLY, "cohort": manifest.name, "rows": rows}
-    write_text(output / "index.html", _template("contact_index.html").render(content))
+    write_text(output / "index.html", template("contact_index.html").render(content))
     return output / "index.html", tuple(row["study"] for row in rows if FAILED in row)
 
 
@@ -158,7 +157,7 @@ def _write(sheet: Sheet, output: Path) -> None:
     pixels = png(draw_sheet(sheet))
     with whole_file(output / f"{sheet.name}.png") as part:
         part.write_bytes(pixels)
-    write_text(output / f"{sheet.name}.html", _template("contact_sheet.html").render(_content(sheet, pixels)))
+    write_text(output / f"{sheet.name}.html", template("contact_sheet.html").render(_content(sheet, pixels)))
 
 
 def _content(sheet: Sheet, pixels: bytes) -> dict[str, Any]:
@@ -211,13 +210,3 @@ def _series(number: int | None) -> str:
 def _in_words(rows: Sequence[Row]) -> str:
     """Return what a picture shows, for those who cannot see it."""
     return "; ".join(f"{row.name}: {', '.join([*row.facts, *row.cautions])}" for row in rows)
-
-
-def _template(name: str) -> Template:
-    return Environment(
-        loader=PackageLoader("mpmri_monai.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template(name)

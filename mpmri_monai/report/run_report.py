@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.report import tables, wording
@@ -20,6 +18,7 @@ from mpmri_monai.report.pictures import (
 )
 from mpmri_monai.report.run_folder import RunFolder, read_run
 from mpmri_monai.report.style import RESEARCH_ONLY
+from mpmri_monai.report.template import template
 from mpmri_monai.report.tsic import curve_rows, tsic_curves
 from mpmri_monai.sequences import Task
 
@@ -73,18 +72,8 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
         "pictures": pictures,
         "tsic": [] if curves is None else curve_rows(curves),
     }
-    write_text(run / "report.html", _template().render(content))
+    write_text(run / "report.html", template("run.html").render(content))
     return run / "report.html"
-
-
-def _template() -> Template:
-    return Environment(
-        loader=PackageLoader("mpmri_monai.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("run.html")
 
 
 def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, names: Sequence[str]) -> dict[str, Any]:

@@ -65,6 +65,14 @@ def eight_bits(study: Study) -> None:
 
 
 @pixels(refused="E_PIXELS")
+def fewer_rows_than_pixels(study: Study) -> None:
+    """Rows is 4 too small in every image, so that the rest of each would be dropped."""
+    study.add(stack := volume(), expected=False)
+    for image in stack.images:
+        image.Rows -= 4
+
+
+@pixels(refused="E_PIXELS")
 def inverted_display(study: Study) -> None:
     """MONOCHROME1: whether the values are inverted signal cannot be known."""
     study.add(volume(PhotometricInterpretation="MONOCHROME1"), expected=False)
@@ -167,7 +175,7 @@ def JPEG_lossless(study: Study) -> None:
 
 
 @compression()
-def some_slicescompressed(study: Study) -> None:
+def some_slices_compressed(study: Study) -> None:
     """Half of the slices are compressed, half are not."""
     study.add(stack := volume(grid=LARGE))
     for image in stack.images[::2]:

@@ -71,6 +71,12 @@ def every_second_slice_missing_in_one_half(study: Study) -> None:
     study.images = [image for k, image in enumerate(stack.images) if k < 4 or k % 2 == 0]
 
 
+@assembly(warned="W_SPARSE")
+def every_second_slice_of_a_3D_stack_taken_out(study: Study) -> None:
+    """What is left is evenly spaced and right in itself: slices 5 mm thick and 12 mm apart. A 3D stack has no gaps."""
+    study.add(volume(grid=Grid(step_mm=12.0), MRAcquisitionType="3D", SliceThickness=5.0))
+
+
 @assembly(warned="W_DUP")
 def slice_sent_twice(study: Study) -> None:
     """One image again under another SOPInstanceUID."""
