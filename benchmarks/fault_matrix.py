@@ -30,6 +30,8 @@ FULL_TABLE = ROOT / "docs" / "faults.md"
 def main() -> int:
     """Run the matrix; 1 when mpmri is wrong about a case."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if sys.warnoptions:
+        options.error("run it without -W, which would hide the warnings of the other readers")
     options.add_argument("--output", type=Path, default=FULL_TABLE)
     options.add_argument("--only", default="", help="print the cases whose name holds this text, and write nothing")
     asked = options.parse_args()
