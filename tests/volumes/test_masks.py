@@ -1,14 +1,12 @@
 import os
 from pathlib import Path
 
-import highdicom
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.sr.codedict import codes
 
 from mpmri_monai.catalogue import scan
 from mpmri_monai.errors import MaskError
@@ -64,35 +62,10 @@ def study(make, tmp_path):
     images = make.write_volume(tmp_path / "study", stored, frame, (2.0, 1.5, 5.0), (10, 20, -30))
     (volume,) = scan(tmp_path / "study", "none").volumes
     ordered = [pydicom.dcmread(header.path) for header in volume.files]
-    segments = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=f"region {number}",
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Lesion,
-            algorithm_type="MANUAL",
-        )
-        for number in (1, 2)
-    ]
     voxels = np.zeros((6, 9, 8, 2), np.uint8)
     voxels[2:4, 3:6, 1:5, 0] = 1
     voxels[3:5, 5:8, 4:7, 1] = 1
-    seg = highdicom.seg.Segmentation(
-        source_images=ordered,
-        pixel_array=voxels,
-        segmentation_type="BINARY",
-        segment_descriptions=segments,
-        series_instance_uid="2.25.8",
-        series_number=100,
-        sop_instance_uid="2.25.81",
-        instance_number=1,
-        manufacturer="none",
-        manufacturer_model_name="none",
-        software_versions="0",
-        device_serial_number="0",
-    )
-    path = tmp_path / "seg.dcm"
-    seg.save_as(path)
+    path = make.write_seg(tmp_path / "seg.dcm", ordered, voxels)
     assert len(images) == 6
     return volume, voxels, path
 

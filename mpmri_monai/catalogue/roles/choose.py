@@ -109,6 +109,10 @@ def _singles(free: Sequence[VolumeRecord], dynamic: Set[str], protocol: Protocol
         if role.contrast:
             candidates = _by_contrast(name, role, _apart(candidates), states, given)
         _choose(name, role, candidates, _near_misses(name, role, free), given)
+        state = states.get(given.roles.get(name, ""))
+        if role.contrast and state is not None and state.inferred:
+            message = f"taken as {role.contrast} contrast agent, which no header tells: {state.why}"
+            given.warn((given.records[given.roles[name]],), Caution("W_CONTRAST", message))
 
 
 def _apart(candidates: Iterable[VolumeRecord]) -> list[VolumeRecord]:
@@ -129,9 +133,6 @@ def _by_contrast(
         given.note(volume, Evidence(rule, state.why, "fits" if fits else "does not fit"))
         if fits:
             kept.append(volume)
-            if state.inferred:
-                message = f"taken as {role.contrast} contrast agent, which no header tells: {state.why}"
-                given.warn((volume,), Caution("W_CONTRAST", message))
     return kept
 
 

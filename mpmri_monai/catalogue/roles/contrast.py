@@ -26,7 +26,8 @@ def contrast_states(candidates: Sequence[VolumeRecord]) -> dict[str, ContrastSta
     volumes of one pulse sequence on one grid are told apart by time, if the signal of the later one has risen.
 
     Returns:
-        Volume id -> state. Without anything to go by, a volume is after contrast when it names an agent.
+        Volume id -> state. Where no volume names an agent and nothing else tells, all are taken as before contrast, and
+        that is only inferred: many sites never fill the agent in.
     """
     named = [volume for volume in candidates if volume.files[0].contrast_agent]
     if len(named) in (0, len(candidates)) and len(candidates) == 2 and (pair := _before_and_after(*candidates)):
@@ -41,7 +42,7 @@ def contrast_states(candidates: Sequence[VolumeRecord]) -> dict[str, ContrastSta
         why = "names a contrast agent" if after else "names no contrast agent"
         if not after and first is not None and time is not None and time > first:
             after, why = True, "names no contrast agent, but was made after images that name one"
-        states[volume.id] = ContrastState(after, why)
+        states[volume.id] = ContrastState(after, why, inferred=not named)
     return states
 
 

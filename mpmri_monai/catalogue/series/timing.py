@@ -118,7 +118,6 @@ def nearest(times_s: Sequence[float], phases: Sequence[Phase], arrival_s: float)
         if place == 0:
             chosen[phase.sequence] = fitting[-1]
         else:
-            chosen[phase.sequence] = min((abs(times_s[index] - arrival_s - phase.delay_s), index) for index in fitting)[
-                1
-            ]
+            _, best = min((abs(times_s[index] - arrival_s - phase.delay_s), index) for index in fitting)
+            chosen[phase.sequence] = best
     return chosen

@@ -135,3 +135,9 @@ def test_of_directions_and_their_trace_the_trace_is_the_high_b_value(make, scann
     catalogue = scanned(images, "prostate")
     chosen = catalogue.volume(catalogue.roles["HBV"])
     assert chosen.files[0].instance_number > 3 * make.slices and not catalogue.problems
+
+
+def test_a_single_t1_that_names_no_agent_is_taken_as_plain_and_said_to_be(scanned, make):
+    tags = {"ScanningSequence": "GR", "MRAcquisitionType": "3D", "EchoTime": 2.3, "RepetitionTime": 8.0}
+    catalogue = scanned([make.image(2, k, **tags) for k in range(6)], "brain")
+    assert series_of(catalogue) == {"T1": 2} and codes(catalogue) == {"W_CONTRAST"}
