@@ -1,0 +1,30 @@
+"""The experiments by name. A module is imported when its experiment is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.experiments.context import Experiment
+
+EXPERIMENTS = {
+    "repeats": "mpmri_monai.experiments.repeats:Repeats",
+    "single": "mpmri_monai.experiments.single:Single",
+    "tables": "mpmri_monai.experiments.tables:Tables",
+    "fusion-search": "mpmri_monai.experiments.fusion_search:FusionSearch",
+    "permutation": "mpmri_monai.experiments.permutation:Permutation",
+    "robustness": "mpmri_monai.experiments.robustness:Robustness",
+}
+"""Where the class of each experiment is; it takes no argument."""
+
+
+def experiment(name: str) -> Experiment:
+    """Return the experiment called ``name``.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(expected=f"an experiment among {', '.join(EXPERIMENTS)}", found=repr(name), code="E_OPTION")
+    module, _, kind = EXPERIMENTS[name].partition(":")
+    return getattr(import_module(module), kind)()
