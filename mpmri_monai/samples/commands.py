@@ -15,12 +15,16 @@ from mpmri_monai.samples.store import SHIFT, Store
 
 
 def prepare_command(
-    manifest_path: Path, cache: Path | None = None, workers: int = 0, settings: Settings | None = None
+    manifest_path: Path,
+    cache: Path | None = None,
+    workers: int = 0,
+    settings: Settings | None = None,
+    scheduler: str | None = None,
 ) -> int:
     """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out
     or there is no sample at all."""
     manifest = load_manifest(manifest_path)
-    store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers)
+    store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers, scheduler=scheduler)
     align, console = store.settings.align, Console()
     console.print(_coverage(store))
     for table in _classes(store, manifest):

@@ -36,7 +36,14 @@ class Job:
     key: str
 
 
-def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 0, progress: bool = True) -> Store:
+def prepare(
+    manifest: Manifest,
+    settings: Settings,
+    cache: Path,
+    workers: int = 0,
+    progress: bool = True,
+    scheduler: str | None = None,
+) -> Store:
     """Bring the store of a cohort up to date and return it.
 
     A study whose files, manifest entry and settings are as they were is not read again. Samples do not depend on the
@@ -48,6 +55,7 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
         cache: the store lies in ``<cache>/stores/<manifest name>-<key>``.
         workers: processes; 0 works in this one. Each holds one study at a time.
         progress: show what is about to be read, and a progress bar.
+        scheduler: address of a Dask scheduler whose workers, which see the same files, take the place of ``workers``.
 
     Raises:
         OutputError: the store cannot be written, for example because the disk is full.
@@ -56,11 +64,12 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
         WorkerError: a worker was ended from outside; studies that were finished are kept.
     """
     folder = store_folder(manifest, settings, cache)
+    place = manifest.folder.resolve()  # workers may have another working directory
     jobs, signatures = [], {}
     for study in manifest.studies:
         signatures[study.study] = signature_of(files_of(study), manifest.folder)
         key = _study_key(study, settings, manifest.sequences, signatures[study.study])
-        jobs.append(Job(study, manifest.folder, settings, manifest.sequences, study_file(folder, study.study), key))
+        jobs.append(Job(study, place, settings, manifest.sequences, study_file(folder, study.study), key))
     stored = {job.study.study: read_record(job.path, job.key) for job in jobs}
     todo = [job for job in jobs if stored[job.study.study] is None]
     if todo:
@@ -70,9 +79,9 @@ def prepare(manifest: Manifest, settings: Settings, cache: Path, workers: int = 
         largest = max(_memory(signatures[job.study.study]) for job in todo)
         Console(stderr=True).print(
             f"{len(todo)} of {len(jobs)} studies to read; about {largest / 1e6:.0f} MB of memory "
-            f"for each of {max(workers, 1)} workers"
+            f"for each of {'the' if scheduler else max(workers, 1)} workers"
         )
-    outcomes = dict(in_processes(_build, todo, workers, "Sampling" if show else None))
+    outcomes = dict(in_processes(_build, todo, workers, "Sampling" if show else None, scheduler))
     failed = {job.study.study: problem for job in todo if (problem := outcomes[job.study.study]) is not None}
     stored |= {job.study.study: read_record(job.path, job.key) for job in todo if job.study.study not in failed}
     return _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
@@ -82,7 +91,7 @@ def store_folder(manifest: Manifest, settings: Settings, cache: Path) -> Path:
     """Return where the store of a cohort lies. The cohort's place is part of the key: copies do not share a store."""
     place = str(manifest.folder.resolve())
     key = digest([SCHEMA, __version__, settings.model_dump(), manifest.sequences, place])
-    return Path(cache) / "stores" / f"{manifest.name}-{key[:12]}"
+    return Path(cache).resolve() / "stores" / f"{manifest.name}-{key[:12]}"
 
 
 def _open(
@@ -99,7 +108,8 @@ def _open(
     rows = [row for record in records.values() for row in record.rows]
     table = make_table(rows, manifest.sequences, tuple(manifest.classes))
     contents = {study: record.content for study, record in records.items()}
-    return Store(folder, settings, manifest.sequences, table, failed, contents)
+    voxels = {study: record.voxels for study, record in records.items()}
+    return Store(folder, settings, manifest.sequences, table, failed, contents, voxels)
 
 
 def _build(job: Job) -> tuple[str, str | None]:

@@ -1,0 +1,84 @@
+"""Workers on a Dask cluster: each job is sent to a process, here or elsewhere, that sees the same files.
+
+Start it with ``dask scheduler`` and, on each machine, ``dask worker tcp://HOST:8786 --nworkers N --nthreads 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.processes import Job, Outcome, Result, WorkerError
+
+CONNECT_SECONDS = 20
+
+
+class DaskWorkers:
+    """The workers of a Dask scheduler. One that is killed costs its jobs in flight, which Dask gives to others.
+
+    Args:
+        scheduler: its address, such as ``tcp://host:8786``.
+
+    Raises:
+        WorkerError: it cannot be reached.
+        ConfigError: Dask is not installed.
+    """
+
+    def __init__(self, scheduler: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ConfigError(
+                expected="Dask, for --scheduler",
+                found="no package distributed",
+                fix="pip install 'mpmri_monai[cluster]'",
+                code="E_OPTION",
+            ) from error
+        try:
+            self._client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise WorkerError(
+                expected="a Dask scheduler",
+                found=f"none that answers at {scheduler}",
+                fix="start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`",
+                code="E_SCHEDULER",
+            ) from error
+
+    def __enter__(self) -> DaskWorkers:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def outcomes(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Outcome[Result]]:
+        from distributed import as_completed
+
+        futures = {self._client.submit(function, job, pure=False): number for number, job in enumerate(jobs)}
+        try:
+            for future in as_completed(list(futures)):
+                yield self._outcome(futures.pop(future), future)
+        finally:
+            self._client.cancel(list(futures))  # what a worker has begun it ends; nobody waits for it
+
+    def _outcome(self, number: int, future) -> Outcome:
+        from distributed import KilledWorker
+
+        if future.status == "finished":
+            return Outcome(number, future.result())
+        error = future.exception() if future.status == "error" else None
+        if error is None:
+            raise WorkerError(
+                expected="a Dask scheduler that stays",
+                found="a job that it has lost: it was ended or restarted",
+                fix="run the same command again: what is finished is kept",
+                code="E_SCHEDULER",
+            )
+        if isinstance(error, KilledWorker):
+            error = WorkerError(
+                expected="Dask workers that run to their end",
+                found="a job whose workers were ended again and again: most often for lack of memory",
+                fix="give each worker more memory (dask worker --memory-limit)",
+                code="E_WORKER",
+            )
+        return Outcome(number, error=error)
