@@ -95,6 +95,9 @@ class SPPResNet(nn.Module):
         levels: pyramid levels; (1, 2) gives 64·5 = 320 features.
         dropout: probability applied to the embedding.
         size_feature: use the lesion's extent in mm as one more feature beside the embedding.
+        embedding_relu: rectify the embedding before the classifier. Without, as in the paper, the classifier is linear
+            in the embedding. An embedding of two units needs that: both can be zero for every sample after one bad
+            step, and no gradient brings them back.
 
     Raises:
         ConfigError: for an unknown pooling, impossible levels, embedding or dropout.
@@ -109,6 +112,7 @@ class SPPResNet(nn.Module):
         levels: Sequence[int] = (1, 2),
         dropout: float = 0.0,
         size_feature: bool = False,
+        embedding_relu: bool = True,
     ) -> None:
         super().__init__()
         if pooling not in ("spp", "gap"):
@@ -125,6 +129,7 @@ class SPPResNet(nn.Module):
         self.stage2, self.stage3 = (_stage(a, b, stride=2) for a, b in pairwise(STAGE_CHANNELS))
         self.pool = SpatialPyramidPooling(levels) if pooling == "spp" else _GlobalAverage()
         self.embedding = nn.Linear(STAGE_CHANNELS[-1] * self.pool.cells, embedding)
+        self.rectify = nn.ReLU() if embedding_relu else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.size_feature = size_feature
         self.classifier = nn.Linear(embedding + int(size_feature), num_classes)
@@ -149,7 +154,7 @@ class SPPResNet(nn.Module):
             present: bool (batch, channel); None means that every sequence is there.
             extent_mm: (batch,), largest extent of the lesion; read only with ``size_feature``.
         """
-        x = self.dropout(functional.relu(self.embed(image, present)))
+        x = self.dropout(self.rectify(self.embed(image, present)))
         if self.size_feature:
             if extent_mm is None:
                 raise ConfigError(expected="the lesion's extent in mm for a network with size_feature", found="none")

@@ -87,3 +87,13 @@ def test_unknown_pooling_is_refused():
 def test_impossible_layers_are_refused(arguments):
     with pytest.raises(ConfigError, match="dropout"):
         SPPResNet(**arguments)
+
+
+def test_without_rectification_the_logits_are_linear_in_the_embedding():
+    network = SPPResNet(embedding=2, embedding_relu=False).eval()
+    images = torch.rand(4, 3, 32, 32)
+    torch.testing.assert_close(network(images), network.classifier(network.embed(images)))
+
+
+def test_rectification_has_no_weights_so_that_files_fit_both_ways():
+    assert SPPResNet().state_dict().keys() == SPPResNet(embedding_relu=False).state_dict().keys()
