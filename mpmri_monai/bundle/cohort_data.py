@@ -14,6 +14,7 @@ import pandas as pd
 
 from mpmri_monai import cohort, sequences
 from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.bundle.replica import with_copies
 from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
 from mpmri_monai.errors import ManifestError, SplitError
 from mpmri_monai.samples import Settings, Store, prepare
@@ -47,14 +48,17 @@ def manifest_of(folder: str) -> str:
 class CohortData:
     """The lesions of a cohort that carry a label of one task, split by patient, with one fusion's channels.
 
+    Split by lesion or sample it is a replica of published protocols: each of the six stored copies of a sample counts
+    as a sample, and the test set is the validation set too. Its results are not patient-disjoint.
+
     Args:
         manifest: the manifest's file.
         task: name of the question, such as ``hcc_grade``.
         fusion: sequences used as channels, in any form that ``sequences.fusion`` reads.
         settings: of the samples store, see ``samples.Settings``.
-        split: ``folds`` (0 for one holdout), ``test`` and ``val`` shares, ``repeats``, and the ``repeat`` and ``fold``
-            to use; or ``file``, a splits.csv made elsewhere.
+        split: the scheme and the fit to use, see ``cohort.SplitSettings``.
         seed: of the split.
+        permutation: 0 or more gives the labels to other patients, see ``cohort.permuted_labels``; -1 does not.
         workers: processes that prepare studies at the same time; 0 prepares in this one. Results do not depend on it.
 
     Raises:
@@ -69,6 +73,7 @@ class CohortData:
         settings: Mapping[str, Any],
         split: Mapping[str, Any],
         seed: int = 0,
+        permutation: int = -1,
         workers: int = 0,
     ) -> None:
         self.manifest = cohort.load_manifest(Path(manifest))
@@ -78,7 +83,13 @@ class CohortData:
         _refuse_other_classes(self.manifest, self.task)
         self.fusion = sequences.fusion(fusion, self.manifest.sequences)
         self.settings = Settings(**settings)
-        self.seed, self.workers, self.split = int(seed), int(workers), dict(split)
+        self.split = cohort.SplitSettings(**split)
+        self.seed, self.permutation, self.workers = int(seed), int(permutation), int(workers)
+
+    @property
+    def replica(self) -> bool:
+        """Whether this replicates a published protocol in which patients are on both sides of the split."""
+        return self.split.replica
 
     @cached_property
     def store(self) -> Store:
@@ -90,7 +101,7 @@ class CohortData:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """The store's table, with ``label`` (class name), for the samples that the task is about."""
+        """The store's table, with ``label`` (class name; permuted if asked), for the samples that the task is about."""
         table = self.store.table
         if self.task.name == "hcc_vs_bg":
             label = table["kind"].map({"lesion": "hcc", "background": "background"})
@@ -104,7 +115,10 @@ class CohortData:
                 where=self.manifest.name,
                 fix="look at the studies that were skipped, and at the labels (mpmri check)",
             )
-        return rows
+        return rows if self.permutation < 0 else self._permuted(rows)
+
+    def _permuted(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(label=cohort.permuted_labels(rows, self.task, self.permutation))
 
     @cached_property
     def usable(self) -> pd.DataFrame:
@@ -120,29 +134,33 @@ class CohortData:
     @cached_property
     def splits(self) -> pd.DataFrame:
         """The splits table: as read from the file, or made for these patients and this seed."""
-        options = self.split
-        if options.get("file"):
-            return cohort.read_splits(Path(options["file"]))
-        patients = cohort.patient_table(self.rows, self.task.classes)
-        common = {"val": options["val"], "repeats": options["repeats"], "seed": self.seed}
-        if options["folds"]:
-            return cohort.kfold(patients, folds=options["folds"], **common)
-        return cohort.holdout(patients, test=options["test"], **common)
+        patients = {study.patient for study in self.manifest.studies}
+        return self.split.table(self.rows, self.task.classes, patients, self.seed)
 
     @cached_property
     def roles(self) -> dict[str, str]:
-        """Role (train, val, test) of each patient, in the repeat and fold of this run.
+        """Role (train, val, test) of each patient in the fit of this run.
 
         Raises:
-            SplitError: a class has no patient to train on or to test.
+            SplitError: no such fit, or patients have no one role because this is a replica.
         """
-        roles = cohort.roles_of(self.splits, self.split["repeat"], self.split["fold"])
-        role = self.usable["patient"].map(roles)
-        without = int(self.usable.loc[role.isna(), "patient"].nunique())
+        return cohort.roles_of(self.splits, self.split.repeat, self.split.fold, self.split.inner_name)
+
+    @cached_property
+    def row_roles(self) -> pd.Series:
+        """Role of each row of ``usable`` in the fit of this run; NaN for patients whom the splits leave out.
+
+        Raises:
+            SplitError: a class has no sample to train on, or none to test where each class should be tested.
+        """
+        split = self.split
+        roles = cohort.row_roles(self.usable, self.splits, split.repeat, split.fold, split.inner_name)
+        without = self.usable.loc[~self.usable["patient"].isin(self.splits["patient"]), "patient"].nunique()
         if without:
             logger.warning("%d patients have no role in the splits and are left out", without)
-        for wanted in sorted({"train", "test"} | set(roles.values())):
-            there = set(self.usable.loc[role == wanted, "label"])
+        scored = set() if split.leave_out else {"test" if split.inner < 0 else "val"}
+        for wanted in sorted({"train"} | scored | set(roles.dropna()) - {"test"}):
+            there = set(self.usable.loc[roles == wanted, "label"])
             absent = [name for name in self.task.classes if name not in there]
             if absent:
                 raise SplitError(
@@ -155,8 +173,17 @@ class CohortData:
         return roles
 
     def samples(self, role: str) -> SampleData:
-        """Return the samples of the patients in ``role``; there may be none to validate with."""
-        rows = self.usable[self.usable["patient"].map(self.roles) == role]
+        """Return the samples in ``role``; there may be none to validate with. A replica validates on its test set."""
+        if not self.replica:
+            return self._stored(role)
+        return self._stored("train") if role == "train" else with_copies(self._stored("test"))
+
+    def scored(self, role: str) -> SampleData:
+        """Return the samples in ``role`` that predictions are written for: each sample in one role."""
+        return self._stored("val") if self.replica and role == "val" else self.samples(role)
+
+    def _stored(self, role: str) -> SampleData:
+        rows = self.usable[self.row_roles == role]
         present = rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool)
         return SampleData(
             image=self.store.images(rows.index.to_numpy(), self.fusion),
@@ -167,14 +194,23 @@ class CohortData:
         )
 
     def smallest_class(self, role: str) -> int:
-        """Return the number of patients, in ``role``, of the class that has fewest there."""
-        patients = cohort.patient_table(self.usable, self.task.classes)
-        there = patients[patients["patient"].map(self.roles) == role]
-        return min(int((there["label"] == name).sum()) for name in self.task.classes)
+        """Return the number of patients, in ``role``, that have a lesion of the class that fewest have there."""
+        there = self.usable[self.row_roles == role]
+        return min(int(there.loc[there["label"] == name, "patient"].nunique()) for name in self.task.classes)
 
     def split_columns(self, role: str) -> dict[str, object]:
         """Return the predictions columns that say which split ``role`` belongs to."""
-        return {"repeat": self.split["repeat"], "outer": self.split["fold"], "inner": "", "role": role}
+        return {"repeat": self.split.repeat, "outer": self.split.fold, "inner": self.split.inner_name, "role": role}
+
+    def image_table(self) -> pd.DataFrame:
+        """Return ``patient, study, sequence, voxels``: the sha256 of the voxels of every image that was sampled."""
+        patients = {study.study: study.patient for study in self.manifest.studies}
+        records = [
+            (patients[study], study, sequence, voxels)
+            for study, images in sorted(self.store.voxels.items())
+            for sequence, voxels in images.items()
+        ]
+        return pd.DataFrame(records, columns=["patient", "study", "sequence", "voxels"])
 
     def digests(self) -> dict[str, str]:
         """Return the hashes of the manifest, the stored samples and the splits."""

@@ -46,13 +46,17 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
     """
     if run.finished:
         if idist.get_rank() == 0:
-            print(f"This run is finished: {run.path / 'report.html'}\nName another --output_dir to train again.")
+            print(f"This run is finished: {run.last_result}\nName another --output_dir to train again.")
         return
     epoch = trainer.checkpoint.finish()
     if idist.get_rank() > 0:
         return
     logger.info("weights of epoch %d", epoch)
-    write_results(run.path, run.cohort, network, trainer.state.device, pixels)
+    predictions = predict_roles(run.cohort, network, trainer.state.device, pixels)
+    write_predictions(run.path / "predictions.csv", predictions)
+    if run.results == "predictions":
+        return
+    write_metrics(run.path, run.cohort, predictions)
     _write_reference(run.path, run.cohort, config, pixels)
     _write_report(run)
 
@@ -66,7 +70,9 @@ def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, d
     run_path = Path(run_path)
     load_weights(network, run_path / "model.pt")
     network.to(device)
-    write_results(run_path, cohort, network, device, pixels)
+    predictions = predict_roles(cohort, network, device, pixels)
+    write_predictions(run_path / "predictions.csv", predictions)
+    write_metrics(run_path, cohort, predictions)
     write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
     _print_next(run_path)
 
@@ -84,35 +90,43 @@ def exit_status(cohort: CohortData) -> None:
         sys.exit(1)
 
 
-def write_results(
-    folder: Path, cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int
-) -> dict[str, Any]:
-    """Write ``predictions.csv`` of every role and ``metrics.json`` of the test patients; return the metrics."""
+def predict_roles(cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int) -> pd.DataFrame:
+    """Return the predictions table of every role of this run's fit."""
     tables = []
     for role in ROLES:
-        data = cohort.samples(role)
+        data = cohort.scored(role)
         if len(data.table):
             probabilities = predict(network, data, device, pixels)
             split = cohort.split_columns(role)
             tables.append(prediction_rows(data, probabilities, cohort.task, cohort.manifest.sequences, split))
-    predictions = pd.concat(tables, ignore_index=True)
-    write_predictions(folder / "predictions.csv", predictions)
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_metrics(folder: Path, cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Write ``metrics.json`` of the test patients, beside baseline and ceiling; return the metrics."""
     metrics = evaluate(predictions, cohort.task, seed=cohort.seed)
     metrics["fusion"] = fusion_name(cohort.fusion)
-    metrics["baseline"] = evaluate(_baseline(cohort), cohort.task, seed=cohort.seed)
+    metrics["baseline"] = _baseline(cohort)
     metrics["ceiling"] = _ceiling(cohort, predictions)
     artefacts.write_json(folder / "metrics.json", metrics)
     Console().print(metrics_table(metrics))
     return metrics
 
 
-def _baseline(cohort: CohortData) -> pd.DataFrame:
-    return roi_baseline(cohort.usable, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
+def _baseline(cohort: CohortData) -> dict[str, Any] | None:
+    """Return the metrics of the ROI-mean baseline; None for a replica, where a patient has no one role."""
+    if cohort.replica:
+        return None
+    rows = roi_baseline(cohort.usable, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
+    return evaluate(rows, cohort.task, seed=cohort.seed)
 
 
 def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the bounds that a phantom's truth puts on any classifier of the test lesions; None for real patients."""
-    if cohort.manifest.truth is None or not cohort.task.ordered:
+    """Return the bounds that a phantom's truth puts on any classifier of the test lesions.
+
+    None for real patients, and for permuted labels, which the truth does not explain.
+    """
+    if cohort.manifest.truth is None or not cohort.task.ordered or cohort.permutation >= 0:
         return None
     truth = read_truth(cohort.manifest.path(cohort.manifest.truth))
     tested = predictions[predictions["role"] == "test"]
@@ -126,7 +140,7 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
 def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
     """Write ``reference.json``: what another hospital needs to know of the weights beside them."""
     metrics = artefacts.read_json(folder / "metrics.json")
-    seen = cohort.usable[cohort.usable["patient"].map(cohort.roles) == "train"]  # what the weights were fitted on
+    seen = cohort.samples("train").table  # what the weights were fitted on
     reference = {
         "schema": REFERENCE_SCHEMA,
         "task": cohort.task.name,

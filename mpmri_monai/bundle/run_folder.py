@@ -22,12 +22,18 @@ from mpmri_monai.errors import ConfigError, OutputError
 
 NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports", "bundle_root", *MONAI_KEYS}
 """Keys that may change between a run and its continuation: they do not change a number."""
-CLAIM = ("splits.csv", "environment.json", "config.json")
+LOG = "log.txt"
+IMAGES = "images.csv"
+CLAIM = ("splits.csv", IMAGES, "environment.json", "config.json")
 """What claiming a folder leaves, in this order; beside the log there is nothing else before the first epoch ends."""
-RESULTS = ("model.pt", "reference.json", "report.html")
-"""What a finished run has; the report is written last, but evaluating again also writes one."""
+RESULTS = {
+    "report": ("model.pt", "reference.json", "report.html"),
+    "predictions": ("model.pt", "predictions.csv"),
+}
+"""What a finished run has, by what it was asked for; the last is written last, but evaluating again also writes one."""
 DECIDES_RESULTS = (
-    "task", "fusion", "seed", "split", "samples", "embedding", "pooling", "levels", "dropout", "size_feature"
+    "task", "fusion", "seed", "split", "permutation", "samples",
+    "embedding", "pooling", "levels", "dropout", "size_feature",
 )  # fmt: skip
 """Keys that evaluating a run must share with its training, beside the data."""
 PACKAGES = ("mpmri_monai", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "pandas", "pydicom", "nibabel")
@@ -39,21 +45,30 @@ class RunFolder:
     """The output folder of one training run.
 
     Making the object claims the folder: a new one, or one in which no epoch was finished, gets ``config.json``,
-    ``environment.json`` and ``splits.csv``; one that holds the same run is taken up again; any other is refused.
+    ``environment.json``, ``splits.csv`` and ``images.csv`` (the sha256 of every image's voxels, for the leak audit);
+    one that holds the same run is taken up again; any other is refused.
 
     Args:
         path: the folder.
         cohort: data of the run; the hashes of its manifest, store and splits are part of what makes the run.
         device: recorded.
+        results: ``report`` for everything, or ``predictions`` for a run that is one of many: weights and predictions
+            alone, without baseline, intervals, reference, figures and report.
 
     Raises:
         OutputError: the folder holds something else, cannot be written, or another process is training in it.
-        ConfigError: the folder holds a run of another configuration or of other data; says what differs.
+        ConfigError: the folder holds a run of another configuration or of other data (says what differs), or no such
+            results.
     """
 
-    def __init__(self, path: str | Path, cohort: CohortData, device: str | torch.device) -> None:
+    def __init__(
+        self, path: str | Path, cohort: CohortData, device: str | torch.device, results: str = "report"
+    ) -> None:
+        if results not in RESULTS:
+            raise ConfigError(expected=f"results among {', '.join(RESULTS)}", found=repr(results))
         self.path = Path(path)
         self.cohort = cohort
+        self.results = results
         if idist.get_rank() == 0:
             self._claim(device)
         if idist.get_world_size() > 1:
@@ -62,7 +77,19 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run's last artefacts are there."""
-        return all((self.path / name).is_file() for name in RESULTS)
+        return all((self.path / name).is_file() for name in RESULTS[self.results])
+
+    @property
+    def last_result(self) -> Path:
+        """The artefact that is written last."""
+        return self.path / RESULTS[self.results][-1]
+
+    def release(self) -> None:
+        """Close the run's log, which is this process's lock on the folder; needed where a process goes on to others."""
+        root, log = logging.getLogger(), str((self.path / LOG).resolve())
+        for handler in [one for one in root.handlers if getattr(one, "baseFilename", None) == log]:
+            root.removeHandler(handler)
+            handler.close()
 
     def _claim(self, device: str | torch.device) -> None:
         config = as_json(running_config())
@@ -77,18 +104,20 @@ class RunFolder:
                 code="E_OUTPUT",
             )
         artefacts.make_folder(self.path)
-        _log_to(self.path / "log.txt")
+        _log_to(self.path / LOG)
         if trained:
             self._refuse_other_run(config, environment)
         else:
             write_splits(self.path / "splits.csv", self.cohort.splits)
+            images = self.cohort.image_table().to_csv(index=False, lineterminator="\n")
+            artefacts.write_text(self.path / IMAGES, images)
             artefacts.write_json(self.path / "environment.json", environment)
             artefacts.write_json(self.path / "config.json", config)
 
     def _holds_more_than_a_claim(self) -> bool:
         """Whether anything is there that a claim, perhaps one that was killed, did not leave."""
         found = self.path.iterdir() if self.path.is_dir() else ()
-        return any(item.name not in (*CLAIM, "log.txt") and item.suffix != ".part" for item in found)
+        return any(item.name not in (*CLAIM, LOG) and item.suffix != ".part" for item in found)
 
     def _refuse_other_run(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
         before = artefacts.read_json(self.path / "config.json")

@@ -20,10 +20,10 @@ SMALLEST_WARM_START = 0.5
 
 
 def save_weights(network: nn.Module, path: Path | str) -> None:
-    """Write the network's state dict (tensors on the CPU, no DistributedDataParallel prefix), whole or not at all."""
+    """Write the network's state dict, whole or not at all; contiguous on the CPU, no DistributedDataParallel prefix."""
     network = getattr(network, "module", network)
     content = io.BytesIO()  # saved to a file, its temporary name would become part of the bytes
-    torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, content)
+    torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, content)
     with whole_file(path) as part:
         part.write_bytes(content.getvalue())
 

@@ -49,6 +49,8 @@ class Store:
     """Why a study has no samples, by study."""
     contents: Mapping[str, str]
     """Digest of the samples of each study."""
+    voxels: Mapping[str, Mapping[str, str]]
+    """sha256 of the voxels of each sequence, by study: the same images have the same, under whatever name."""
 
     def images(self, rows: ArrayLike, sequences: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Return the crops of the given rows of ``table``, (sample, sequence, row, column), in [0, 1].

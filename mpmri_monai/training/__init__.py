@@ -4,6 +4,7 @@ from mpmri_monai.training.checkpoint import Checkpoint
 from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.determinism import pin_threads, seed_everything
 from mpmri_monai.training.history import EarlyStop, History
+from mpmri_monai.training.inferer import Inferer
 from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, prepare_batch
 from mpmri_monai.training.metrics import MacroAUC, larger_unless_nan
 from mpmri_monai.training.prediction import predict, prediction_rows
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStop",
     "EvaluationLoader",
     "History",
+    "Inferer",
     "MacroAUC",
     "Progress",
     "SampleData",

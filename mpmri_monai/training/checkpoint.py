@@ -14,10 +14,13 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from mpmri_monai.artefacts import whole_file
-from mpmri_monai.errors import WeightsError
+from mpmri_monai.errors import ConfigError, WeightsError
 from mpmri_monai.networks import save_weights
 from mpmri_monai.training.history import History
 from mpmri_monai.training.metrics import larger_unless_nan
+
+LARGER_IS_BETTER = ("val_macro_auc", "val_accuracy")
+"""Columns of the learning curves by which the best epoch may be chosen."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +34,12 @@ class Checkpoint:
         folder: the run folder; holds ``checkpoint.pt`` and, with ``keep_best``, ``best.pt``.
         network, optimizer, lr_scheduler: what is saved and restored.
         history: the learning curves; also tells which epoch was best.
-        keep_best: keep the weights of the epoch with the best validation macro AUC. Only for validation sets large
-            enough for that choice to be more than noise.
+        keep_best: keep the weights of the epoch that did best in validation. Only for validation sets large enough for
+            that choice to be more than noise.
+        best_by: column of the learning curves that says which epoch was best; the first one of equals counts.
+
+    Raises:
+        ConfigError: the learning curves have no such column of validation, or it gets better as it gets smaller.
     """
 
     def __init__(
@@ -43,10 +50,13 @@ class Checkpoint:
         lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
         history: History,
         keep_best: bool = False,
+        best_by: str = "val_macro_auc",
     ) -> None:
+        if best_by not in LARGER_IS_BETTER:
+            raise ConfigError(expected=f"a column among {', '.join(LARGER_IS_BETTER)}", found=repr(best_by))
         self.folder = Path(folder)
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
-        self.history, self.keep_best = history, keep_best
+        self.history, self.keep_best, self.best_by = history, keep_best, best_by
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
@@ -114,7 +124,7 @@ class Checkpoint:
 
     def _best_epoch(self) -> int:
         best, value = 0, math.nan
-        for epoch, current in enumerate(self.history.column("val_macro_auc"), start=1):
+        for epoch, current in enumerate(self.history.column(self.best_by), start=1):
             if larger_unless_nan(current, value):
                 best, value = epoch, current
         return best

@@ -11,17 +11,18 @@ from torch import nn
 
 from mpmri_monai.sequences import Task
 from mpmri_monai.training.dataset import SampleData, SampleDataset
+from mpmri_monai.training.inferer import Inferer
 from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
 
 
 @torch.no_grad()
 def predict(network: nn.Module, data: SampleData, device: str | torch.device, pixels: int = 32) -> np.ndarray:
-    """Return class probabilities (sample, class), float64, of the central crops of ``data``."""
-    network.eval()
-    outputs = []
+    """Return class probabilities (sample, class), float64, of the central crops of ``data``; computed in float32."""
+    network = network.eval().to(memory_format=torch.channels_last)
+    inferer, outputs = Inferer(), []
     for batch in EvaluationLoader(SampleDataset(data, device), pixels=pixels):
         image, _, _, extra = prepare_batch(batch, device)
-        outputs.append(torch.softmax(network(image, **extra).double(), dim=1).cpu().numpy())
+        outputs.append(torch.softmax(inferer(image, network, **extra).double(), dim=1).cpu().numpy())
     return np.concatenate(outputs)
 
 

@@ -16,15 +16,18 @@ from mpmri_monai.errors import ConfigError, OutputError
 
 SPLITS = pd.DataFrame([("patient", "P1", "", "", 0, 0, "", "train")], columns=list(COLUMNS))
 
+IMAGES = pd.DataFrame([("P1", "P1-1", "T2", "ab")], columns=["patient", "study", "sequence", "voxels"])
+
 
 @pytest.fixture
 def claim(tmp_path, monkeypatch):
     """claim(learning_rate=…) claims one folder; what it leaves open is closed after the test."""
     before = list(logging.getLogger().handlers)
 
-    def make(folder=tmp_path / "run", **config):
+    def make(folder=tmp_path / "run", results="report", **config):
         monkeypatch.setattr(run_folder, "running_config", lambda: {"seed": 0, **config})
-        return RunFolder(folder, SimpleNamespace(splits=SPLITS, digests=lambda: {"manifest": "m"}), "cpu")
+        cohort = SimpleNamespace(splits=SPLITS, digests=lambda: {"manifest": "m"}, image_table=lambda: IMAGES)
+        return RunFolder(folder, cohort, "cpu", results)
 
     yield make
     for handler in set(logging.getLogger().handlers) - set(before):
