@@ -1,0 +1,179 @@
+"""The report of an experiment: one HTML file, its figures as PNG files and its tables as CSV files.
+
+What an experiment found is one JSON-like dictionary, the content of ``experiment.json``. The keys:
+
+* ``schema`` (``mpmri-monai/experiment/1``), ``experiment`` (its name), ``title``, ``headline`` (sentences: the answer,
+  with intervals) must be there. Everything else may be missing:
+* ``question``: sentences, what was asked (known for the experiments that ship); ``warnings``, ``limits``: sentences.
+* ``cohort``: ``name``, ``synthetic`` (bool), ``flow`` (rows of ``[what, number]``), ``classes``, ``sites`` (tables).
+* ``protocol``: sentences in words.
+* ``tables``: ``key, title, caption, header, rows``, and ``marked_columns``, indices of columns whose numbers are not
+  patient-disjoint.
+* ``figures``: ``key, title, caption, kind, data``; the first one goes on the first page. Kinds, with their data:
+  ``epochs`` ``{curves: [{name, epoch, mean, sd}]}``, ``roc_band`` ``{curves: [{name, fpr, mean, low, high}]}``,
+  ``bars`` ``{bars: [{name, value, low, high, ceiling, group}], metric}``,
+  ``tsic`` ``{classes: [{name, x, mean, low, high}]}``,
+  ``embedding`` ``{panels: [{title, points, labels}], classes}``,
+  ``reliability`` ``{bins: [{confidence, accuracy, low, high, n}]}``,
+  ``risk_coverage`` ``{curves: [{name, coverage, risk, low, high}]}``,
+  ``curves`` ``{panels: [{title, x_label, curves: [{name, x, mean, low, high}]}], y_label}``,
+  ``histogram`` ``{null, observed}``, ``wins`` ``{bars: [{name, probability, value, low, high, ceiling}]}``.
+* ``comparisons``: flat dictionaries; ``calibration`` as `evaluation` returns it; ``failures``: ``run, error``;
+  ``audit``: ``check, outcome, found``; ``environment``; ``commands``; ``plan``: ``runs, seconds``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpmri_monai.artefacts import whole_file, write_text
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.report import tables, wording
+from mpmri_monai.report.experiment_figures import experiment_picture
+from mpmri_monai.report.pictures import Picture
+from mpmri_monai.report.style import RESEARCH_ONLY
+from mpmri_monai.report.template import template
+
+SCHEMA = "mpmri-monai/experiment/1"
+NEEDED = {"schema": str, "experiment": str, "title": str, "headline": list}
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+"""Keys of tables and figures become names of files."""
+
+QUESTIONS = {
+    "repeats": "How well does the network do, and how much does the answer change when it is trained again on another "
+    "split of the same patients?",
+    "single": "How much does each MRI sequence tell by itself?",
+    "tables": "How do the published results compare with what the same method reaches when no patient is on both "
+    "sides of a split?",
+    "fusion-search": "Which combination of sequences is best, how sure is that, and what does the search reach on "
+    "patients that took no part in it?",
+    "permutation": "Could the result have come about by chance, if the images told nothing of the diagnosis?",
+    "robustness": "How much worse does the network get when images are noisier, shaded, or the outline is off?",
+}
+"""What each experiment asks, in words for a reader who does not know its name."""
+
+
+def write_experiment_report(out: Path, content: Mapping[str, Any]) -> Path:
+    """Write ``report.html``, ``figures/<key>.png`` and ``tables/<key>.csv`` into the folder of an experiment.
+
+    Args:
+        out: the folder; made when it is not there.
+        content: what the experiment found, see the module.
+
+    Returns:
+        The path of the report. The same content gives the same bytes.
+
+    Raises:
+        EvaluationError: the content is not as described.
+        OutputError: a file cannot be written.
+    """
+    out = Path(out)
+    _check(content)
+    pictures = [experiment_picture(item) for item in content.get("figures", ())]
+    for picture in pictures:
+        with whole_file(out / "figures" / f"{picture.key}.png") as part:
+            part.write_bytes(picture.content)
+    for table in content.get("tables", ()):
+        write_text(out / "tables" / f"{table['key']}.csv", csv_text([table["header"], *table["rows"]]))
+    write_text(out / "report.html", template("experiment.html").render(_shown(content, pictures)))
+    return out / "report.html"
+
+
+def csv_text(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as CSV text; the no-break spaces of the page become plain ones."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(
+        [cell(item).replace("\u00a0", " ") for item in row] for row in rows
+    )
+    return buffer.getvalue()
+
+
+def cell(value: Any) -> str:
+    """Return one cell of a table as text; None becomes a dash."""
+    return number_text(value) if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def number_text(value: float) -> str:
+    """Return a number with at most four significant decimals, and none where it is whole."""
+    return f"{value:.4g}"
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    wrong = [name for name, kind in NEEDED.items() if not isinstance(content.get(name), kind)]
+    if wrong or content["schema"] != SCHEMA:
+        found = f"none or something else in {', '.join(wrong)}" if wrong else f"schema {content['schema']!r}"
+        raise EvaluationError(
+            expected=f"the content of an experiment ({SCHEMA}) with {', '.join(NEEDED)}", found=found, code="E_CONTENT"
+        )
+    keys = [f"{kind} {item.get('key')}" for kind in ("tables", "figures") for item in content.get(kind, ())]
+    wrong = [key for key, uses in Counter(keys).items() if uses > 1 or not KEY.fullmatch(key.partition(" ")[2])]
+    if wrong:
+        raise EvaluationError(
+            expected="a key for each table and figure that is a file name and is used once",
+            found=", ".join(wrong),
+            code="E_CONTENT",
+        )
+    for table in content.get("tables", ()):
+        lengths = {len(row) for row in table["rows"]} - {len(table["header"])}
+        if lengths:
+            raise EvaluationError(
+                expected=f"rows of {len(table['header'])} cells, as the header has",
+                found=f"rows of {', '.join(map(str, sorted(lengths)))}",
+                where=f"table {table['key']}",
+                code="E_CONTENT",
+            )
+
+
+def _shown(content: Mapping[str, Any], pictures: Sequence[Picture]) -> dict[str, Any]:
+    cohort = content.get("cohort", {})
+    question = content.get("question") or QUESTIONS.get(content["experiment"], [])
+    return {
+        "research_only": RESEARCH_ONLY,
+        "title": content["title"],
+        "experiment": content["experiment"],
+        "question": [question] if isinstance(question, str) else question,
+        "headline": content["headline"],
+        "warnings": content.get("warnings", []),
+        "limits": content.get("limits", []),
+        "synthetic": cohort.get("synthetic", False),
+        "cohort_name": cohort.get("name", ""),
+        "cohort": {key: cohort.get(key) for key in ("flow", "classes", "sites")},
+        "protocol": content.get("protocol", []),
+        "tables": [_table(table) for table in content.get("tables", ())],
+        "first": pictures[:1],
+        "pictures": pictures[1:],
+        "comparisons": _records(content.get("comparisons", [])),
+        "failures": [[row["run"], wording.without_folders(str(row["error"]))] for row in content.get("failures", ())],
+        "audit": [[row["check"], row["outcome"], row["found"]] for row in content.get("audit", ())],
+        "environment": tables.environment_rows(content.get("environment", {})),
+        "commands": [wording.without_folders(str(command)) for command in content.get("commands", ())],
+        "plan": content.get("plan", {}),
+    }
+
+
+def _table(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": table["title"],
+        "caption": table["caption"],
+        "header": table["header"],
+        "rows": [[cell(item) for item in row] for row in table["rows"]],
+        "marked": table.get("marked_columns", []),
+    }
+
+
+def _records(records: Sequence[Mapping[str, Any]]) -> dict[str, list]:
+    """Return the header and the rows of flat dictionaries, one row each."""
+    header = list(dict.fromkeys(key for record in records for key in record))
+    return {"header": header, "rows": [[_flat(record.get(key)) for key in header] for record in records]}
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return wording.with_interval(value) if "value" in value else tables.shown(value)
+    return cell(value)
