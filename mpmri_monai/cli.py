@@ -30,6 +30,12 @@ app.add_typer(bundle_app, name="bundle")
 Workers = Annotated[int, typer.Option(min=0, help="Processes that work on studies at the same time; 0 uses this one.")]
 
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler whose workers do the work instead, on shared files."),
+]
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(__version__)
@@ -169,12 +175,54 @@ def prepare(
     manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")],
     workers: Workers = 2,
     align: Annotated[str, typer.Option(help="none, or rigid: first undo the motion between sequences.")] = "none",
+    scheduler: Scheduler = None,
 ) -> None:
     """Cut the samples of a cohort out of its images, once; training and every fusion read them from the cache."""
     from mpmri_monai.samples import Settings
     from mpmri_monai.samples.commands import prepare_command
 
-    raise typer.Exit(prepare_command(manifest, cache_folder(), workers, Settings(align=align)))
+    raise typer.Exit(prepare_command(manifest, cache_folder(), workers, Settings(align=align), scheduler))
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="Name of the experiment, or list to see them all.")],
+    *,
+    bundle: Annotated[list[Path] | None, typer.Option(help="Bundle to train; once for each.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Manifest of the cohort (JSON).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the experiment; the same command goes on in it.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Repetitions, instead of the experiment's own.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train at the same time; one a core.")] = 2,
+    scheduler: Scheduler = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Say what would be run and how long it takes.")
+    ] = False,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the experiment; once for each.")
+    ] = None,
+) -> None:
+    """Answer a question that takes many trainings: plan them, run them, report. Goes on when run again."""
+    from mpmri_monai.experiments.arguments import context_of, listed
+
+    if name == "list":
+        print(listed())
+        return
+    context = context_of(
+        bundle,
+        manifest,
+        out,
+        repeats=repeats,
+        workers=workers,
+        scheduler=scheduler,
+        precision=precision,
+        seed=seed,
+        options=option,
+    )
+    from mpmri_monai.experiments.commands import experiment_command
+
+    raise typer.Exit(experiment_command(name, context, plan_only))
 
 
 @bundle_app.command("adopt")

@@ -45,6 +45,10 @@ class DaskWorkers:
                 code="E_SCHEDULER",
             ) from error
 
+    @property
+    def count(self) -> int:
+        return max(len(self._client.scheduler_info(n_workers=-1)["workers"]), 1)
+
     def __enter__(self) -> DaskWorkers:
         return self
 

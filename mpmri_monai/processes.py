@@ -55,6 +55,10 @@ class Outcome(Generic[Result]):
 class Workers(Protocol):
     """Processes that take jobs; they stay, with all that they have imported and opened, until the block ends."""
 
+    @property
+    def count(self) -> int:
+        """How many jobs are done at the same time."""
+
     def outcomes(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Outcome[Result]]:
         """Yield what comes of each job, as it comes.
 
@@ -70,7 +74,7 @@ def open_workers(
     """Return workers for a ``with`` block.
 
     Args:
-        count: local processes; up to 1 works in this one.
+        count: local processes; 0 works in this one.
         scheduler: address of a Dask scheduler, such as ``tcp://host:8786``, whose workers take the jobs instead.
         preload: modules that local processes find imported.
 
@@ -82,7 +86,7 @@ def open_workers(
         from mpmri_monai.cluster import DaskWorkers
 
         return DaskWorkers(scheduler)
-    return LocalWorkers(count, preload) if count > 1 else ThisProcess()
+    return LocalWorkers(count, preload) if count else ThisProcess()
 
 
 def in_processes(
@@ -107,7 +111,8 @@ def in_processes(
     """
     if not jobs:
         return
-    with open_workers(min(workers, len(jobs)), scheduler, [function.__module__]) as opened:
+    count = min(workers, len(jobs))
+    with open_workers(count if count > 1 else 0, scheduler, [function.__module__]) as opened:
         ended: dict[int, Result] = {}
         next_number = 0
         with closing(opened.outcomes(function, jobs)) as outcomes:  # type: ignore[type-var]
@@ -120,6 +125,8 @@ def in_processes(
 
 class ThisProcess:
     """No process but this one."""
+
+    count = 1
 
     def __enter__(self) -> ThisProcess:
         return self
@@ -148,11 +155,11 @@ class LocalWorkers:
         # fork would copy the locks of running threads, spawn imports once a worker
         self._context: Any = get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
-        self._count = count
+        self.count = count
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> LocalWorkers:
-        self._workers = [_Worker(self._context) for _ in range(self._count)]
+        self._workers = [_Worker(self._context) for _ in range(self.count)]
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -24,6 +24,10 @@ GZIP_RATIO = 4
 FAILURES_SHOWN = 3
 
 
+_kept: dict[str, dict[tuple[Path, str], Store]] = {}
+"""Stores that this process has opened, by the version that `keep_stores` was told."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One study to be sampled: everything that a worker needs, here or on another machine."""
@@ -64,6 +68,9 @@ def prepare(
         WorkerError: a worker was ended from outside; studies that were finished are kept.
     """
     folder = store_folder(manifest, settings, cache)
+    kept = next(iter(_kept.values()), None)
+    if kept is not None and (folder, manifest.digest()) in kept:
+        return kept[folder, manifest.digest()]
     place = manifest.folder.resolve()  # workers may have another working directory
     jobs, signatures = [], {}
     for study in manifest.studies:
@@ -84,7 +91,23 @@ def prepare(
     outcomes = dict(in_processes(_build, todo, workers, "Sampling" if show else None, scheduler))
     failed = {job.study.study: problem for job in todo if (problem := outcomes[job.study.study]) is not None}
     stored |= {job.study.study: read_record(job.path, job.key) for job in todo if job.study.study not in failed}
-    return _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
+    store = _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
+    if kept is not None:
+        kept[folder, manifest.digest()] = store
+    return store
+
+
+def keep_stores(version: str) -> None:
+    """From now on look through the files of a cohort once in this process, not each time its store is asked for.
+
+    For a worker that does many runs on one cohort. Samples that change meanwhile are still noticed when they are read.
+
+    Args:
+        version: of the data, such as the store's digest; another one forgets the stores of the version before.
+    """
+    if version not in _kept:
+        _kept.clear()
+        _kept[version] = {}
 
 
 def store_folder(manifest: Manifest, settings: Settings, cache: Path) -> Path:

@@ -1,0 +1,183 @@
+"""``mpmri experiment``: plan, execute, collect."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mpmri_monai.artefacts import digest, make_folder, write_json
+from mpmri_monai.cohort import Manifest, load_manifest
+from mpmri_monai.errors import BundleError, ConfigError, OutputError
+from mpmri_monai.experiments.collect import collected
+from mpmri_monai.experiments.context import Context, Experiment
+from mpmri_monai.experiments.estimate import seconds_by_stage, training_config
+from mpmri_monai.experiments.execute import execute
+from mpmri_monai.experiments.plan import Run, Stage, checked_runs
+from mpmri_monai.experiments.planning import (
+    Plan,
+    keep_plan,
+    known_plan,
+    new_plan,
+    shown_plan,
+    total_seconds,
+    with_runs,
+)
+from mpmri_monai.experiments.progress import watching
+from mpmri_monai.experiments.registry import experiment
+from mpmri_monai.processes import Workers, open_workers
+from mpmri_monai.report.experiment import write_experiment_report
+from mpmri_monai.samples import Settings, prepare
+
+LOCK = ".lock"
+WORKER = "mpmri_monai.experiments.worker"
+SAMPLES = "samples#"
+
+
+def experiment_command(name: str, context: Context, plan_only: bool = False) -> int:
+    """Plan an experiment, do its runs and collect their answer in ``context.out``; return the exit status.
+
+    Args:
+        name: of the experiment, see `registry`.
+        context: what it is about.
+        plan_only: end with the plan.
+
+    Returns:
+        1 when a run failed or a study was left out, else 0.
+
+    Raises:
+        ConfigError: an option is not known, or the folder holds another experiment.
+        OutputError: another process works in the folder, or it cannot be written.
+    """
+    chosen = experiment(name)
+    context = _checked(chosen, context)
+    with (
+        _alone_in(context.out),
+        open_workers(max(context.workers, 1), context.scheduler, [WORKER]) as workers,
+    ):
+        stages = list(chosen.stages(context))
+        known: list[list[Run]] = []
+        for stage in stages:
+            taken = {run.name for runs in known for run in runs}
+            known.append([] if stage.adaptive else checked_runs(stage, taken))
+        left_out, data = _prepared(load_manifest(context.manifest), stages, known, context)
+        plan = _planned(name, stages, known, context, workers, data)
+        Console().print(shown_plan(plan, workers.count))
+        if plan_only:
+            return 0
+        plan = _executed(plan, stages, context, workers, data)
+    content = collected(chosen, context, plan, left_out)
+    write_json(context.out / "experiment.json", content)
+    report = write_experiment_report(context.out, content)
+    for failure in context.failures:
+        print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
+    print(f"Report: {report}\nResults: {context.out / 'experiment.json'}")
+    return 1 if context.failures or left_out else 0
+
+
+def _checked(chosen: Experiment, context: Context) -> Context:
+    """Return the context with whole paths; refuse what is not a bundle and options that the experiment lacks."""
+    for bundle in context.bundles:
+        if not (bundle / "configs" / "train.json").is_file():
+            raise BundleError(
+                expected="the folder of a bundle", found=f"no configs/train.json in {bundle}", code="E_BUNDLE"
+            )
+    unknown = sorted(set(context.options) - set(chosen.options))
+    if unknown:
+        raise ConfigError(
+            expected=f"options of {chosen.name} among {', '.join(chosen.options) or 'none'}",
+            found=", ".join(unknown),
+            code="E_OPTION",
+        )
+    bundles = tuple(bundle.resolve() for bundle in context.bundles)
+    return replace(context, bundles=bundles, manifest=context.manifest.resolve(), out=context.out.resolve())
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Keep other processes out of the experiment's folder until the block ends or this process does."""
+    make_folder(out)
+    with (out / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                expected=f"to work in {out} alone",
+                found="another process that is doing so",
+                fix="let it end, or name another --out",
+                code="E_OUTPUT",
+            ) from error
+        yield
+
+
+def _prepared(
+    manifest: Manifest, stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context
+) -> tuple[dict[str, str], str]:
+    """Bring every store that the runs read up to date; return why studies were left out, and the stores' digest."""
+    runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
+    wanted = {digest(settings): settings for settings in (_sample_settings(run, context) for run in runs)}
+    left_out: dict[str, str] = {}
+    digests = []
+    for key in sorted(wanted):
+        store = prepare(manifest, Settings(**wanted[key]), context.cache, context.workers, scheduler=context.scheduler)
+        left_out |= store.failed
+        digests.append(store.digest())
+    return left_out, digest(digests)
+
+
+def _sample_settings(run: Run, context: Context) -> dict[str, Any]:
+    options = {**run.options, **context.common}
+    changed = {key.removeprefix(SAMPLES): value for key, value in options.items() if key.startswith(SAMPLES)}
+    return {**training_config(run.bundle)["samples"], **changed}
+
+
+def _planned(
+    name: str,
+    stages: Sequence[Stage],
+    known: Sequence[Sequence[Run]],
+    context: Context,
+    workers: Workers,
+    data: str,
+) -> Plan:
+    """Return the plan with its estimates: the one that was begun, or a new one."""
+    settings = {
+        "bundles": {bundle.name: digest(training_config(bundle)) for bundle in context.bundles},
+        "manifest": load_manifest(context.manifest).digest(),
+        "samples": data,
+        "repeats": context.repeats,
+        "seed": context.seed,
+        "options": dict(context.options),
+        "common": dict(context.common),
+    }
+    plan = new_plan(name, settings, stages, known)
+    begun = known_plan(plan, context.out)
+    if begun is not None:
+        return begun
+    Console(stderr=True).print("Timing a few short runs for the estimate")
+    seconds = seconds_by_stage(stages, context, workers, data)
+    for entry, value in zip(plan["stages"], seconds, strict=True):
+        entry["seconds"] = None if math.isnan(value) else round(value, 2)
+    keep_plan(plan, context)
+    return plan
+
+
+def _executed(plan: Plan, stages: Sequence[Stage], context: Context, workers: Workers, data: str) -> Plan:
+    """Do the runs, stage by stage; return the plan with the runs that were found on the way."""
+    total = sum(stage.count for stage in stages)
+    with watching(total, total_seconds(plan), workers.count) as watch:
+        for number, stage in enumerate(stages):
+            others = [entry for place, entry in enumerate(plan["stages"]) if place != number]
+            runs = checked_runs(stage, {run["name"] for entry in others for run in entry["runs"]})
+            if stage.adaptive:
+                plan = with_runs(plan, number, runs)
+                keep_plan(plan, context)
+            seconds = plan["stages"][number]["seconds"]
+            execute(runs, math.nan if seconds is None else seconds, context, workers, data, watch)
+    return plan

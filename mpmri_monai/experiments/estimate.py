@@ -1,0 +1,59 @@
+"""How long an experiment will take: a few short runs are timed, the rest is multiplied and said to be an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mpmri_monai.artefacts import digest, read_json
+from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.plan import Run, Stage
+from mpmri_monai.experiments.worker import RunJob, time_run
+from mpmri_monai.processes import Workers
+
+SAME_TIME = {
+    "max_epochs", "seed", "fusion", "pretrained", "embedding", "pooling", "levels", "dropout", "size_feature",
+    "learning_rate", "weight_decay", "split#repeats", "split#repeat", "split#fold", "split#inner", "permutation",
+}  # fmt: skip
+"""Options that change what a run's epochs take so little that one timing serves all their values."""
+
+
+def job_of(run: Run, context: Context, data: str) -> RunJob:
+    """Return what a worker needs for ``run``; ``data`` is the digest of the samples store."""
+    folder = context.folder(run).resolve()
+    options = {**run.options, **context.common, "manifest": str(context.manifest.resolve()), "output_dir": str(folder)}
+    return RunJob(run.bundle.resolve(), folder, options, context.cache.resolve(), data)
+
+
+def seconds_by_stage(stages: Sequence[Stage], context: Context, workers: Workers, data: str) -> list[float]:
+    """Return the estimated seconds of one run of each stage; NaN where the short runs failed, as the runs will.
+
+    Stages whose examples differ in nothing that takes time are timed once, all at the same time, as runs will be.
+    """
+    examples = {_timed_by(stage.example): stage.example for stage in stages}
+    jobs = [job_of(run, context, data) for run in examples.values()]
+    timed: dict[str, tuple[float, float]] = {}
+    for outcome in workers.outcomes(time_run, jobs):
+        timed[list(examples)[outcome.number]] = (float("nan"),) * 2 if outcome.error else outcome.get()
+    found = []
+    for stage in stages:
+        start, epoch = timed[_timed_by(stage.example)]
+        found.append(start + epochs_of(stage.example) * epoch)
+    return found
+
+
+def epochs_of(run: Run) -> int:
+    """Return the epochs that ``run`` trains, its own or its bundle's."""
+    return int(run.options.get("max_epochs", training_config(run.bundle)["max_epochs"]))
+
+
+@cache
+def training_config(bundle: Path) -> dict[str, Any]:
+    """Return a bundle's training configuration as it is written."""
+    return read_json(bundle / "configs" / "train.json")
+
+
+def _timed_by(run: Run) -> str:
+    return digest([str(run.bundle), {key: value for key, value in run.options.items() if key not in SAME_TIME}])

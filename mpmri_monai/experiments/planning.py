@@ -1,0 +1,148 @@
+"""The plan of an experiment as it is kept: ``plan.json`` for the engine, ``plan.csv`` and a table for people.
+
+The plan is also what makes an experiment: the same command in the same folder goes on with it, another is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from mpmri_monai.artefacts import read_json, whole_file, write_json
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.experiments.context import PLAN, Context
+from mpmri_monai.experiments.estimate import epochs_of
+from mpmri_monai.experiments.plan import Run, Stage
+from mpmri_monai.experiments.progress import in_words
+
+SCHEMA = "mpmri-monai/plan/1"
+TABLE = "plan.csv"
+
+Plan = dict[str, Any]
+
+
+def new_plan(name: str, settings: Mapping[str, Any], stages: Sequence[Stage], runs: Sequence[Sequence[Run]]) -> Plan:
+    """Return the plan of an experiment, as JSON.
+
+    Args:
+        name: of the experiment.
+        settings: everything that its results depend on, as JSON-like content.
+        stages: of the experiment.
+        runs: of each stage; none of one that depends on the results of those before.
+    """
+    entries = [
+        {
+            "title": stage.title,
+            "count": stage.count,
+            "epochs": epochs_of(stage.example),
+            "adaptive": stage.adaptive,
+            "runs": [_entry(run) for run in planned],
+        }
+        for stage, planned in zip(stages, runs, strict=True)
+    ]
+    plan = {"schema": SCHEMA, "experiment": name, "settings": dict(settings), "stages": entries}
+    return json.loads(json.dumps(plan, default=str))
+
+
+def known_plan(plan: Plan, out: Path) -> Plan | None:
+    """Return the plan that ``out`` holds, with its estimates and the runs found since; None when it holds none.
+
+    Raises:
+        ConfigError: it is another plan; says what differs.
+    """
+    path = out / PLAN
+    if not path.is_file():
+        return None
+    before = read_json(path)
+    asked, started = plan["settings"], before["settings"]
+    changed = [
+        f"{key}: {_short(started.get(key))} → {_short(asked.get(key))}"
+        for key in sorted(asked.keys() | started.keys())
+        if asked.get(key) != started.get(key)
+    ]
+    if before["experiment"] != plan["experiment"]:
+        changed.insert(0, f"experiment: {before['experiment']} → {plan['experiment']}")
+    if not changed and [_outline(stage) for stage in before["stages"]] != [_outline(stage) for stage in plan["stages"]]:
+        changed.append("other runs")
+    if changed:
+        raise ConfigError(
+            expected=f"the settings that the experiment in {out} was started with",
+            found="; ".join(changed),
+            fix="name another --out",
+            code="E_PLAN",
+        )
+    return before
+
+
+def keep_plan(plan: Plan, context: Context) -> None:
+    """Write ``plan.json`` and ``plan.csv``."""
+    write_json(context.out / PLAN, plan)
+    with whole_file(context.out / TABLE) as part:
+        plan_table(plan).to_csv(part, index=False, lineterminator="\n")
+
+
+def with_runs(plan: Plan, number: int, runs: Sequence[Run]) -> Plan:
+    """Return the plan with the runs of one stage, now that they are known."""
+    stages = [dict(stage) for stage in plan["stages"]]
+    stages[number]["runs"] = json.loads(json.dumps([_entry(run) for run in runs], default=str))
+    return {**plan, "stages": stages}
+
+
+def plan_table(plan: Plan) -> pd.DataFrame:
+    """Return one row a run: stage, run, cell, bundle, estimated_s and settings; one row for runs not known yet."""
+    rows = []
+    for stage in plan["stages"]:
+        common = {"stage": stage["title"], "estimated_s": stage["seconds"]}
+        for run in stage["runs"]:
+            settings = "; ".join(f"{key} = {value}" for key, value in run["options"].items())
+            rows.append(
+                {**common, "run": run["name"], "cell": run["cell"], "bundle": Path(run["bundle"]).name}
+                | {"settings": settings}
+            )
+        if not stage["runs"]:
+            rows.append({**common, "run": f"{stage['count']} runs, chosen by the results before"})
+    return pd.DataFrame(rows, columns=["stage", "run", "cell", "bundle", "estimated_s", "settings"])
+
+
+def total_seconds(plan: Plan) -> float:
+    """Return the estimated seconds of all runs, one after the other; NaN where a stage has no estimate."""
+    return float(sum(stage["count"] * _number(stage["seconds"]) for stage in plan["stages"]))
+
+
+def shown_plan(plan: Plan, workers: int) -> Table:
+    """Return the plan by stage as a table for the terminal."""
+    runs = sum(stage["count"] for stage in plan["stages"])
+    title = (
+        f"{plan['experiment']}: {runs} trainings, about {in_words(total_seconds(plan) / workers)} with {workers} "
+        f"worker{'s' if workers > 1 else ''} (an estimate from a few short runs)"
+    )
+    table = Table("stage", "runs", "cells", "epochs", "a run", "one after the other", title=title)
+    for stage in plan["stages"]:
+        seconds = _number(stage["seconds"])
+        cells = str(len({run["cell"] for run in stage["runs"]})) if stage["runs"] else "later"
+        total = in_words(seconds * stage["count"])
+        table.add_row(stage["title"], str(stage["count"]), cells, str(stage["epochs"]), f"{seconds:.1f} s", total)
+    return table
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    return {"name": run.name, "cell": run.cell, "bundle": str(run.bundle), "options": dict(run.options)}
+
+
+def _outline(stage: Mapping[str, Any]) -> list[Any]:
+    """Return what of a stage must stay the same; runs that are found later may differ from none."""
+    return [stage["title"], stage["count"], stage["epochs"], [] if stage["adaptive"] else stage["runs"]]
+
+
+def _number(seconds: float | None) -> float:
+    return float("nan") if seconds is None else float(seconds)
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
