@@ -215,6 +215,20 @@ def test_an_undefined_metric_is_never_best(build, tmp_path):
     assert math.isnan(trainer.checkpoint.history.column("val_macro_auc")[0])
 
 
+def test_the_best_epoch_may_be_that_of_another_metric(build, tmp_path):
+    trainer = build(tmp_path, keep_best=True)
+    checkpoint = trainer.checkpoint
+    checkpoint.history.rows = [{"val_macro_auc": 0.9 - x, "val_accuracy": x} for x in (0.1, 0.5, 0.5, 0.2)]
+    assert checkpoint._best_epoch() == 1
+    checkpoint.best_by = "val_accuracy"
+    assert checkpoint._best_epoch() == 2
+
+
+def test_no_epoch_is_best_by_a_loss(tmp_path):
+    with pytest.raises(ConfigError, match="val_macro_auc, val_accuracy"):
+        Checkpoint(tmp_path, None, None, None, None, keep_best=True, best_by="val_loss")
+
+
 def test_learning_rates_of_the_history_are_those_used(build, tmp_path):
     trainer = build(tmp_path, epochs=3)
     trainer.run()
