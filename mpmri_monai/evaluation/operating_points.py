@@ -1,0 +1,107 @@
+"""Sensitivity at stated specificities, with patient-bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE
+from mpmri_monai.evaluation.levels import RULES
+from mpmri_monai.evaluation.roc import roc_steps, true_positives
+from mpmri_monai.evaluation.scored import Scored, draws, or_none, percentiles, scored
+from mpmri_monai.sequences import Task
+
+SPECIFICITIES = (0.9, 0.85, 0.8)
+
+CONVENTION = (
+    "read off the ROC curve of each fitted model at the specificity that its own test units show, on straight lines "
+    "between thresholds; the mean over the models is weighted by their positives. No threshold is carried from other "
+    "data, so that this is a property of the ranking, not the performance of a threshold fixed beforehand"
+)
+NO_PAIRS = "no fitted model scored both the class and the rest; use repeated k-fold, not leave-one-out"
+
+
+def operating_points(
+    predictions: pd.DataFrame,
+    task: Task,
+    level: str = "lesion",
+    *,
+    specificities: Sequence[float] = SPECIFICITIES,
+    role: str = "test",
+    bootstraps: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return the sensitivity for each class against the rest at given specificities, as JSON-like content.
+
+    A binary task has its last class alone as the positive one.
+
+    Args:
+        predictions: see `mpmri_monai.evaluation.predictions`.
+        task: the classes in order.
+        level: ``slice``, ``lesion`` or ``patient``.
+        specificities: each in (0, 1).
+        role: ``test`` or ``val``.
+        bootstraps: number of resamples of the patients.
+        seed: of the resampling.
+
+    Returns:
+        ``{"level", "rule", "convention", "confidence", "bootstraps", "points": [{"class", "specificity", "value",
+        "low", "high", "resamples", "positives", "patients", "why"}]}``: ``value`` is the sensitivity, ``positives``
+        the units of the class in all fits, ``patients`` how many have one. Undefined values are None, ``why`` says so.
+
+    Raises:
+        EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
+        LeakageError: a patient has two roles in one fit.
+    """
+    wrong = [value for value in specificities if not 0 < value < 1]
+    if wrong or not specificities:
+        raise EvaluationError(expected="specificities in (0, 1)", found=", ".join(map(str, wrong)) or "none")
+    units = scored(predictions, task, level, role)
+    patients, counts = draws([units], bootstraps, np.random.default_rng(seed))
+    owner = patients.get_indexer(pd.Index(units.patients))
+    points = []
+    for k in range(len(task.classes)) if len(task.classes) > 2 else [len(task.classes) - 1]:
+        positive = units.truth == k
+        values = _sensitivities(units, k, np.ones((1, len(positive))), specificities)[0]
+        resampled = _sensitivities(units, k, counts[:, owner], specificities)
+        for index, specificity in enumerate(specificities):
+            low, high = percentiles(resampled[:, index])
+            defined = bool(np.isfinite(values[index]))
+            points.append(
+                {
+                    "class": task.classes[k],
+                    "specificity": specificity,
+                    "value": or_none(values[index]),
+                    "low": low if defined else None,
+                    "high": high if defined else None,
+                    "resamples": int(np.isfinite(resampled[:, index]).sum()),
+                    "positives": int(positive.sum()),
+                    "patients": len(set(units.patients[positive])),
+                    "why": None if defined else NO_PAIRS,
+                }
+            )
+    return {
+        "level": level,
+        "rule": RULES[level],
+        "convention": CONVENTION,
+        "confidence": CONFIDENCE,
+        "bootstraps": bootstraps,
+        "points": points,
+    }
+
+
+def _sensitivities(units: Scored, k: int, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
+    """Return the sensitivity for class ``k``, shape (resample, specificity); NaN where no fit has both classes."""
+    rates = 1 - np.asarray(specificities)
+    found, positives = np.zeros((len(weights), len(rates))), np.zeros(len(weights))
+    for fit in np.unique(units.fits):
+        chosen = units.fits == fit
+        false, true = roc_steps(units.truth[chosen] == k, units.probabilities[chosen, k], weights[:, chosen])
+        for row in np.flatnonzero((false[:, -1] > 0) & (true[:, -1] > 0)):
+            found[row] += true_positives(false[row], true[row], rates)
+            positives[row] += true[row, -1]
+    return np.divide(found, positives[:, None], out=np.full(found.shape, np.nan), where=positives[:, None] > 0)

@@ -1,0 +1,179 @@
+"""What repetitions of a training show: curves with bands, and the variance of training again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.evaluation.comparison import COMPARED, check_paired
+from mpmri_monai.evaluation.roc import GRID, mean_curve
+from mpmri_monai.evaluation.scored import draws, or_none, percentiles, scored
+from mpmri_monai.sequences import Task
+
+SD_LABEL = "mean ± SD over {n} repeats: not an interval"
+ONE_LABEL = "one repeat: no band"
+
+RETRAINING = (
+    "value: mean over the seeds; sd_retraining: SD over the seeds; sd_patients: SD over resamples of the patients, "
+    "predictions fixed; interval_fixed: patients redrawn, predictions fixed; interval_both: patients redrawn and the "
+    "seed drawn too, for one training"
+)
+
+
+def roc_band(
+    predictions: pd.DataFrame, task: Task, of: str, level: str = "lesion", *, role: str = "test"
+) -> dict[str, Any]:
+    """Return the mean ROC curve of one class against the rest, and its SD over the repeats.
+
+    In a repeat the curves of its folds are averaged vertically, weighted by their pairs of units, as the AUC is.
+
+    Args:
+        predictions: see `mpmri_monai.evaluation.predictions`.
+        task: the classes in order.
+        of: the class.
+        level: ``slice``, ``lesion`` or ``patient``.
+        role: ``test`` or ``val``.
+
+    Returns:
+        ``{"fpr", "mean", "low", "high", "n", "label"}``: lists over the same false positive rates; ``low`` and
+        ``high`` are mean ∓ SD cut at 0 and 1, None with one repeat; ``n`` repeats; ``label`` says what the band is.
+
+    Raises:
+        EvaluationError: an unknown class; no repeat has a fit that scored both the class and the rest; as `evaluate`.
+    """
+    if of not in task.classes:
+        raise EvaluationError(expected=f"a class among {', '.join(task.classes)}", found=repr(of))
+    units = scored(predictions, task, level, role)
+    k = task.classes.index(of)
+    repeat = units.units["repeat"].to_numpy()
+    found = [
+        mean_curve(units.truth[repeat == r] == k, units.probabilities[repeat == r, k], units.fits[repeat == r])
+        for r in np.unique(repeat)
+    ]
+    curves = np.array([curve for curve in found if curve is not None])
+    if not len(curves):
+        raise EvaluationError(
+            expected=f"a fitted model that scored both {of} and the rest",
+            found=f"none in {len(found)} repeats",
+            fix="use repeated k-fold, not leave-one-out",
+        )
+    mean = curves.mean(axis=0)
+    several = len(curves) > 1
+    sd = curves.std(axis=0, ddof=1) if several else None
+    # A curve starts in the corner: at rate 0 its grid value is already the upper end of the first step.
+    return {
+        "fpr": [0.0, *GRID.tolist()],
+        "mean": [0.0, *mean.tolist()],
+        "low": [0.0, *np.clip(mean - sd, 0, 1).tolist()] if several else None,
+        "high": [0.0, *np.clip(mean + sd, 0, 1).tolist()] if several else None,
+        "n": len(curves),
+        "label": SD_LABEL.format(n=len(curves)) if several else ONE_LABEL,
+    }
+
+
+def over_epochs(histories: Sequence[pd.DataFrame], column: str) -> dict[str, Any]:
+    """Return the mean of a column of the training histories over the runs, and its SD, for each epoch.
+
+    Args:
+        histories: one for each run, with columns ``epoch`` and ``column``.
+        column: such as ``val_accuracy``.
+
+    Returns:
+        ``{"epoch", "mean", "sd", "n", "label"}``: lists over the epochs; ``sd`` is None with one run.
+
+    Raises:
+        EvaluationError: no history, one without the column, or runs of different epochs.
+    """
+    lacking = sum(column not in history or "epoch" not in history for history in histories)
+    if not histories or lacking:
+        raise EvaluationError(
+            expected=f"training histories with columns epoch and {column}",
+            found=f"{len(histories)} histories, {lacking} without",
+        )
+    epochs = {tuple(history["epoch"]) for history in histories}
+    if len(epochs) > 1:
+        raise EvaluationError(
+            expected="runs of the same epochs",
+            found=f"runs of {', '.join(str(n) for n in sorted({len(one) for one in epochs}))} epochs",
+        )
+    values = np.array([history[column].to_numpy(float) for history in histories])
+    several = len(values) > 1
+    return {
+        "epoch": [int(epoch) for epoch in epochs.pop()],
+        "mean": values.mean(axis=0).tolist(),
+        "sd": values.std(axis=0, ddof=1).tolist() if several else None,
+        "n": len(values),
+        "label": SD_LABEL.format(n=len(values)) if several else ONE_LABEL,
+    }
+
+
+def retraining(
+    tables: Mapping[Any, pd.DataFrame],
+    task: Task,
+    level: str = "lesion",
+    *,
+    metrics: Sequence[str] = COMPARED,
+    role: str = "test",
+    bootstraps: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what intervals from fixed predictions leave out: the variance of training again on the same splits.
+
+    With S seeds, metric m_s and its resampled values m_sb, ``interval_fixed`` is the percentile interval of
+    mean(m) + (m_sb - m_s), ``interval_both`` that of mean(m) + √(S / (S - 1)) (m_s - mean(m)) + (m_sb - m_s), over
+    all s and b; the factor makes the spread of the S values unbiased.
+
+    Args:
+        tables: predictions tables by the seed of the training, all of the same splits.
+        task: the classes in order.
+        level: ``slice``, ``lesion`` or ``patient``.
+        metrics: names among those of `evaluate`.
+        role: ``test`` or ``val``.
+        bootstraps: number of resamples of the patients, the same for every seed.
+        seed: of the resampling.
+
+    Returns:
+        ``{"level", "seeds", "method", "metrics": {name: {"value", "sd_retraining", "sd_patients", "interval_fixed":
+        [low, high], "interval_both": [low, high]}}}``; what is not defined is None.
+
+    Raises:
+        EvaluationError: fewer than two tables, or tables of different units, fits or labels; as `evaluate`.
+    """
+    if len(tables) < 2:
+        raise EvaluationError(expected="predictions of at least two seeds on the same splits", found=str(len(tables)))
+    models = [scored(table, task, level, role) for table in tables.values()]
+    for model in models[1:]:
+        check_paired(models[0], model)
+    patients, counts = draws(models[:1], bootstraps, np.random.default_rng(seed))
+    values = [model.values(metrics) for model in models]
+    resampled = [model.redrawn(metrics, patients, counts) for model in models]
+    return {
+        "level": level,
+        "seeds": len(models),
+        "method": RETRAINING,
+        "metrics": {
+            name: _variances(np.array([v[name] for v in values]), np.array([r[name] for r in resampled]))
+            for name in metrics
+        },
+    }
+
+
+def _variances(values: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
+    """Return the content of one metric from its values, shape (seed,), and resampled ones, shape (seed, resample)."""
+    if not np.isfinite(values).all():
+        empty = dict.fromkeys(("value", "sd_retraining", "sd_patients"))
+        return empty | {"interval_fixed": [None, None], "interval_both": [None, None]}
+    mean, n = values.mean(), len(values)
+    around = resampled - values[:, None]
+    apart = np.sqrt(n / (n - 1)) * (values - mean)[:, None]
+    return {
+        "value": float(mean),
+        "sd_retraining": float(values.std(ddof=1)),
+        "sd_patients": or_none(np.sqrt(np.nanmean(np.nanvar(resampled, axis=1, ddof=1)))),
+        "interval_fixed": list(percentiles(mean + around)),
+        "interval_both": list(percentiles(mean + apart + around)),
+    }
