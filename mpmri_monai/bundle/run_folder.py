@@ -33,7 +33,7 @@ RESULTS = {
 """What a finished run has, by what it was asked for; the last is written last, but evaluating again also writes one."""
 DECIDES_RESULTS = (
     "task", "fusion", "seed", "split", "permutation", "samples",
-    "embedding", "pooling", "levels", "dropout", "size_feature",
+    "embedding", "pooling", "levels", "dropout", "size_feature", "embedding_relu",
 )  # fmt: skip
 """Keys that evaluating a run must share with its training, beside the data."""
 PACKAGES = ("mpmri_monai", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "pandas", "pydicom", "nibabel")
