@@ -81,10 +81,19 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
                 if lesion.labels.get(task.label) == value
             ]
             rows.append([value, len({patient for patient, _ in lesions}), len(lesions)])
-    sites: dict[str, int] = {}
-    for study in used:
-        sites[study.site] = sites.get(study.site, 0) + 1
-    return {"flow": flow, "classes": {"header": ["class", "patients", "lesions"], "rows": rows}, "sites": sites}
+    sites = [
+        [
+            site,
+            len({study.patient for study in used if study.site == site}),
+            sum(len(study.lesions) for study in used if study.site == site),
+        ]
+        for site in sorted({study.site for study in used})
+    ]
+    return {
+        "flow": flow,
+        "classes": {"header": ["class", "patients", "lesions"], "rows": rows},
+        "sites": {"header": ["site", "patients", "lesions"], "rows": sites},
+    }
 
 
 def _environment(context: Context) -> dict[str, Any]:

@@ -148,9 +148,9 @@ def _planned(
 ) -> Plan:
     """Return the plan with its estimates: the one that was begun, or a new one."""
     settings = {
-        "bundles": {bundle.name: digest(training_config(bundle)) for bundle in context.bundles},
-        "manifest": load_manifest(context.manifest).digest(),
-        "samples": data,
+        **{f"training of {bundle.name}": digest(training_config(bundle))[:12] for bundle in context.bundles},
+        "manifest": load_manifest(context.manifest).digest()[:12],
+        "samples": data[:12],
         "repeats": context.repeats,
         "seed": context.seed,
         "options": dict(context.options),
