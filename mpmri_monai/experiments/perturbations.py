@@ -96,34 +96,37 @@ def shifted_crop(images: Tensor, pixels: int, shift_mm: float, angles: Tensor, p
 
 def fgsm(images: Tensor, present: Tensor, epsilon: float, loss: Loss) -> Tensor:
     """Return ``images`` one step of ``epsilon`` along the sign of the loss's gradient (Goodfellow et al. 2015)."""
-    return _within(images + epsilon * _ascent(images, loss), present)
+    ascent, _ = _ascent(images, loss)
+    return _within(images + epsilon * ascent, present)
 
 
 def pgd(images: Tensor, present: Tensor, epsilon: float, loss: Loss, rng: np.random.Generator) -> Tensor:
-    """Return the end of `PGD_STEPS` signed gradient steps that never leave the ball |x − image| ≤ ``epsilon``.
+    """Return where `PGD_STEPS` signed gradient steps led that never left the ball |x − image| ≤ ``epsilon``.
 
-    It starts at a random point of the ball (Madry et al. 2018); of the start image, all steps and FGSM's single step,
-    what counts is where each sample's loss was highest, so that it is never the weaker attack of the two.
+    They start at a random point of the ball (Madry et al. 2018). Of all points on the way and of FGSM's single step,
+    what counts is where each sample's loss was highest, so that this is never the weaker attack of the two.
     """
-    uniform = torch.as_tensor(rng.uniform(-1, 1, tuple(images.shape)), dtype=images.dtype, device=images.device)
     worst = fgsm(images, present, epsilon, loss)
     highest = loss(worst).detach()
+    uniform = torch.as_tensor(rng.uniform(-1, 1, tuple(images.shape)), dtype=images.dtype, device=images.device)
     moved = _within(images + epsilon * uniform, present)
-    for _ in range(PGD_STEPS):
-        stepped = moved + PGD_STRIDE * epsilon / PGD_STEPS * _ascent(moved, loss)
-        moved = _within(torch.clamp(stepped, images - epsilon, images + epsilon), present)
-        value = loss(moved).detach()
+    for step in range(PGD_STEPS + 1):
+        ascent, value = _ascent(moved, loss)
         worst = torch.where((value > highest)[:, None, None, None], moved, worst)
         highest = torch.maximum(value, highest)
+        if step < PGD_STEPS:
+            stepped = moved + PGD_STRIDE * epsilon / PGD_STEPS * ascent
+            moved = _within(torch.clamp(stepped, images - epsilon, images + epsilon), present)
     return worst
 
 
-def _ascent(images: Tensor, loss: Loss) -> Tensor:
-    """Return the sign of the gradient of each sample's loss; samples do not see each other."""
+def _ascent(images: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Return the sign of the gradient of each sample's loss, and the loss (sample,); samples do not see each other."""
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(loss(leaf).sum(), leaf)
-    return gradient.sign()
+        losses = loss(leaf)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    return gradient.sign(), losses.detach()
 
 
 def _within(images: Tensor, present: Tensor) -> Tensor:

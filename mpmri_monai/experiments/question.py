@@ -1,0 +1,93 @@
+"""What an experiment on one bundle asks: its task, its data, and the part of the recipe that may be made shorter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mpmri_monai import sequences
+from mpmri_monai.cohort import Manifest, load_manifest
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.repetitions import bundle_config
+from mpmri_monai.phantom.truth import ceiling, read_truth
+
+SHORTER = {"epochs": "max_epochs", "views": "views"}
+"""Options of experiments with many runs, and the keys of the training configuration that they set."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One bundle's task on one cohort.
+
+    Attributes:
+        bundle: its folder.
+        config: its training configuration as written.
+        manifest: the cohort.
+    """
+
+    bundle: Path
+    config: dict[str, Any]
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, context: Context) -> Question:
+        """Return the question of an experiment that takes exactly one bundle.
+
+        Raises:
+            ConfigError: more than one bundle was given, or none.
+        """
+        if len(context.bundles) != 1:
+            raise ConfigError(
+                expected="one --bundle for this experiment", found=str(len(context.bundles)), code="E_OPTION"
+            )
+        (bundle,) = context.bundles
+        return cls(bundle, bundle_config(bundle), load_manifest(context.manifest))
+
+    @property
+    def task(self) -> sequences.Task:
+        """The question that the bundle answers."""
+        return sequences.task(self.config["task"])
+
+    @property
+    def fusion(self) -> str:
+        """The bundle's own fusion in canonical form."""
+        return sequences.fusion_name(sequences.fusion(self.config["fusion"], self.manifest.sequences))
+
+    @property
+    def title(self) -> str:
+        """Task and cohort."""
+        return f"{self.task.name} on {self.manifest.name}"
+
+    @property
+    def sentence(self) -> str:
+        """What is told apart, in words."""
+        return f"Task {self.task.name}: {', '.join(self.task.classes)}, {len(self.manifest.studies)} studies."
+
+    @cached_property
+    def truth(self) -> pd.DataFrame | None:
+        """A phantom's truth where it bounds what can be reached: ordered grades; None for all else."""
+        if self.manifest.truth is None or not self.task.ordered:
+            return None
+        return read_truth(self.manifest.path(self.manifest.truth))
+
+    def ceilings(self, fusion: Sequence[str], predictions: pd.DataFrame, seed: int) -> dict[str, dict] | None:
+        """Return accuracy and macro AUC that the Bayes classifier of the phantom reaches on the lesions predicted."""
+        if self.truth is None:
+            return None
+        lesions = set(zip(predictions["patient"], predictions["lesion"], strict=True))
+        return ceiling(self.truth, fusion, lesions, self.task.classes, seed)
+
+
+def recipe(context: Context, question: Question) -> dict[str, Any]:
+    """Return the overrides that the options ``epochs`` and ``views`` stand for; none where they were not given."""
+    return {
+        key: context.option(option, question.config[key])
+        for option, key in SHORTER.items()
+        if option in context.options
+    }
