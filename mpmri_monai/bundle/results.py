@@ -1,4 +1,4 @@
-"""The end of a run: predictions, metrics beside baseline and ceiling, the report, and the reference that travels."""
+"""The end of a run: predictions, metrics beside baseline and ceiling, calibration, reference and report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -16,17 +15,16 @@ from torch import nn
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.reference import write_reference
 from mpmri_monai.bundle.run_folder import RunFolder
 from mpmri_monai.bundle.workflow import on_command_line
 from mpmri_monai.cohort import ROLES
-from mpmri_monai.evaluation import evaluate, metrics_table, roi_baseline, write_predictions
+from mpmri_monai.evaluation import calibrate, evaluate, metrics_table, roi_baseline, write_predictions
 from mpmri_monai.networks import load_weights
 from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.report import write_report
-from mpmri_monai.sequences import DCE, fusion_name
+from mpmri_monai.sequences import fusion_name
 from mpmri_monai.training import Trainer, predict, prediction_rows
-
-REFERENCE_SCHEMA = "mpmri-monai/reference/1"
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
     if run.results == "predictions":
         return
     write_metrics(run.path, run.cohort, predictions)
-    _write_reference(run.path, run.cohort, config, pixels)
+    write_reference(run.path, run.cohort, config, pixels)
     _write_report(run)
 
 
@@ -103,11 +101,13 @@ def predict_roles(cohort: CohortData, network: nn.Module, device: str | torch.de
 
 
 def write_metrics(folder: Path, cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any]:
-    """Write ``metrics.json`` of the test patients, beside baseline and ceiling; return the metrics."""
+    """Write ``metrics.json`` of the test patients with baseline, ceiling and calibration; return the metrics."""
     metrics = evaluate(predictions, cohort.task, seed=cohort.seed)
     metrics["fusion"] = fusion_name(cohort.fusion)
     metrics["baseline"] = _baseline(cohort)
     metrics["ceiling"] = _ceiling(cohort, predictions)
+    # A replica validates on its test set: what is fitted on the one has seen the other.
+    metrics["calibration"] = None if cohort.replica else calibrate(predictions, cohort.task, seed=cohort.seed)
     artefacts.write_json(folder / "metrics.json", metrics)
     Console().print(metrics_table(metrics))
     return metrics
@@ -134,52 +134,6 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
     return {
         name: ceiling(truth, names, lesions, cohort.task.classes, cohort.seed)
         for name, names in (("fusion", cohort.fusion), ("all", cohort.manifest.sequences))
-    }
-
-
-def _write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
-    """Write ``reference.json``: what another hospital needs to know of the weights beside them."""
-    metrics = artefacts.read_json(folder / "metrics.json")
-    seen = cohort.samples("train").table  # what the weights were fitted on
-    reference = {
-        "schema": REFERENCE_SCHEMA,
-        "task": cohort.task.name,
-        "classes": list(cohort.task.classes),
-        "sequences": list(cohort.manifest.sequences),
-        "protocol": cohort.protocol,
-        "fusion": fusion_name(cohort.fusion),
-        "network": network,
-        "pixels": pixels,
-        "samples": cohort.settings.model_dump(mode="json"),
-        "weights_sha256": artefacts.file_digest(folder / "model.pt"),
-        "trained_on": {
-            "cohort": cohort.manifest.name,
-            "synthetic": cohort.manifest.truth is not None,
-            "manifest_digest": cohort.manifest.digest(),
-            "patients": int(seen["patient"].nunique()),
-            "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
-        },
-        "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
-        "ranges": {"extent_mm": [float(seen["extent_mm"].min()), float(seen["extent_mm"].max())]},
-        "tsic": _signal_curves(seen, cohort.manifest.sequences),
-        "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
-    }
-    artefacts.write_json(folder / "reference.json", reference)
-
-
-def _signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Return the mean signal per class and DCE phase over the lesions, relative to each lesion's plain phase S0."""
-    phases = [name for name in DCE if name in sequences]
-    if "S0" not in phases:
-        return {}
-    columns = [f"signal_{name}" for name in phases]
-    lesions = rows.groupby(["label", "patient", "lesion"])[columns].mean()
-    relative = lesions.div(lesions["signal_S0"], axis=0).groupby("label").mean()
-    return {
-        str(name): {
-            phase: round(float(value), 4) for phase, value in zip(phases, curve, strict=True) if np.isfinite(value)
-        }
-        for name, curve in zip(relative.index, relative.to_numpy(), strict=True)
     }
 
 

@@ -1,0 +1,98 @@
+"""``reference.json``: what another hospital needs to know of the weights beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.sequences import DCE, fusion_name
+
+REFERENCE_SCHEMA = "mpmri-monai/reference/1"
+
+DIGITS = 5
+"""Significant digits of a range."""
+
+
+def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
+    """Write the reference of a run beside its weights, from its ``metrics.json`` and the samples it was trained on.
+
+    Args:
+        folder: the run folder.
+        cohort: whose training patients the weights were fitted on.
+        network: arguments of the network, so that the weights can be used again.
+        pixels: side of the network's input.
+    """
+    metrics = artefacts.read_json(folder / "metrics.json")
+    seen = cohort.samples("train").table
+    calibration = metrics["calibration"]
+    reference = {
+        "schema": REFERENCE_SCHEMA,
+        "task": cohort.task.name,
+        "classes": list(cohort.task.classes),
+        "sequences": list(cohort.manifest.sequences),
+        "protocol": cohort.protocol,
+        "fusion": fusion_name(cohort.fusion),
+        "network": network,
+        "pixels": pixels,
+        "samples": cohort.settings.model_dump(mode="json"),
+        "weights_sha256": artefacts.file_digest(folder / "model.pt"),
+        "trained_on": {
+            "cohort": cohort.manifest.name,
+            "synthetic": cohort.manifest.truth is not None,
+            "manifest_digest": cohort.manifest.digest(),
+            "patients": int(seen["patient"].nunique()),
+            "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
+        },
+        "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
+        "ranges": ranges(seen, cohort.manifest.sequences),
+        "tsic": signal_curves(seen, cohort.manifest.sequences),
+        "fitted": calibration["fitted"] if calibration else [],
+        "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
+    }
+    artefacts.write_json(folder / "reference.json", reference)
+
+
+def ranges(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, Any]:
+    """Return the smallest and largest values seen in training, over samples.
+
+    Args:
+        rows: of the store's table.
+        sequences: of the cohort.
+
+    Returns:
+        ``extent_mm`` of the lesions and ``pitch_mm`` of the network's pixels as ``[low, high]``; and by sequence, where
+        one was seen, ``offset_mm`` (distance of an acquired slice from the position asked for, which follows from the
+        spacing) and ``signal`` (mean in the lesion before normalisation, in the scanner's units).
+    """
+    by_sequence = {
+        quantity: {name: _range(rows[f"{column}_{name}"]) for name in sequences if rows[f"present_{name}"].any()}
+        for quantity, column in (("offset_mm", "offset"), ("signal", "signal"))
+    }
+    extent = [float(rows["extent_mm"].min()), float(rows["extent_mm"].max())]
+    return {"extent_mm": extent, "pitch_mm": _range(rows["pitch_mm"]), **by_sequence}
+
+
+def signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Return the mean signal per class and DCE phase over the lesions, relative to each lesion's plain phase S0."""
+    phases = [name for name in DCE if name in sequences]
+    if "S0" not in phases:
+        return {}
+    columns = [f"signal_{name}" for name in phases]
+    lesions = rows.groupby(["label", "patient", "lesion"])[columns].mean()
+    relative = lesions.div(lesions["signal_S0"], axis=0).groupby("label").mean()
+    return {
+        str(name): {
+            phase: round(float(value), 4) for phase, value in zip(phases, curve, strict=True) if np.isfinite(value)
+        }
+        for name, curve in zip(relative.index, relative.to_numpy(), strict=True)
+    }
+
+
+def _range(values: pd.Series) -> list[float]:
+    known = values[np.isfinite(values)]
+    return [float(f"{value:.{DIGITS}g}") for value in (known.min(), known.max())] if len(known) else []
