@@ -5,7 +5,8 @@ What an experiment found is one JSON-like dictionary, the content of ``experimen
 * ``schema`` (``mpmri-monai/experiment/1``), ``experiment`` (its name), ``title``, ``headline`` (sentences: the answer,
   with intervals) must be there. Everything else may be missing:
 * ``question``: sentences, what was asked (known for the experiments that ship); ``warnings``, ``limits``: sentences.
-* ``cohort``: ``name``, ``synthetic`` (bool), ``flow`` (rows of ``[what, number]``), ``classes``, ``sites`` (tables).
+* ``cohort``: ``name``, ``synthetic`` (bool), ``flow`` (rows of ``[what, number]``), ``sites`` (site -> studies),
+  ``classes`` and ``missing`` (tables of ``header, rows``).
 * ``protocol``: sentences in words.
 * ``tables``: ``key, title, caption, header, rows``, and ``marked_columns``, indices of columns whose numbers are not
   patient-disjoint.
@@ -35,6 +36,8 @@ from typing import Any
 from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.report import tables, wording
+from mpmri_monai.report.calibrated import Calibrated, calibrated
+from mpmri_monai.report.checklist import SOURCES, checklist_rows
 from mpmri_monai.report.experiment_figures import experiment_picture
 from mpmri_monai.report.pictures import Picture
 from mpmri_monai.report.style import RESEARCH_ONLY
@@ -42,6 +45,17 @@ from mpmri_monai.report.template import template
 
 SCHEMA = "mpmri-monai/experiment/1"
 NEEDED = {"schema": str, "experiment": str, "title": str, "headline": list}
+RETRAINING = (
+    "How much the numbers would change with networks trained again: an interval in brackets redraws the patients and "
+    "keeps the trained networks; a “±” is the standard deviation over repeats, not an interval."
+)
+NOT_DISJOINT_COLUMNS = (
+    "How the method would do on new patients, where a column is marked “not patient-disjoint”: it copies a published "
+    "protocol in which images of one patient are on both sides, and its numbers are too high."
+)
+MOST_WARNINGS = 3
+"""Warnings on the first page; the others follow below."""
+
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 """Keys of tables and figures become names of files."""
 
@@ -76,12 +90,13 @@ def write_experiment_report(out: Path, content: Mapping[str, Any]) -> Path:
     out = Path(out)
     _check(content)
     pictures = [experiment_picture(item) for item in content.get("figures", ())]
-    for picture in pictures:
+    calibration = calibrated(content.get("calibration"))
+    for picture in (*pictures, *(calibration.pictures if calibration else ())):
         with whole_file(out / "figures" / f"{picture.key}.png") as part:
             part.write_bytes(picture.content)
     for table in content.get("tables", ()):
         write_text(out / "tables" / f"{table['key']}.csv", csv_text([table["header"], *table["rows"]]))
-    write_text(out / "report.html", template("experiment.html").render(_shown(content, pictures)))
+    write_text(out / "report.html", template("experiment.html").render(_shown(content, pictures, calibration)))
     return out / "report.html"
 
 
@@ -130,39 +145,79 @@ def _check(content: Mapping[str, Any]) -> None:
             )
 
 
-def _shown(content: Mapping[str, Any], pictures: Sequence[Picture]) -> dict[str, Any]:
-    cohort = content.get("cohort", {})
+def _shown(content: Mapping[str, Any], pictures: Sequence[Picture], calibration: Calibrated | None) -> dict[str, Any]:
     question = content.get("question") or QUESTIONS.get(content["experiment"], [])
+    content = {**content, "question": [question] if isinstance(question, str) else question}
+    audit = [[row["check"], row["outcome"], row["found"]] for row in content.get("audit", ())]
     return {
         "research_only": RESEARCH_ONLY,
-        "title": content["title"],
-        "experiment": content["experiment"],
-        "question": [question] if isinstance(question, str) else question,
-        "headline": content["headline"],
-        "warnings": content.get("warnings", []),
-        "limits": content.get("limits", []),
-        "synthetic": cohort.get("synthetic", False),
-        "cohort_name": cohort.get("name", ""),
-        "cohort": {key: cohort.get(key) for key in ("flow", "classes", "sites")},
+        **{key: content[key] for key in ("title", "experiment", "headline", "question")},
+        "warnings": [wording.without_folders(sentence) for sentence in content.get("warnings", ())],
+        "most_warnings": MOST_WARNINGS,
+        "limits": limits(content),
+        "cohort": _cohort(content.get("cohort", {})),
         "protocol": content.get("protocol", []),
         "tables": [_table(table) for table in content.get("tables", ())],
         "first": pictures[:1],
         "pictures": pictures[1:],
         "comparisons": _records(content.get("comparisons", [])),
+        "calibration": calibration,
         "failures": [[row["run"], wording.without_folders(str(row["error"]))] for row in content.get("failures", ())],
-        "audit": [[row["check"], row["outcome"], row["found"]] for row in content.get("audit", ())],
+        "audit": audit,
+        "leaks": [f"{check} ({found})" for check, outcome, found in audit if outcome == "LEAK"],
         "environment": tables.environment_rows(content.get("environment", {})),
         "commands": [wording.without_folders(str(command)) for command in content.get("commands", ())],
-        "plan": content.get("plan", {}),
+        "plan": plan_sentence(content.get("plan", {})),
+        "checklist": checklist_rows(content),
+        "sources": SOURCES,
     }
+
+
+def limits(content: Mapping[str, Any]) -> list[str]:
+    """Return what the numbers of an experiment leave open: what it says itself, then what holds for all."""
+    cohort = content.get("cohort", {})
+    sentences = [*content.get("limits", ()), RETRAINING]
+    if any(table.get("marked_columns") for table in content.get("tables", ())):
+        sentences.append(NOT_DISJOINT_COLUMNS)
+    if cohort.get("synthetic"):
+        sentences.append("How the method does on real patients: the data are synthetic.")
+    if len(cohort.get("sites", ())) == 1:
+        sentences.append("How it does on other scanners and protocols: all data come from one site.")
+    return [*sentences, "How well lesions are found: they were outlined beforehand by a reader."]
+
+
+def plan_sentence(plan: Mapping[str, Any]) -> str:
+    """Return how many runs were planned and how long they were expected to take."""
+    if not plan:
+        return ""
+    sentence = f"The plan had {wording.plural(plan['runs'], 'run')}"
+    if plan.get("seconds") is None:
+        return f"{sentence}."
+    minutes = plan["seconds"] / 60
+    length = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+    return f"{sentence} and was expected to take {length}."
+
+
+def _cohort(cohort: Mapping[str, Any]) -> dict[str, Any]:
+    flow = [[cell(item) for item in row] for row in cohort.get("flow", ())]
+    return {
+        "name": cohort.get("name", ""),
+        "synthetic": cohort.get("synthetic", False),
+        "flow": flow,
+        **{key: _rows(cohort[key]) if cohort.get(key) else None for key in ("classes", "missing")},
+        "sites": [[site, cell(count)] for site, count in cohort.get("sites", {}).items()],
+    }
+
+
+def _rows(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {"header": table["header"], "rows": [[cell(item) for item in row] for row in table["rows"]]}
 
 
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:
     return {
+        **_rows(table),
         "title": table["title"],
         "caption": table["caption"],
-        "header": table["header"],
-        "rows": [[cell(item) for item in row] for row in table["rows"]],
         "marked": table.get("marked_columns", []),
     }
 

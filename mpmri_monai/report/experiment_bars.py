@@ -25,9 +25,9 @@ from mpmri_monai.report.style import (
     quiet,
 )
 
-MOST_ROWS = 30
+MOST_ROWS = 20
 """Rows that a figure shows; the table below it has them all."""
-ROW = 0.27  # inches
+ROW = 0.22  # inches
 
 
 def bars(data: Mapping[str, Any]) -> Figure:
@@ -38,7 +38,7 @@ def bars(data: Mapping[str, Any]) -> Figure:
     """
     names = shown_names(data["bars"])
     groups = list(dict.fromkeys(bar.get("group") or "" for bar in data["bars"]))
-    height = len(names) * (ROW + 0.12 * (len(groups) - 1))
+    height = len(names) * (ROW + 0.11 * (len(groups) - 1))
     figure = new_figure(6.6, 1.3 + height)
     axes = figure.subplots()
     for bar in data["bars"]:

@@ -1,0 +1,164 @@
+"""Calibration, prediction sets and abstention of a network: in words, as tables and as figures.
+
+The content is what `evaluation.calibrate` returns. What could not be fitted there says why, and the page repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpmri_monai.report.experiment_curves import reliability, risk_coverage
+from mpmri_monai.report.experiment_figures import figure_words
+from mpmri_monai.report.pictures import Picture, picture
+from mpmri_monai.report.wording import number, plural, with_interval
+
+MEASURES = {
+    "ece": "Expected calibration error",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score, summed over classes",
+}
+REFERRED = 0.2
+"""Share of the lesions in the sentence about abstention; the table has the others."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a report shows of calibration and abstention."""
+
+    sentences: tuple[str, ...]
+    tables: tuple[Mapping[str, Any], ...]
+    """Each with ``header, rows, caption``."""
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...]
+
+
+def calibrated(content: Mapping[str, Any] | None) -> Calibrated | None:
+    """Return what to show of ``calibration`` of ``metrics.json`` or ``experiment.json``; None where there is none."""
+    if not content:
+        return None
+    tables = (_measures(content), _sets(content["conformal"]), _referral(content["abstention"]))
+    return Calibrated(_sentences(content), tables, (*_reliability(content), _risk(content)), tuple(content["notes"]))
+
+
+def share(entry: Mapping[str, Any]) -> str:
+    """Return ``82 % (73 to 90 %)`` of a share with its interval."""
+    if entry["value"] is None:
+        return "not defined"
+    value = f"{100 * entry['value']:.0f}\u00a0%"
+    if entry["low"] is None or entry["high"] is None:
+        return f"{value} (interval not defined)"
+    return f"{value} ({100 * entry['low']:.0f}\u00a0to\u00a0{100 * entry['high']:.0f}\u00a0%)"
+
+
+def _sentences(content: Mapping[str, Any]) -> tuple[str, ...]:
+    source = "validation patients" if content["from"] == "val" else "patients held out by inner folds"
+    tested = f"{plural(content['lesions'], 'test lesion')} of {plural(content['patients'], 'patient')}"
+    return (
+        f"Fitted on {source}, scored on {tested}. No test patient took part in fitting.",
+        _temperature_sentence(content),
+        *_set_sentence(content["conformal"]),
+        *_referral_sentence(content["abstention"]),
+    )
+
+
+def _temperature_sentence(content: Mapping[str, Any]) -> str:
+    temperature, ece = content["temperature"], content["ece"]
+    if not temperature["available"]:
+        return (
+            f"The probabilities are as the network gives them: no temperature was fitted ({_why(temperature)}). Their "
+            f"expected calibration error is {with_interval(ece['before'])}."
+        )
+    values = temperature["values"]
+    kind = "Temperature" if len(values) == 1 else "Temperatures of the folds"
+    return (
+        f"{kind}: {', '.join(f'{value:.2f}' for value in values)} (above 1: the network was surer than it should be). "
+        f"Expected calibration error before {with_interval(ece['before'])}, after {with_interval(ece['after'])}."
+    )
+
+
+def _set_sentence(conformal: Mapping[str, Any]) -> list[str]:
+    found, asked = conformal["marginal"], f"{100 * (1 - conformal['alpha']):.0f}\u00a0%"
+    if not found["available"]:
+        return [f"No sets of possible classes were made: {_why(found)}."]
+    low, high = found["expected_range"]
+    return [
+        f"Sets of classes made to hold the true one in {asked} of lesions held it in {share(found['coverage'])}; so "
+        f"many calibration patients let this land between {100 * low:.0f} and {100 * high:.0f}\u00a0%. A set had "
+        f"{with_interval(found['size'])} classes on average; {share(found['one_class'])} of them named one class."
+    ]
+
+
+def _referral_sentence(abstention: Mapping[str, Any]) -> list[str]:
+    rows = {row["asked"]: row["right"] for row in abstention["table"]}
+    if 0.0 not in rows or REFERRED not in rows:
+        return []
+    return [
+        f"When every lesion is answered, {share(rows[0.0])} of the answers are right; when the "
+        f"{100 * REFERRED:.0f}\u00a0% least certain go to a doctor, {share(rows[REFERRED])} of the rest."
+    ]
+
+
+def _measures(content: Mapping[str, Any]) -> dict[str, Any]:
+    columns = [name for name in ("before", "after", "change") if name in content["ece"]]
+    rows = [[title, *(with_interval(content[key][name]) for name in columns)] for key, title in MEASURES.items()]
+    return {"header": ["lower is better", *columns], "rows": rows, "caption": "Before and after temperature scaling."}
+
+
+def _sets(conformal: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = [(title, conformal[key]) for key, title in (("marginal", "one threshold"), ("by_class", "one a class"))]
+    classes = list(dict.fromkeys(name for _, part in kinds for name in part.get("classes", ())))
+    header, rows, why = ["true class"], [["all"], *([name] for name in classes)], []
+    for title, part in kinds:
+        if not part["available"]:
+            why.append(f"Not available with {title}: {_why(part)}.")
+            continue
+        header += [f"holds it, {title}", f"classes in it, {title}"]
+        for row, scores in zip(rows, (part, *(part["classes"][name] for name in classes)), strict=True):
+            row += [share(scores["coverage"]), with_interval(scores["size"])]
+    asked = f"made to hold the true one in {100 * (1 - conformal['alpha']):.0f} % of lesions"
+    caption = " ".join([f"Sets of possible classes, {asked} (conformal prediction).", *why])
+    return {"header": header, "rows": rows if len(header) > 1 else [], "caption": caption}
+
+
+def _referral(abstention: Mapping[str, Any]) -> dict[str, Any]:
+    rows = []
+    for row in abstention["table"]:
+        fixed = row["by_threshold"]
+        cells = [f"{100 * fixed['referred']:.0f} %", share(fixed["right"])] if fixed else ["–", "–"]
+        rows.append([f"{100 * row['asked']:.0f} %", share(row["right"]), *cells])
+    header = [
+        "least certain to a doctor",
+        "right among the rest",
+        "referred by a fixed threshold",
+        "right among the rest",
+    ]
+    caption = "Abstention. A fixed threshold was set on calibration patients, so the share it refers can differ."
+    return {"header": header, "rows": rows, "caption": caption}
+
+
+def _reliability(content: Mapping[str, Any]) -> list[Picture]:
+    titles = {"before": "Reliability, as the network gives it", "after": "Reliability, after temperature scaling"}
+    caption = "How often answers given with such a probability are right; bars: 95 % intervals, figures: lesions."
+    return [
+        picture(f"calibration_{name}", titles[name], caption, f"{caption} {figure_words('reliability', data)}",
+                reliability(data))
+        for name, data in content["reliability"].items()
+    ]  # fmt: skip
+
+
+def _risk(content: Mapping[str, Any]) -> Picture:
+    found = content["abstention"]
+    area = found["aurc"]
+    caption = (
+        f"Errors among the answers that remain when the least certain are referred. Area under the curve "
+        f"{with_interval(area)}; without any order {number(area['always_answering'])}, at best {number(area['best'])}."
+    )
+    alt = f"{caption} {figure_words('risk_coverage', found)}"
+    return picture("calibration_risk_coverage", "Risk and coverage", caption, alt, risk_coverage(found))
+
+
+def _why(part: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in part["patients_per_class"].items())
+    return f"{part['why']}, {counts}; needed: {part['needed']}"
