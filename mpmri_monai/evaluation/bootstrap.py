@@ -1,4 +1,4 @@
-"""Intervals by resampling patients."""
+"""Patients drawn again, with all that belongs to them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,50 @@ SAME = 1e-12
 """Resampled metrics this close are the same number; sums of other weights round differently."""
 
 
-def resamples(rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
-    """Return the patients, and how often each resample draws each of them, shape (resample, patient).
+def strata(rows: pd.DataFrame, task: Task) -> pd.Series:
+    """Return the stratum of each patient, by patient: the worst class, as an index into the classes.
 
-    Patients are drawn with replacement among those of the same worst class, so that every resample has as many
-    patients of each class as the cohort.
+    A task without a patient level has one stratum: every patient brings lesions of all its classes.
     """
     rank = rows["label"].map({name: index for index, name in enumerate(task.classes)})
     worst = rank.groupby(rows["patient"], sort=True).max()
-    counts = np.zeros((bootstraps, len(worst)))
-    for grade in sorted(set(worst)):
-        members = np.flatnonzero(worst == grade)
-        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=bootstraps)
-    return worst.index, counts
+    return worst if task.patient_level else worst * 0
 
 
-def interval(value: float, resampled: np.ndarray) -> dict[str, float | int | None]:
-    """Return a metric with its percentile interval over the resamples in which it is defined.
+def resamples(rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
+    """Return the patients, and the weight of each of them in each resample, shape (resample, patient).
 
-    Where all of these agree, as with one patient a class or a perfect result, they say nothing about the spread: the
-    interval is then None, not of width 0.
+    Patients are the clusters: whatever belongs to one (lesions, slices, repeats) is drawn together. They are drawn
+    with replacement within their `strata`, n - 1 of n, each counting n / (n - 1) times (Rao and Wu, JASA 83, 1988):
+    every stratum keeps its weight, and the variance of a mean is unbiased, where drawing n of n gives (n - 1) / n of
+    it. A patient who is alone in a stratum is in every resample.
     """
-    defined = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value) or defined.size == 0:
-        return {"value": None, "low": None, "high": None, "resamples": int(defined.size)}
-    tail = (1 - CONFIDENCE) / 2
-    if np.ptp(defined) < SAME:
-        return {"value": float(value), "low": None, "high": None, "resamples": int(defined.size)}
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return {"value": float(value), "low": float(low), "high": float(high), "resamples": int(defined.size)}
+    return (by_patient := strata(rows, task)).index, redrawn(by_patient.to_numpy(), bootstraps, rng)
+
+
+def redrawn(stratum: np.ndarray, bootstraps: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the weights of `resamples`, shape (resample, patient), from the stratum of each patient."""
+    weights = np.ones((bootstraps, len(stratum)))
+    for members in _members(stratum):
+        n = len(members)
+        if n > 1:
+            weights[:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=bootstraps) * (n / (n - 1))
+    return weights
+
+
+def left_out(stratum: np.ndarray) -> np.ndarray:
+    """Return the weights of the jackknife, shape (patient, patient): row i leaves out patient i.
+
+    The other patients of the stratum count n / (n - 1) times, so that it keeps its weight; a patient who is alone in
+    a stratum stays.
+    """
+    weights = np.ones((len(stratum), len(stratum)))
+    for members in _members(stratum):
+        n = len(members)
+        if n > 1:
+            weights[np.ix_(members, members)] = (1 - np.eye(n)) * (n / (n - 1))
+    return weights
+
+
+def _members(stratum: np.ndarray) -> list[np.ndarray]:
+    return [np.flatnonzero(stratum == value) for value in np.unique(stratum)]

@@ -31,8 +31,18 @@ SUM_TOLERANCE = 1e-4
 """How far a row of probabilities may be from 1: float32 softmax and rounding to eight decimals stay far below it."""
 
 
-def tested_rows(predictions: pd.DataFrame, task: Task, role: str) -> pd.DataFrame:
+COPY = "+"
+"""Stands in the name of a sample that is a stored copy of another, before the name of the view."""
+
+
+def tested_rows(predictions: pd.DataFrame, task: Task, role: str, unit: str = "patient") -> pd.DataFrame:
     """Return the labelled rows of ``role`` in the outer fits, checked and sorted.
+
+    Args:
+        predictions: checked by `predictions.check_predictions`.
+        task: the classes in order.
+        role: ``test`` or ``val``.
+        unit: what was divided; a patient may have several roles only where it is ``lesion`` or ``sample``.
 
     Raises:
         EvaluationError: another task or other classes, probabilities that are none, unknown labels, or no row.
@@ -40,7 +50,8 @@ def tested_rows(predictions: pd.DataFrame, task: Task, role: str) -> pd.DataFram
     """
     _check_task(predictions, task)
     outer = predictions[predictions["inner"] == ""]
-    _check_roles(outer)
+    if unit == "patient":
+        _check_roles(outer)
     rows = outer[(outer["role"] == role) & (outer["label"] != "")]
     if rows.empty:
         raise EvaluationError(
@@ -56,13 +67,45 @@ def tested_rows(predictions: pd.DataFrame, task: Task, role: str) -> pd.DataFram
             fix=f"did you mean {near[0]!r}?" if near else None,
         )
     values = rows[_probability_columns(task)].to_numpy(float)
-    if not ((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE).all()):
-        raise EvaluationError(
-            expected="probabilities in [0, 1] that add up to 1",
-            found="a row that is not so (NaN, for instance)",
-            fix="look for divergence in the training log",
-        )
+    _check_probabilities(values)
     return rows.sort_values([*FIT, "patient", "study", "lesion", "sample"], ignore_index=True)
+
+
+def check_complete(rows: pd.DataFrame, role: str, unit: str = "patient") -> None:
+    """Refuse predictions of which a part is missing; it would be left out of the numbers without a word.
+
+    Wherever a unit is tested, all its samples are; and where repeats have several folds, each repeat tests all units.
+    Repeated holdouts test other patients by design.
+
+    Args:
+        rows: from `tested_rows`.
+        role: of the rows; validation sets need not cover the cohort.
+        unit: what was divided: ``patient``, ``lesion`` or ``sample``.
+
+    Raises:
+        EvaluationError: with the number of those that are missing.
+    """
+    key = {"patient": UNIT["patient"], "lesion": UNIT["lesion"], "sample": UNIT["slice"]}[unit]
+    whole = rows.drop_duplicates(UNIT["slice"]).groupby(key).size()
+    tested = rows.groupby([*FIT, *key]).size()
+    wanted = whole.reindex(tested.index.droplevel(FIT)).to_numpy()
+    if (tested.to_numpy() < wanted).any():
+        raise EvaluationError(
+            expected=f"all samples of a {unit} wherever it is tested",
+            found=f"{int((wanted - tested).sum())} missing, of {int((tested.to_numpy() < wanted).sum())} {unit}s",
+            fix="all runs of one evaluation need one store and one labels table; predict again",
+            code="E_PREDICTIONS_MISSING",
+        )
+    if role != "test" or (rows.groupby("repeat")["outer"].nunique() < 2).all():
+        return
+    of_repeat = rows.drop_duplicates(["repeat", *key]).groupby("repeat").size()
+    if (of_repeat < len(whole)).any():
+        raise EvaluationError(
+            expected=f"each of the {len(whole)} {unit}s tested in every repeat",
+            found=", ".join(f"{len(whole) - n} missing in repeat {name}" for name, n in of_repeat.items()),
+            fix="run the folds that are missing",
+            code="E_PREDICTIONS_MISSING",
+        )
 
 
 def at_level(rows: pd.DataFrame, task: Task, level: str) -> pd.DataFrame:
@@ -106,6 +149,22 @@ def levels_of(rows: pd.DataFrame, task: Task) -> tuple[str, ...]:
 
 def _probability_columns(task: Task) -> list[str]:
     return [PROBABILITY + name for name in task.classes]
+
+
+def _check_probabilities(values: np.ndarray) -> None:
+    """Raise EvaluationError unless every row of shape (unit, class) is a distribution."""
+    undefined = np.isnan(values).any(axis=1)
+    outside = ~undefined & ((values < 0) | (values > 1 + SUM_TOLERANCE)).any(axis=1)
+    apart = ~undefined & ~outside & (np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE)
+    problems = {"with NaN": undefined, "outside [0, 1]": outside, "with another sum": apart}
+    found = [f"{int(rows.sum())} {what}" for what, rows in problems.items() if rows.any()]
+    if found:
+        raise EvaluationError(
+            expected="probabilities in [0, 1] that add up to 1",
+            found=f"among {len(values)} rows {', '.join(found)}",
+            fix="look for divergence in the training log" if undefined.any() else None,
+            code="E_PROBABILITIES",
+        )
 
 
 def _check_task(predictions: pd.DataFrame, task: Task) -> None:

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
+from mpmri_monai.cohort.splits import NOT_DISJOINT, UNITS
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
-from mpmri_monai.evaluation.bootstrap import CONFIDENCE, interval, resamples
-from mpmri_monai.evaluation.levels import FIT, RULES, UNIT, at_level, levels_of, tested_rows
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE, left_out, redrawn, strata
+from mpmri_monai.evaluation.intervals import LIMITS, METHOD_IN_WORDS, interval
+from mpmri_monai.evaluation.levels import COPY, FIT, RULES, UNIT, at_level, check_complete, levels_of, tested_rows
+from mpmri_monai.evaluation.pooling import LEFT_OUT_ONE_BY_ONE, cannot_be_pooled, pooling
 from mpmri_monai.evaluation.predictions import PROBABILITY, check_predictions
 from mpmri_monai.sequences import Task
 
@@ -22,78 +25,154 @@ CHUNK = 4_000_000
 ROC_GRID = np.linspace(0, 1, 201)
 """False positive rates at which the curves of several models are averaged."""
 
+SD_LABEL = "SD over repeats: not an interval"
+
 
 def evaluate(
-    predictions: pd.DataFrame, task: Task, *, role: str = "test", bootstraps: int = 2000, seed: int = 0
+    predictions: pd.DataFrame,
+    task: Task,
+    *,
+    role: str = "test",
+    unit: str = "patient",
+    bootstraps: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return the metrics of one role as JSON-like content, with patient-bootstrap intervals.
 
-    Everything predicted for the role counts, over all repeats and outer folds: confusion matrices are added up, and
-    AUC compares only units that the same model scored. An interval is the percentile interval over resamples of
-    the *patients*, stratified by their worst class; a drawn patient brings all its lesions, slices and repeats.
+    Everything predicted for the role counts, over all repeats and outer folds; ``pooling`` says how. Intervals are
+    from resamples of the *patients*, each with all its lesions, slices and repeats: see
+    `mpmri_monai.evaluation.intervals`.
 
     Args:
         predictions: see `mpmri_monai.evaluation.predictions`.
         task: the classes in order.
         role: ``test`` or ``val``.
+        unit: what was divided. With ``lesion`` or ``sample`` the protocol of a publication is replicated: stored
+            copies count as samples, slices are the only level, and the result carries a ``warning``.
         bootstraps: number of resamples.
         seed: of the resampling.
 
     Returns:
-        ``{"schema", "task", "role", "classes", "confidence", "bootstraps", "unlabelled", "levels": {level: {"n",
-        "patients", "per_class", "rule", "confusion", "roc", "metrics"}}}``. A metric is ``{"value", "low", "high",
-        "resamples"}`` with the number of resamples in which it is defined; an undefined value is None, and so are
-        ``low`` and ``high`` where all resamples agree. ``n`` and ``per_class`` count lesions (slices, patients) once;
-        ``confusion`` has one entry per repeat in which a unit was predicted, rows are the truth.
+        ``{"schema", "task", "role", "unit", "warning", "classes", "confidence", "bootstraps", "intervals": {"method",
+        "limits"}, "unlabelled", "levels": {level: {"n", "patients", "per_class", "patients_per_class", "rule",
+        "confusion", "roc", "pooling", "metrics"}}, "repeats"}``. For a metric see `intervals.interval`. ``n`` and
+        ``per_class`` count lesions (slices, patients) once, ``patients_per_class`` the patients that have one of the
+        class; ``confusion`` has one entry per repeat in which a unit was predicted, rows are the truth. ``repeats`` is
+        ``{level: {metric: {"mean", "sd", "n", "label"}}}``, where there are several.
 
     Raises:
-        EvaluationError: the table is not one of this task, or has no labelled row of this role.
-        LeakageError: a patient has two roles in one fit.
+        EvaluationError: the table is not one of this task, has no labelled row of this role, misses a part of the
+            predictions, or counts copies as samples.
+        LeakageError: a patient has two roles in one fit, with ``unit`` patient.
     """
     if bootstraps < 1:
         raise EvaluationError(expected="at least 1 bootstrap resample", found=str(bootstraps))
+    if unit not in UNITS:
+        raise EvaluationError(expected=f"a unit among {', '.join(UNITS)}", found=repr(unit))
     predictions = check_predictions(predictions, "the predictions to evaluate")
-    rows = tested_rows(predictions, task, role)
-    patients, counts = resamples(rows, task, bootstraps, np.random.default_rng(seed))
+    rows = tested_rows(predictions, task, role, unit)
+    if unit == "patient":
+        _check_no_copies(rows)
+    check_complete(rows, role, unit)
+    stratum = strata(rows, task)
+    weights = redrawn(stratum.to_numpy(), bootstraps, np.random.default_rng(seed))
+    levels = levels_of(rows, task) if unit == "patient" else levels_of(rows, task)[:1]
+    units = {level: at_level(rows, task, level) for level in levels}
     in_role = (predictions["role"] == role) & (predictions["inner"] == "")
-    return {
+    result = {
         "schema": SCHEMA,
         "task": task.name,
         "role": role,
+        "unit": unit,
         "classes": list(task.classes),
         "confidence": CONFIDENCE,
         "bootstraps": bootstraps,
+        "intervals": {"method": METHOD_IN_WORDS, "limits": LIMITS},
         "unlabelled": int((in_role & (predictions["label"] == "")).sum()),
-        "levels": {level: _level(rows, task, level, patients, counts) for level in levels_of(rows, task)},
+        "levels": {level: _level(table, task, level, stratum, weights) for level, table in units.items()},
     }
+    if unit != "patient":
+        result["warning"] = NOT_DISJOINT
+    if rows["repeat"].nunique() > 1:
+        result["repeats"] = {level: _repeats(table, task) for level, table in units.items()}
+    return result
 
 
-def _level(rows: pd.DataFrame, task: Task, level: str, patients: pd.Index, counts: np.ndarray) -> dict[str, Any]:
-    units = at_level(rows, task, level)
-    truth = units["label"].map({name: index for index, name in enumerate(task.classes)}).to_numpy(int)
-    probabilities = units[[PROBABILITY + name for name in task.classes]].to_numpy(float)
-    fits = units.groupby(FIT).ngroup().to_numpy()
-    owner = patients.get_indexer(pd.Index(units["patient"]))
-    step = max(1, CHUNK // len(units))
-    blocks = [
-        metrics.all_metrics(truth, probabilities, fits, counts[start : start + step][:, owner], task)
-        for start in range(0, len(counts), step)
-    ]
-    once = units.drop_duplicates(UNIT[level])
-    as_is = np.ones((1, len(units)))
+def _check_no_copies(rows: pd.DataFrame) -> None:
+    copies = rows["sample"].str.contains(COPY, regex=False)
+    if copies.any():
+        raise EvaluationError(
+            expected="each sample once; a stored copy is not a sample",
+            found=f"{int(copies.sum())} copies among {len(rows)} rows",
+            fix="leave the copies out, or name the unit that was divided, lesion or sample",
+            code="E_COPIES",
+        )
+
+
+def _level(table: pd.DataFrame, task: Task, level: str, stratum: pd.Series, weights: np.ndarray) -> dict[str, Any]:
+    truth, probabilities, fits = arrays(table, task)
+    owner = stratum.index.get_indexer(pd.Index(table["patient"]))
+    as_is = np.ones((1, len(table)))
+    values = metrics.all_metrics(truth, probabilities, fits, as_is, task)
+    resampled = _all_metrics(table, task, weights[:, owner])
+    jackknife = _all_metrics(table, task, left_out(stratum.to_numpy())[:, owner])
+    once = table.drop_duplicates(UNIT[level])
     (matrix,) = metrics.confusion(truth, probabilities.argmax(axis=1), as_is, len(task.classes))
+    found = {}
+    for name, value in values.items():
+        if cannot_be_pooled(name, table["patient"].to_numpy(), fits):
+            found[name] = interval(name, np.nan, np.empty(0), np.empty(0), np.empty(0)) | {"why": LEFT_OUT_ONE_BY_ONE}
+        else:
+            found[name] = interval(name, value[0], resampled[name], jackknife[name], stratum.to_numpy())
     return {
         "n": len(once),
-        "patients": int(units["patient"].nunique()),
+        "patients": int(table["patient"].nunique()),
         "per_class": {name: int((once["label"] == name).sum()) for name in task.classes},
+        "patients_per_class": {
+            name: int(once.loc[once["label"] == name, "patient"].nunique()) for name in task.classes
+        },
         "rule": RULES[level],
         "confusion": matrix.astype(int).tolist(),
         "roc": {name: _roc(truth == k, probabilities[:, k], fits) for k, name in enumerate(task.classes)},
-        "metrics": {
-            name: interval(value[0], np.concatenate([block[name] for block in blocks]))
-            for name, value in metrics.all_metrics(truth, probabilities, fits, as_is, task).items()
-        },
+        "pooling": {name: pooling(name) for name in found},
+        "metrics": found,
     }
+
+
+def arrays(table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return true class (unit,), probabilities (unit, class) and number of the fit (unit,) of `levels.at_level`."""
+    truth = table["label"].map({name: index for index, name in enumerate(task.classes)}).to_numpy(int)
+    probabilities = table[[PROBABILITY + name for name in task.classes]].to_numpy(float)
+    return truth, probabilities, table.groupby(FIT).ngroup().to_numpy()
+
+
+def _all_metrics(table: pd.DataFrame, task: Task, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return all metrics for weights of shape (resample, unit), worked on in blocks."""
+    step = max(1, CHUNK // len(table))
+    blocks = [
+        metrics.all_metrics(*arrays(table, task), weights[start : start + step], task)
+        for start in range(0, len(weights), step)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _repeats(table: pd.DataFrame, task: Task) -> dict[str, dict[str, Any]]:
+    """Return mean and SD of each metric over the repeats in which it is defined."""
+    names = np.unique(table["repeat"])
+    of_repeat = (table["repeat"].to_numpy() == names[:, None]).astype(float)
+    truth, probabilities, fits = arrays(table, task)
+    found = {}
+    for name, by_repeat in metrics.all_metrics(truth, probabilities, fits, of_repeat, task).items():
+        pooled = not cannot_be_pooled(name, table["patient"].to_numpy(), fits)
+        values = by_repeat[np.isfinite(by_repeat) & pooled]
+        several = values.size > 1
+        found[name] = {
+            "mean": float(values.mean()) if values.size else None,
+            "sd": float(values.std(ddof=1)) if several else None,
+            "n": int(values.size),
+            "label": SD_LABEL,
+        }
+    return found
 
 
 def _roc(positive: np.ndarray, scores: np.ndarray, fits: np.ndarray) -> dict[str, list[float]] | None:
