@@ -28,12 +28,14 @@ RECIPE = {
     "levels": [1, 2],
     "dropout": 0.0,
     "size_feature": False,
+    "embedding_relu": False,
     "patience": 0,
     "val_interval": 1,
 }
 """What all models of the paper share: Adam with steps of ×0.1 every ten epochs (as in the bundles), batches of 16, six
-views of each sample an epoch, random crops from 36 to 32 pixels. The pyramid is 1×1 and 2×2 as the text says; the
-authors' code adds 3×3 when it trains from scratch, which would change the network together with its start."""
+views of each sample an epoch, random crops from 36 to 32 pixels. The classifier is linear in the embedding, as in the
+authors' code. The pyramid is 1×1 and 2×2 as the text says; the code adds 3×3 when it trains from scratch, which would
+change the network together with its start."""
 
 LEARNING_RATE = {"scratch": 1e-3, "pretrained": 5e-4}
 
@@ -82,6 +84,11 @@ class Row:
     fusion: str
     values: Mapping[str, tuple[float, float | None]]
 
+    @property
+    def name(self) -> str:
+        """Sequences and network in the paper's words."""
+        return f"{self.fusion}, {self.model.network}"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -106,9 +113,7 @@ class Table:
         return self.rows[0].model.task
 
 
-def _row(
-    task: str, name: str, pooling: str, embedding: int, start: str, **values: float | tuple[float, float]
-) -> Row:
+def _row(task: str, name: str, pooling: str, embedding: int, start: str, **values: float | tuple[float, float]) -> Row:
     sequences = fusion_name(fusion(PAPER_FUSIONS.get(name, name)))
     pairs = {metric: value if isinstance(value, tuple) else (value, None) for metric, value in values.items()}
     return Row(Model(task, sequences, pooling, embedding, start), name, pairs)
@@ -176,6 +181,12 @@ TABLE_7 = Table(
 )
 
 TABLES = (TABLE_4, TABLE_5, TABLE_6, TABLE_7)
+
+DETECTOR = _row("hcc_vs_bg", "T2S02", "gap", 2, "scratch").model
+DETECTOR_SPP = _row("hcc_vs_bg", "T2S02", "spp", 2, "scratch").model
+GRADER = _row("hcc_grade", "T21*S4", "spp", 2, "scratch").model
+FIGURE_MODELS = (DETECTOR, DETECTOR_SPP, GRADER)
+"""The models from scratch that the figures over epochs, of ROC curves and of two-dimensional embeddings show."""
 
 
 def models(tables: tuple[Table, ...] = TABLES) -> tuple[Model, ...]:

@@ -54,9 +54,7 @@ def bundle_config(bundle: Path) -> dict[str, Any]:
     """
     path = bundle / "configs" / "train.json"
     if not path.is_file():
-        raise ConfigError(
-            expected="the folder of a bundle with configs/train.json", found=str(bundle), code="E_OPTION"
-        )
+        raise ConfigError(expected="the folder of a bundle with configs/train.json", found=str(bundle), code="E_OPTION")
     return read_json(path)
 
 

@@ -1,0 +1,93 @@
+"""What repetitions of one configuration come to: metrics by level beside the baseline, and their protocol in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mpmri_monai.evaluation import evaluate, roi_baseline
+from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.perturbed import TrainedRun
+from mpmri_monai.experiments.plan import Run
+from mpmri_monai.experiments.texts import with_interval
+
+NOTHING = "–"
+
+
+def baseline(context: Context, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the metrics of the baseline, fitted and scored on the divisions of ``runs``; see `roi_baseline`."""
+    tables = []
+    for run in runs:
+        cohort = TrainedRun(context.folder(run)).cohort
+        place = {"repeat": cohort.split.repeat, "outer": cohort.split.fold}
+        names = cohort.manifest.sequences
+        tables.append(roi_baseline(cohort.usable, cohort.roles, cohort.task, names, cohort.seed, **place))
+    return evaluate(pd.concat(tables, ignore_index=True), cohort.task, seed=context.seed)
+
+
+def mean_and_sd(result: Mapping[str, Any], level: str, metric: str) -> str:
+    """Return ``0.812 ± 0.031`` over the repetitions, or a dash where there is one only."""
+    found = result.get("repeats", {}).get(level, {}).get(metric)
+    if found is None or found["mean"] is None or found["sd"] is None:
+        return NOTHING
+    return f"{found['mean']:.3f} ± {found['sd']:.3f}"
+
+
+def value_at(result: Mapping[str, Any], level: str, metric: str) -> str:
+    """Return a metric with its interval, or a dash where the result has no such level or metric."""
+    found = result["levels"].get(level, {}).get("metrics", {}).get(metric)
+    return NOTHING if found is None else with_interval(found)
+
+
+def metrics_by_level(
+    result: Mapping[str, Any], floor: Mapping[str, Any], top: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return a table of every metric at every level, beside the baseline's and the ceiling's of lesions.
+
+    Args:
+        result: of the network, from `evaluate`.
+        floor: of the baseline.
+        top: the ceiling on the same lesions, or None.
+    """
+    levels = list(result["levels"])
+    rows = []
+    for metric in result["levels"]["lesion"]["metrics"]:
+        bound = (top or {}).get(metric)
+        rows.append(
+            [
+                metric.replace("_", " "),
+                *(value_at(result, level, metric) for level in levels),
+                mean_and_sd(result, "lesion", metric),
+                value_at(floor, "lesion", metric),
+                NOTHING if bound is None else with_interval(bound, "mean"),
+            ]
+        )
+    counts = {level: f"{level}s (n = {of['n']})" for level, of in result["levels"].items()}
+    return {
+        "key": "metrics",
+        "title": "Every metric, all repetitions pooled",
+        "caption": f"Value [95 % interval]: {result['intervals']['method']} {result['intervals']['limits']} "
+        "Mean ± SD is over the repetitions: no interval. The baseline is a logistic regression on mean signals of all "
+        "sequences and lesion size; the ceiling is what the phantom's truth allows.",
+        "header": [
+            "metric", *(counts[level] for level in levels), "lesions, mean ± SD", "baseline, lesions",
+            "ceiling, lesions",
+        ],
+        "rows": rows,
+    }  # fmt: skip
+
+
+def holdouts_in_words(context: Context, cell: str) -> list[str]:
+    """Return what was repeated, from the configuration of the first finished run."""
+    runs = context.runs(cell)
+    cohort = TrainedRun(context.folder(runs[0])).cohort
+    share = f"{100 * cohort.split.test:.0f} % of the patients to test"
+    chosen = f", {100 * cohort.split.val:.0f} % of the others to validate" if cohort.split.val else ""
+    return [
+        f"{len(runs)} finished repetitions, each with another random division by patient ({share}{chosen}; stratified "
+        "by worst class) and another seed of weights and batches.",
+        "Values pool all repetitions as stated for each metric; intervals redraw patients, each with all lesions and "
+        "repetitions. The SD over repetitions mixes other test patients with other training, and is no interval.",
+    ]
