@@ -3,6 +3,7 @@
 from mpmri_monai.evaluation.baseline import roi_baseline
 from mpmri_monai.evaluation.calibration import calibrate, read_fitted
 from mpmri_monai.evaluation.comparison import compare, compare_many
+from mpmri_monai.evaluation.coverage import coverage
 from mpmri_monai.evaluation.delong import delong_interval, delong_test
 from mpmri_monai.evaluation.exact import clopper_pearson, holm, mcnemar, permutation_p
 from mpmri_monai.evaluation.fitted import Fitted
@@ -21,6 +22,7 @@ __all__ = [
     "clopper_pearson",
     "compare",
     "compare_many",
+    "coverage",
     "delong_interval",
     "delong_test",
     "evaluate",
