@@ -15,7 +15,8 @@ CONNECT_SECONDS = 20
 
 
 class DaskWorkers:
-    """The workers of a Dask scheduler. One that is killed costs its jobs in flight, which Dask gives to others.
+    """The workers of a Dask scheduler. One that is killed costs its jobs in flight, which Dask gives to others, and what it had not
+    told yet: a job must be cheap to do again.
 
     Args:
         scheduler: its address, such as ``tcp://host:8786``.
@@ -60,7 +61,7 @@ class DaskWorkers:
 
         futures = {self._client.submit(function, job, pure=False): number for number, job in enumerate(jobs)}
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=self._client.loop):
                 yield self._outcome(futures.pop(future), future)
         finally:
             self._client.cancel(list(futures))  # what a worker has begun it ends; nobody waits for it

@@ -172,26 +172,29 @@ class LocalWorkers:
         waiting = deque(range(len(jobs)))
         tries = [0] * len(jobs)
         busy: dict[_Worker, int] = {}
+        ended: list[Outcome[Result]] = []
         try:
-            while waiting or busy:
+            while waiting or busy or ended:
                 for worker in self._workers:
                     if waiting and worker not in busy:
                         number = waiting.popleft()
                         tries[number] += 1
                         worker.take(function, jobs[number])
                         busy[worker] = number
-                for connection in wait([worker.connection for worker in busy]):
+                yield from ended  # when all have work again, for whoever listens may take time
+                ended = []
+                for connection in wait([worker.connection for worker in busy]) if busy else ():
                     worker = next(worker for worker in busy if worker.connection is connection)
                     number = busy.pop(worker)
                     answer = worker.answer()
                     if answer is not None:
-                        yield Outcome(number, *answer)
+                        ended.append(Outcome(number, *answer))
                         continue
                     self._replace(worker)
                     if tries[number] <= RETRIES:
                         waiting.appendleft(number)
                     else:
-                        yield Outcome(number, error=_ended_again_and_again())
+                        ended.append(Outcome(number, error=_ended_again_and_again()))
         finally:  # whoever stops listening leaves no process at work
             for worker in busy:
                 worker.process.terminate()
