@@ -225,6 +225,16 @@ def experiment(
     raise typer.Exit(experiment_command(name, context, plan_only))
 
 
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run, or of an experiment.")],
+) -> None:
+    """Look for leaks: whatever would make the test patients' score flatter. Exit status 1 when there is one."""
+    from mpmri_monai.bundle.audit import audit_command
+
+    raise typer.Exit(audit_command(folder))
+
+
 @bundle_app.command("adopt")
 def bundle_adopt(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("phantom", "scan", "deidentify", "manifest", "check", "contact-sheet", "prepare", "bundle")
+COMMANDS = ("phantom", "scan", "deidentify", "manifest", "check", "contact-sheet", "prepare", "audit", "bundle")
 
 
 def mpmri(*arguments):
@@ -38,6 +38,7 @@ def test_help_does_not_wait_for_torch():
         ("phantom", "{empty}"),
         ("phantom", "{empty}/new", "--preset", "quik"),
         ("phantom", "{empty}/new", "--patients", "1"),
+        ("audit", "{empty}"),
         ("bundle", "adopt", "{empty}", "{empty}"),
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import warm_start
 
@@ -25,7 +26,7 @@ def start_from(network: nn.Module, pretrained: str) -> nn.Module:
     Raises:
         WeightsError: the file is missing, damaged, or belongs to another network.
     """
-    if pretrained == "scratch":
+    if pretrained == SCRATCH:
         return network
     logger.info("pretrained weights: %s", warm_start(network, pretrained))
     return network

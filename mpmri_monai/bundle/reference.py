@@ -10,6 +10,7 @@ import pandas as pd
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.provenance import SCRATCH, seen_in_training
 from mpmri_monai.sequences import DCE, fusion_name
 
 REFERENCE_SCHEMA = "mpmri-monai/reference/1"
@@ -47,6 +48,7 @@ def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], p
             "manifest_digest": cohort.manifest.digest(),
             "patients": int(seen["patient"].nunique()),
             "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
+            "seen": seen_in_training(cohort, artefacts.read_json(folder / "config.json").get("pretrained", SCRATCH)),
         },
         "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
         "ranges": ranges(seen, cohort.manifest.sequences),

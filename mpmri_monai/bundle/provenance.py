@@ -1,0 +1,59 @@
+"""Which patients weights have seen, themselves or in what they started from: salted hashes that travel with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.evaluation.fitted import new_salt, salted
+
+SCRATCH = "scratch"
+SALT_STREAM = 2
+"""Sets the salt of the training patients apart from other random numbers of the same seed."""
+
+Seen = Sequence[Mapping[str, Any]]
+"""One entry for each cohort: ``salt``, and ``patients``, the sha256 in hex of the salt and a patient's code."""
+
+
+def seen_in_training(cohort: CohortData, pretrained: str) -> list[dict[str, Any]] | None:
+    """Return whom the weights of a run have seen: its patients of train and val, and those of its pretraining.
+
+    None when it is not known whom the pretraining saw.
+    """
+    before = seen_by(pretrained)
+    if before is None:
+        return None
+    roles = cohort.row_roles
+    patients = sorted(set(cohort.usable.loc[roles.isin(["train", "val"]), "patient"]))
+    salt = new_salt(np.random.default_rng([cohort.seed, SALT_STREAM]))
+    return [{"salt": salt, "patients": sorted(salted(salt, patient) for patient in patients)}, *before]
+
+
+def seen_by(pretrained: str) -> list[dict[str, Any]] | None:
+    """Return whom the weights ``pretrained`` have seen, as the reference beside them says; None when it does not say.
+
+    The reference counts only if it is about these very weights.
+    """
+    if pretrained == SCRATCH:
+        return []
+    weights = Path(pretrained)
+    try:
+        reference = artefacts.read_json(weights.parent / "reference.json")
+        if reference["weights_sha256"] != artefacts.file_digest(weights):
+            return None
+        return [
+            {"salt": str(one["salt"]), "patients": list(one["patients"])} for one in reference["trained_on"]["seen"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def count_seen(seen: Seen, patients: Iterable[str]) -> int:
+    """Return how many of ``patients`` are among those that were seen."""
+    known = [(str(one["salt"]), set(one["patients"])) for one in seen]
+    return sum(any(salted(salt, patient) in hashes for salt, hashes in known) for patient in set(patients))
