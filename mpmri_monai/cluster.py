@@ -15,8 +15,10 @@ CONNECT_SECONDS = 20
 
 
 class DaskWorkers:
-    """The workers of a Dask scheduler. One that is killed costs its jobs in flight, which Dask gives to others, and what it had not
-    told yet: a job must be cheap to do again.
+    """The workers of a Dask scheduler.
+
+    One that is killed costs its jobs in flight, which Dask gives to others, and results that it had not handed over:
+    a job that is finished should be cheap to do again.
 
     Args:
         scheduler: its address, such as ``tcp://host:8786``.
