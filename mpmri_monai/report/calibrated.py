@@ -71,9 +71,10 @@ def _temperature_sentence(content: Mapping[str, Any]) -> str:
             f"expected calibration error is {with_interval(ece['before'])}."
         )
     values = temperature["values"]
-    kind = "Temperature" if len(values) == 1 else "Temperatures of the folds"
+    kind = "Temperature" if len(values) == 1 else "Temperatures of the fits"
     return (
-        f"{kind}: {', '.join(f'{value:.2f}' for value in values)} (above 1: the network was surer than it should be). "
+        f"{kind}: {', '.join(f'{value:.2f}' for value in values)} (above 1 where the network was surer than it should "
+        "be, below 1 where it was less sure than it could be). "
         f"Expected calibration error before {with_interval(ece['before'])}, after {with_interval(ece['after'])}."
     )
 

@@ -94,7 +94,7 @@ def checklist_rows(content: Mapping[str, Any]) -> list[list[str]]:
 def recorded(content: Mapping[str, Any]) -> dict[str, str]:
     """Return what the record of an experiment can answer: part -> where or what; a part that is missing is left out."""
     cohort = content.get("cohort", {})
-    sites = list(cohort.get("sites", ()))
+    sites = [str(row[0]) for row in (cohort.get("sites") or {"rows": ()})["rows"]]
     audit = content.get("audit", [])
     passed = sum(check["outcome"] == "passed" for check in audit)
     found = {

@@ -5,8 +5,8 @@ What an experiment found is one JSON-like dictionary, the content of ``experimen
 * ``schema`` (``mpmri-monai/experiment/1``), ``experiment`` (its name), ``title``, ``headline`` (sentences: the answer,
   with intervals) must be there. Everything else may be missing:
 * ``question``: sentences, what was asked (known for the experiments that ship); ``warnings``, ``limits``: sentences.
-* ``cohort``: ``name``, ``synthetic`` (bool), ``flow`` (rows of ``[what, number]``), ``sites`` (site -> studies),
-  ``classes`` and ``missing`` (tables of ``header, rows``).
+* ``cohort``: ``name``, ``synthetic`` (bool), ``flow`` (rows of ``[what, number]``), ``classes``, ``sites`` and
+  ``missing`` (tables of ``header, rows``).
 * ``protocol``: sentences in words.
 * ``tables``: ``key, title, caption, header, rows``, and ``marked_columns``, indices of columns whose numbers are not
   patient-disjoint.
@@ -181,7 +181,7 @@ def limits(content: Mapping[str, Any]) -> list[str]:
         sentences.append(NOT_DISJOINT_COLUMNS)
     if cohort.get("synthetic"):
         sentences.append("How the method does on real patients: the data are synthetic.")
-    if len(cohort.get("sites", ())) == 1:
+    if len((cohort.get("sites") or {"rows": ()})["rows"]) == 1:
         sentences.append("How it does on other scanners and protocols: all data come from one site.")
     return [*sentences, "How well lesions are found: they were outlined beforehand by a reader."]
 
@@ -204,8 +204,7 @@ def _cohort(cohort: Mapping[str, Any]) -> dict[str, Any]:
         "name": cohort.get("name", ""),
         "synthetic": cohort.get("synthetic", False),
         "flow": flow,
-        **{key: _rows(cohort[key]) if cohort.get(key) else None for key in ("classes", "missing")},
-        "sites": [[site, cell(count)] for site, count in cohort.get("sites", {}).items()],
+        **{key: _rows(cohort[key]) if cohort.get(key) else None for key in ("classes", "sites", "missing")},
     }
 
 

@@ -67,7 +67,7 @@ def wins(data: Mapping[str, Any]) -> Figure:
                            va="center", fontsize=SMALL - 1)  # fmt: skip
     _rows(left, names)
     quiet(left, data.get("metric", "value"))
-    quiet(right, "would win if patients were redrawn")
+    quiet(right, "wins when patients are redrawn")
     right.set_xlim(0, 1.1)
     right.tick_params(labelleft=False)
     for axes in (left, right):

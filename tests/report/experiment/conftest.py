@@ -106,7 +106,7 @@ def make_content():
             "synthetic": True,
             "flow": [["studies in the manifest", 48], ["studies that could be sampled", 47], ["lesions", 51]],
             "classes": {"header": ["class", "patients", "lesions"], "rows": [["well", 10, 11], ["moderately", 33, 35]]},
-            "sites": {"A": 47},
+            "sites": {"header": ["site", "patients", "lesions"], "rows": [["A", 47, 51]]},
         },
         "protocol": ["Patients are divided 3:2, ten times.", "The last epoch of 30 is tested."],
         "tables": [paper_table()],
@@ -120,7 +120,7 @@ def make_content():
     }  # fmt: skip
 
 
-@pytest.fixture
-def content():
-    """The content of an experiment, fresh for each test."""
-    return make_content()
+@pytest.fixture(scope="session", name="make_content")
+def content_maker():
+    """A function that returns the content of an experiment, fresh at each call."""
+    return make_content
