@@ -106,7 +106,8 @@ def _table(results: Mapping[str, Any], tops: Mapping[str, Any], floor: Mapping[s
         "key": "single",
         "title": "Each sequence alone",
         "caption": "Value [95 % interval over the patients], all repetitions pooled. Mean ± SD is over the "
-        "repetitions: no interval. Ceiling: what a classifier that knew the generating model would reach from this sequence.",
+        "repetitions: no interval. Ceiling: what a classifier that knew the generating model would reach from this "
+        "sequence.",
         "header": ["sequence", "metric", "slices", "lesions", "lesions, mean ± SD", "ceiling, lesions"],
         "rows": rows,
     }

@@ -56,9 +56,11 @@ class Tables:
         stages = []
         for task, bundle in bundles_by_task(context).items():
             if runs := planned_runs(context, task, bundle):
-                cells = len({run.cell for run in runs})
+                models_of_task = len({run.cell for run in runs}) // len(PROTOCOLS)
                 stages.append(
-                    Stage(f"{task}: {cells} cells under two protocols", len(runs), runs[0], partial(list, runs))
+                    Stage(
+                        f"{task}: {models_of_task} models under two protocols", len(runs), runs[0], partial(list, runs)
+                    )
                 )
         if not stages:
             raise ConfigError(
