@@ -15,19 +15,17 @@ from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME
 from mpmri_monai.evaluation.delong import delong_test
 from mpmri_monai.evaluation.exact import holm, mcnemar
 from mpmri_monai.evaluation.levels import FIT, RULES, UNIT
-from mpmri_monai.evaluation.scored import Scored, draws, or_none, percentiles, scored
+from mpmri_monai.evaluation.pooling import PAIRS, PRECISIONS, pooling
+from mpmri_monai.evaluation.scored import Redrawn, Resampling, Scored, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 COMPARED = ("macro_auc", "accuracy", "balanced_accuracy")
 """Metrics that are compared when none is named."""
 
-BY_RANK = ("macro_auc", "auc_", "average_precision", "macro_average_precision")
-"""Beginnings of the metrics that depend on the order of the scores within a fit alone."""
-
 METHOD = (
-    "difference = a - b; interval: percentiles over resamples of the patients, each with all its units of both models; "
-    "p: two-sided permutation test, the two models' predictions of a patient are swapped at random for all its units "
-    "at once (as ranks within the fit where a metric depends on the order alone), p = (b + 1) / (n + 1)"
+    "difference = a - b; interval: Student's t with the spread over resamples of the patients, each with all its units "
+    "of both models; p: two-sided permutation test, the two models' predictions of a patient are swapped at random for "
+    "all its units at once (as ranks within the fit where a metric depends on the order alone), p = (b + 1) / (n + 1)"
 )
 LIMITS = "the predictions are taken as fixed: the variance of training either model again is left out"
 HOLM = "Holm over the {n} models compared with the reference, for each metric by itself"
@@ -63,7 +61,7 @@ def compare(
 
     Returns:
         ``{"level", "rule", "n", "patients", "fits", "role", "confidence", "bootstraps", "method", "limits",
-        "metrics": {name: {"a", "b", "difference", "low", "high", "p", "resamples"}}, "mcnemar": {"only_a", "only_b",
+        "metrics": {name: {"a", "b", "difference", "low", "high", "p"}}, "mcnemar": {"only_a", "only_b",
         "p", "why"}, "delong": {class: {"a", "b", "difference", "low", "high", "z", "p"}, "why"}}``. What is not
         defined is None.
 
@@ -74,26 +72,22 @@ def compare(
     first, second = scored(a, task, level, role), scored(b, task, level, role)
     check_paired(first, second)
     rng = np.random.default_rng(seed)
-    patients, counts = draws([first], bootstraps, rng)
-    swaps = rng.integers(0, 2, size=(bootstraps, len(patients)))
-    values = first.values(metrics), second.values(metrics)
-    resampled = first.redrawn(metrics, patients, counts), second.redrawn(metrics, patients, counts)
-    swapped = _swapped(first, second, metrics, patients, swaps)
+    drawn = resampling([first], bootstraps, rng)
+    swaps = pd.DataFrame(rng.integers(0, 2, size=(bootstraps, len(drawn.patients))), columns=drawn.patients)
+    of_a, of_b = first.redrawn(metrics, drawn), second.redrawn(metrics, drawn)
+    swapped = _swapped(first, second, metrics, swaps)
     return {
         "level": level,
         "rule": RULES[level],
         "n": len(first.units.drop_duplicates(UNIT[level])),
-        "patients": len(patients),
+        "patients": len(drawn.patients),
         "fits": len(np.unique(first.fits)),
         "role": role,
         "confidence": CONFIDENCE,
         "bootstraps": bootstraps,
         "method": METHOD,
         "limits": LIMITS,
-        "metrics": {
-            name: _difference(values[0][name], values[1][name], resampled[0][name] - resampled[1][name], swapped[name])
-            for name in metrics
-        },
+        "metrics": {name: _difference(drawn, of_a[name], of_b[name], swapped[name]) for name in metrics},
         "mcnemar": _mcnemar(first, second),
         "delong": _delong(first, second),
     }
@@ -169,59 +163,64 @@ def check_paired(first: Scored, second: Scored) -> None:
             f"{missing['right_only']} of the second in the first",
             fix="compare runs of one splits.csv; a level that both tables have in full",
         )
+    if len(first.samples) and len(second.samples):
+        of_sample = first.samples.merge(second.samples, how="outer", indicator=True)["_merge"].value_counts()
+        if of_sample["left_only"] or of_sample["right_only"]:
+            raise EvaluationError(
+                expected=f"the {first.level} units of both models made from the same samples",
+                found=f"{of_sample['left_only']} samples of the first are missing in the second, "
+                f"{of_sample['right_only']} of the second in the first",
+                fix="compare runs of one samples store",
+            )
     other = int((merged["label_a"] != merged["label_b"]).sum())
     if other:
         raise EvaluationError(expected="the same labels in both tables", found=f"{other} units labelled differently")
 
 
-def _difference(a: float, b: float, resampled: np.ndarray, swapped: np.ndarray) -> dict[str, float | int | None]:
-    low, high = percentiles(resampled)
-    difference = or_none(a - b)
-    reached = int((np.abs(swapped) >= abs(a - b) - SAME).sum())
-    return {
-        "a": or_none(a),
-        "b": or_none(b),
-        "difference": difference,
-        "low": low if difference is not None else None,
-        "high": high if difference is not None else None,
-        "p": (reached + 1) / (len(swapped) + 1) if difference is not None else None,
-        "resamples": int(np.isfinite(resampled).sum()),
-    }
+def _difference(drawn: Resampling, a: Redrawn, b: Redrawn, swapped: np.ndarray) -> dict[str, float | None]:
+    """Return the content of one metric; ``swapped`` are differences after swaps, shape (permutation,)."""
+    difference = or_none(a.value - b.value)
+    low, high = drawn.of_difference(a - b)
+    p = None
+    if difference is not None:
+        reached = int((np.abs(swapped) >= abs(difference) - SAME).sum())
+        p = (reached + 1) / (len(swapped) + 1)
+    return {"a": or_none(a.value), "b": or_none(b.value), "difference": difference, "low": low, "high": high, "p": p}
 
 
-def _swapped(
-    first: Scored, second: Scored, names: Sequence[str], patients: pd.Index, swaps: np.ndarray
-) -> dict[str, np.ndarray]:
+def _swapped(first: Scored, second: Scored, names: Sequence[str], swaps: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the differences of the metrics when patients' predictions are swapped, each with shape (permutation,).
 
     Args:
         first: units of one model.
         second: the same units of the other.
         names: of the metrics.
-        patients: their order in ``swaps``.
-        swaps: 1 where the predictions of a patient are swapped, shape (permutation, patient).
+        swaps: 1 where the predictions of a patient are swapped, else 0; a row a permutation, a column a patient.
     """
-    by_rank = [name for name in names if name.startswith(BY_RANK)]
+    by_rank = [name for name in names if pooling(name) in (PAIRS, PRECISIONS)]
     by_value = [name for name in names if name not in by_rank]
+    # Both models' predictions lie in one table, from which weights of 0 and 1 pick those that make up either "model".
+    picked = pd.concat([(1 - swaps).add_prefix("a"), swaps.add_prefix("b")], axis=1).astype(float)
     differences = {}
     for chosen, pair in ((by_value, (first, second)), (by_rank, (_ranked(first), _ranked(second)))):
-        if not chosen:
-            continue
-        # Both models' predictions in one table, of which each permutation takes those of one "model" by weights 0, 1.
-        both = replace(
-            first,
-            units=pd.concat([one.units for one in pair], ignore_index=True),
-            truth=np.concatenate([one.truth for one in pair]),
-            probabilities=np.concatenate([one.probabilities for one in pair]),
-            fits=np.concatenate([one.fits for one in pair]),
-        )
-        owner = pd.Index([f"a{name}" for name in first.patients] + [f"b{name}" for name in first.patients])
-        both.units["patient"] = owner
-        names_of_both = pd.Index([f"a{name}" for name in patients] + [f"b{name}" for name in patients])
-        one = both.redrawn(chosen, names_of_both, np.hstack([1 - swaps, swaps]).astype(float))
-        other = both.redrawn(chosen, names_of_both, np.hstack([swaps, 1 - swaps]).astype(float))
-        differences |= {name: one[name] - other[name] for name in chosen}
+        if chosen:
+            both = _together(*pair)
+            kept, given = both.measured(chosen, picked), both.measured(chosen, 1 - picked)
+            differences |= {name: kept[name] - given[name] for name in chosen}
     return differences
+
+
+def _together(first: Scored, second: Scored) -> Scored:
+    """Return the units of both models, their patients told apart by ``a`` and ``b`` before the name."""
+    pair = (first, second)
+    named = [one.units.assign(patient=model + one.units["patient"]) for model, one in zip("ab", pair, strict=True)]
+    return replace(
+        first,
+        units=pd.concat(named, ignore_index=True),
+        truth=np.concatenate([one.truth for one in pair]),
+        probabilities=np.concatenate([one.probabilities for one in pair]),
+        fits=np.concatenate([one.fits for one in pair]),
+    )
 
 
 def _ranked(model: Scored) -> Scored:

@@ -11,8 +11,9 @@ import pandas as pd
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.evaluation.levels import RULES
+from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.roc import roc_steps, true_positives
-from mpmri_monai.evaluation.scored import Scored, draws, or_none, percentiles, scored
+from mpmri_monai.evaluation.scored import Scored, resampling, scored
 from mpmri_monai.sequences import Task
 
 SPECIFICITIES = (0.9, 0.85, 0.8)
@@ -22,7 +23,6 @@ CONVENTION = (
     "between thresholds; the mean over the models is weighted by their positives. No threshold is carried from other "
     "data, so that this is a property of the ranking, not the performance of a threshold fixed beforehand"
 )
-NO_PAIRS = "no fitted model scored both the class and the rest; use repeated k-fold, not leave-one-out"
 
 
 def operating_points(
@@ -50,8 +50,9 @@ def operating_points(
 
     Returns:
         ``{"level", "rule", "convention", "confidence", "bootstraps", "points": [{"class", "specificity", "value",
-        "low", "high", "resamples", "positives", "patients", "why"}]}``: ``value`` is the sensitivity, ``positives``
-        the units of the class in all fits, ``patients`` how many have one. Undefined values are None, ``why`` says so.
+        "low", "high", "positives", "patients", …}]}``: ``value`` is the sensitivity with its interval and what else
+        belongs to a metric of `evaluate`, ``positives`` the units of the class in all fits, ``patients`` how many
+        have one. It is None where no fit scored units of two patients, the class and the rest among them.
 
     Raises:
         EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
@@ -61,29 +62,18 @@ def operating_points(
     if wrong or not specificities:
         raise EvaluationError(expected="specificities in (0, 1)", found=", ".join(map(str, wrong)) or "none")
     units = scored(predictions, task, level, role)
-    patients, counts = draws([units], bootstraps, np.random.default_rng(seed))
-    owner = patients.get_indexer(pd.Index(units.patients))
+    drawn = resampling([units], bootstraps, np.random.default_rng(seed))
+    weights = units.of_patients(drawn.weights)
     points = []
     for k in range(len(task.classes)) if len(task.classes) > 2 else [len(task.classes) - 1]:
         positive = units.truth == k
-        values = _sensitivities(units, k, np.ones((1, len(positive))), specificities)[0]
-        resampled = _sensitivities(units, k, counts[:, owner], specificities)
-        for index, specificity in enumerate(specificities):
-            low, high = percentiles(resampled[:, index])
-            defined = bool(np.isfinite(values[index]))
-            points.append(
-                {
-                    "class": task.classes[k],
-                    "specificity": specificity,
-                    "value": or_none(values[index]),
-                    "low": low if defined else None,
-                    "high": high if defined else None,
-                    "resamples": int(np.isfinite(resampled[:, index]).sum()),
-                    "positives": int(positive.sum()),
-                    "patients": len(set(units.patients[positive])),
-                    "why": None if defined else NO_PAIRS,
-                }
-            )
+        values = _sensitivities(units, k, weights, specificities)
+        points += [
+            {"class": task.classes[k], "specificity": specificity}
+            | drawn.interval("sensitivity", drawn.split(values[:, index]))
+            | {"positives": int(positive.sum()), "patients": len(set(units.patients[positive]))}
+            for index, specificity in enumerate(specificities)
+        ]
     return {
         "level": level,
         "rule": RULES[level],
@@ -97,6 +87,8 @@ def operating_points(
 def _sensitivities(units: Scored, k: int, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
     """Return the sensitivity for class ``k``, shape (resample, specificity); NaN where no fit has both classes."""
     rates = 1 - np.asarray(specificities)
+    if cannot_be_pooled("auc", units.patients, units.fits):
+        return np.full((len(weights), len(rates)), np.nan)
     found, positives = np.zeros((len(weights), len(rates))), np.zeros(len(weights))
     for fit in np.unique(units.fits):
         chosen = units.fits == fit

@@ -11,14 +11,14 @@ import pandas as pd
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.evaluation.levels import UNIT
-from mpmri_monai.evaluation.scored import draws, or_none, percentiles, scored
+from mpmri_monai.evaluation.scored import Redrawn, Resampling, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auc")
 
 METHOD = (
-    "optimism = leaky - honest; interval: percentiles over resamples of the patients, drawn once for both protocols, "
-    "each with all its units, copies and repeats of either"
+    "optimism = leaky - honest; interval: Student's t with the spread over resamples of the patients, drawn once for "
+    "both protocols, each with all its units, copies and repeats of either"
 )
 LIMITS = (
     "the predictions are taken as fixed: the variance of training again is left out, and that of drawing other splits "
@@ -55,15 +55,15 @@ def optimism(
     Returns:
         ``{"level", "role", "confidence", "bootstraps", "patients": {"both", "only_leaky", "only_honest"}, "n":
         {"leaky", "honest"}, "method", "limits", "metrics": {name: {"leaky": {"value", "low", "high"}, "honest": {…},
-        "optimism": {…}, "resamples"}}}``; what is not defined is None.
+        "optimism": {…}}}}``; what is not defined is None.
 
     Raises:
         EvaluationError: no patient in common, a lesion labelled differently; as `evaluate`.
         LeakageError: the honest protocol is not patient-disjoint.
     """
-    # By its nature the leaky table has patients in several roles; only the rows of one role are looked at.
+    # Which of the two leaky units was divided makes no difference here; copies of samples count as they did.
     protocols = {
-        "leaky": scored(leaky[leaky["role"] == role], task, level, role),
+        "leaky": scored(leaky, task, level, role, unit="sample"),
         "honest": scored(honest, task, level, role),
     }
     patients = {name: set(protocol.patients) for name, protocol in protocols.items()}
@@ -71,9 +71,8 @@ def optimism(
     if not both:
         raise EvaluationError(expected="two protocols on the same cohort", found="no patient in common")
     _check_labels([protocol.units for protocol in protocols.values()], task)
-    everyone, counts = draws(list(protocols.values()), bootstraps, np.random.default_rng(seed))
-    values = {name: protocol.values(metrics) for name, protocol in protocols.items()}
-    resampled = {name: protocol.redrawn(metrics, everyone, counts) for name, protocol in protocols.items()}
+    drawn = resampling(list(protocols.values()), bootstraps, np.random.default_rng(seed))
+    found = {name: protocol.redrawn(metrics, drawn) for name, protocol in protocols.items()}
     return {
         "level": level,
         "role": role,
@@ -89,21 +88,17 @@ def optimism(
         "limits": LIMITS,
         "metrics": {
             metric: {
-                **{name: _spread(values[name][metric], resampled[name][metric]) for name in protocols},
-                "optimism": _spread(
-                    values["leaky"][metric] - values["honest"][metric],
-                    resampled["leaky"][metric] - resampled["honest"][metric],
-                ),
-                "resamples": int(np.isfinite(resampled["leaky"][metric] - resampled["honest"][metric]).sum()),
+                **{name: drawn.interval(metric, found[name][metric]) for name in protocols},
+                "optimism": _difference(drawn, found["leaky"][metric] - found["honest"][metric]),
             }
             for metric in metrics
         },
     }
 
 
-def _spread(value: float, resampled: np.ndarray) -> dict[str, float | None]:
-    low, high = percentiles(resampled) if np.isfinite(value) else (None, None)
-    return {"value": or_none(value), "low": low, "high": high}
+def _difference(drawn: Resampling, found: Redrawn) -> dict[str, float | None]:
+    low, high = drawn.of_difference(found)
+    return {"value": or_none(found.value), "low": low, "high": high}
 
 
 def _check_labels(units: Sequence[pd.DataFrame], task: Task) -> None:

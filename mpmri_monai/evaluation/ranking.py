@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
-from mpmri_monai.evaluation.scored import LOWER_IS_BETTER, draws, percentiles, scored
+from mpmri_monai.evaluation.scored import LOWER_IS_BETTER, resampling, scored
 from mpmri_monai.sequences import Task
 
 
@@ -39,8 +39,9 @@ def ranking(
         seed: of the resampling.
 
     Returns:
-        Columns ``name, value, low, high, rank, p_win, rank_low, rank_high``: value with its percentile interval, mean
-        rank of ties, percentiles of the rank over the resamples. Equal values keep the order of ``tables``.
+        Columns ``name, value, low, high, rank, p_win, rank_low, rank_high``: value with the interval that
+        `evaluate` gives, mean rank of ties, percentiles of the rank over the resamples. Equal values keep the order
+        of ``tables``.
 
     Raises:
         EvaluationError: no table, tables of different patients, an undefined metric; as `evaluate`.
@@ -50,23 +51,26 @@ def ranking(
         raise EvaluationError(expected="at least one predictions table to rank", found="none")
     models = {name: scored(table, task, level, role) for name, table in tables.items()}
     _check_patients({name: set(model.patients) for name, model in models.items()})
-    values = np.array([model.values([metric])[metric] for model in models.values()])
-    if not np.isfinite(values).all():
-        undefined = [name for name, value in zip(models, values, strict=True) if not np.isfinite(value)]
+    drawn = resampling(list(models.values()), bootstraps, np.random.default_rng(seed))
+    found = {name: model.redrawn([metric], drawn)[metric] for name, model in models.items()}
+    undefined = [name for name, one in found.items() if not np.isfinite(one.value)]
+    if undefined:
         raise EvaluationError(expected=f"a defined {metric} for every model", found=f"none for {', '.join(undefined)}")
-    patients, counts = draws(list(models.values()), bootstraps, np.random.default_rng(seed))
-    resampled = np.array([model.redrawn([metric], patients, counts)[metric] for model in models.values()])
-    sign = 1 if metric.startswith(LOWER_IS_BETTER) else -1
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    values = np.array([one.value for one in found.values()])
+    resampled = np.array([one.resampled for one in found.values()])
     ranks = rankdata(sign * resampled[:, np.isfinite(resampled).all(axis=0)], axis=0)
+    if not ranks.size:
+        raise EvaluationError(expected=f"resamples in which {metric} is defined", found="none")
     first = ranks == ranks.min(axis=0)
     tail = (1 - CONFIDENCE) / 2
-    intervals = [percentiles(row) for row in resampled]
+    intervals = [drawn.interval(metric, one) for one in found.values()]
     table = pd.DataFrame(
         {
             "name": list(models),
             "value": values,
-            "low": [low for low, _ in intervals],
-            "high": [high for _, high in intervals],
+            "low": [one["low"] for one in intervals],
+            "high": [one["high"] for one in intervals],
             "rank": rankdata(sign * values),
             "p_win": (first / first.sum(axis=0)).mean(axis=1),
             "rank_low": np.quantile(ranks, tail, axis=1),

@@ -11,16 +11,16 @@ import pandas as pd
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.comparison import COMPARED, check_paired
 from mpmri_monai.evaluation.roc import GRID, mean_curve
-from mpmri_monai.evaluation.scored import draws, or_none, percentiles, scored
+from mpmri_monai.evaluation.scored import Redrawn, Resampling, around, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 SD_LABEL = "mean ± SD over {n} repeats: not an interval"
 ONE_LABEL = "one repeat: no band"
 
 RETRAINING = (
-    "value: mean over the seeds; sd_retraining: SD over the seeds; sd_patients: SD over resamples of the patients, "
-    "predictions fixed; interval_fixed: patients redrawn, predictions fixed; interval_both: patients redrawn and the "
-    "seed drawn too, for one training"
+    "value: mean over the seeds; sd_retraining: SD over the seeds; sd_patients: spread over resamples of the patients "
+    "with fixed predictions, root mean square over the seeds; interval_fixed: Student's t with sd_patients, as if the "
+    "trained model were the only one; interval_both: with the variances of both added, for one training among many"
 )
 
 
@@ -123,9 +123,9 @@ def retraining(
 ) -> dict[str, Any]:
     """Return what intervals from fixed predictions leave out: the variance of training again on the same splits.
 
-    With S seeds, metric m_s and its resampled values m_sb, ``interval_fixed`` is the percentile interval of
-    mean(m) + (m_sb - m_s), ``interval_both`` that of mean(m) + √(S / (S - 1)) (m_s - mean(m)) + (m_sb - m_s), over
-    all s and b; the factor makes the spread of the S values unbiased.
+    The intervals are value ± t · √variance on the scale of the metric, around the mean over the seeds: with the
+    variance from the patients alone, and with that of training added (Satterthwaite's degrees of freedom). They are
+    for the result of one training, which is what a study reports.
 
     Args:
         tables: predictions tables by the seed of the training, all of the same splits.
@@ -148,32 +148,33 @@ def retraining(
     models = [scored(table, task, level, role) for table in tables.values()]
     for model in models[1:]:
         check_paired(models[0], model)
-    patients, counts = draws(models[:1], bootstraps, np.random.default_rng(seed))
-    values = [model.values(metrics) for model in models]
-    resampled = [model.redrawn(metrics, patients, counts) for model in models]
+    drawn = resampling(models[:1], bootstraps, np.random.default_rng(seed))
+    found = [model.redrawn(metrics, drawn) for model in models]
     return {
         "level": level,
         "seeds": len(models),
         "method": RETRAINING,
-        "metrics": {
-            name: _variances(np.array([v[name] for v in values]), np.array([r[name] for r in resampled]))
-            for name in metrics
-        },
+        "metrics": {name: _variances(drawn, [one[name] for one in found]) for name in metrics},
     }
 
 
-def _variances(values: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
-    """Return the content of one metric from its values, shape (seed,), and resampled ones, shape (seed, resample)."""
+def _variances(drawn: Resampling, found: Sequence[Redrawn]) -> dict[str, Any]:
+    """Return the content of one metric from what each seed gave."""
+    values = np.array([one.value for one in found])
     if not np.isfinite(values).all():
-        empty = dict.fromkeys(("value", "sd_retraining", "sd_patients"))
-        return empty | {"interval_fixed": [None, None], "interval_both": [None, None]}
-    mean, n = values.mean(), len(values)
-    around = resampled - values[:, None]
-    apart = np.sqrt(n / (n - 1)) * (values - mean)[:, None]
+        return dict.fromkeys(("value", "sd_retraining", "sd_patients")) | {
+            "interval_fixed": [None, None],
+            "interval_both": [None, None],
+        }
+    between = values.var(ddof=1)
+    variances, freedoms = zip(*(drawn.variance(one) for one in found), strict=True)
+    within, freedom = np.mean(variances), np.mean(freedoms)
+    total = within + between
+    of_total = total**2 / (within**2 / freedom + between**2 / (len(found) - 1)) if total > 0 else 1.0
     return {
-        "value": float(mean),
-        "sd_retraining": float(values.std(ddof=1)),
-        "sd_patients": or_none(np.sqrt(np.nanmean(np.nanvar(resampled, axis=1, ddof=1)))),
-        "interval_fixed": list(percentiles(mean + around)),
-        "interval_both": list(percentiles(mean + apart + around)),
+        "value": float(values.mean()),
+        "sd_retraining": float(np.sqrt(between)),
+        "sd_patients": or_none(np.sqrt(within)),
+        "interval_fixed": list(around(values.mean(), within, freedom)),
+        "interval_both": list(around(values.mean(), total, of_total)),
     }

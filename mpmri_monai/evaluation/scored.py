@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
-from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME, resamples
-from mpmri_monai.evaluation.levels import FIT, at_level, levels_of, tested_rows
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME, left_out, redrawn, strata
+from mpmri_monai.evaluation.intervals import interval, jackknife_variance
+from mpmri_monai.evaluation.levels import FIT, UNIT, at_level, levels_of, tested_rows
+from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.predictions import PROBABILITY, check_predictions
 from mpmri_monai.sequences import Task
 
@@ -20,6 +24,65 @@ CHUNK = 4_000_000
 """Elements of the weights that are worked on at once: 32 MB in float64."""
 
 LOWER_IS_BETTER = ("brier", "ece")
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A number of the patients as they are, redrawn, and with each left out."""
+
+    value: float
+    resampled: np.ndarray
+    """Shape (resample,)."""
+    jackknife: np.ndarray
+    """Shape (patient,)."""
+
+    def __sub__(self, other: Redrawn) -> Redrawn:
+        return Redrawn(self.value - other.value, self.resampled - other.resampled, self.jackknife - other.jackknife)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Resamples of the patients of one or several tables."""
+
+    weights: pd.DataFrame
+    """A column a patient; a row of ones, a row for each resample, then one for each patient who is left out."""
+    stratum: np.ndarray
+    """Of each patient, shape (patient,)."""
+
+    @property
+    def patients(self) -> pd.Index:
+        """The patients, in the order of the columns."""
+        return self.weights.columns
+
+    def split(self, values: np.ndarray) -> Redrawn:
+        """Return what a function of the weights gave for each of their rows, shape (row,), by the kinds of rows."""
+        return Redrawn(float(values[0]), values[1 : -len(self.stratum)], values[-len(self.stratum) :])
+
+    def interval(self, name: str, found: Redrawn) -> dict[str, Any]:
+        """Return a metric with its interval, as `evaluate` gives it."""
+        return interval(name, found.value, found.resampled, found.jackknife, self.stratum)
+
+    def of_difference(self, found: Redrawn) -> tuple[float | None, float | None]:
+        """Return the interval of a difference of metrics: value ± t · standard error.
+
+        As for single metrics, but on the scale of the metric, since a difference has no bounds to keep. Both ends are
+        None where the difference is not defined, or all resamples agree.
+        """
+        variance, freedom = self.variance(found)
+        return around(found.value, variance, freedom)
+
+    def variance(self, found: Redrawn) -> tuple[float, float]:
+        """Return the variance from the patients, as for single metrics, and its degrees of freedom.
+
+        It is NaN where the number is not defined, and 0 where all resamples agree.
+        """
+        defined = found.resampled[np.isfinite(found.resampled)]
+        if not np.isfinite(found.value) or not np.isfinite(found.jackknife).all() or defined.size == 0:
+            return float("nan"), 1.0
+        if np.ptp(defined) < SAME or np.ptp(found.jackknife) < SAME:
+            return 0.0, 1.0
+        jackknife, freedom = jackknife_variance(found.jackknife, self.stratum)
+        return max(float(np.var(defined)), jackknife), freedom
 
 
 @dataclass(frozen=True)
@@ -36,6 +99,8 @@ class Scored:
     """Shape (unit, class)."""
     fits: np.ndarray
     """Number of the model that scored the unit, shape (unit,)."""
+    samples: pd.DataFrame
+    """The samples that the units were made from, by fit and name; none in a table of lesions."""
 
     @property
     def patients(self) -> np.ndarray:
@@ -52,50 +117,67 @@ class Scored:
         """Whether one model scored every unit."""
         return len(np.unique(self.fits)) == 1
 
-    def measured(self, names: Sequence[str], weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the named metrics, each with shape (resample,), for weights of shape (resample, unit).
+    def of_patients(self, weights: pd.DataFrame) -> np.ndarray:
+        """Return the weights of the units, shape (row, unit), from those of their patients, a column each."""
+        return weights.to_numpy()[:, weights.columns.get_indexer(pd.Index(self.patients))]
+
+    def measured(self, names: Sequence[str], weights: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return the named metrics, each with shape (row,), NaN where one is not defined.
+
+        Metrics of the order of scores are not defined where every model was tested on one patient.
+
+        Args:
+            names: of the metrics.
+            weights: a column for each patient; there may be others than here.
 
         Raises:
             EvaluationError: a metric that the task does not have.
         """
-        found = metrics.all_metrics(self.truth, self.probabilities, self.fits, weights, self.task)
-        unknown = [name for name in names if name not in found]
+        step = max(1, CHUNK // len(self.truth))
+        blocks = [self._all(weights.iloc[start : start + step]) for start in range(0, len(weights), step)]
+        unknown = [name for name in names if name not in blocks[0]]
         if unknown:
-            near = get_close_matches(unknown[0], found, n=1)
+            near = get_close_matches(unknown[0], blocks[0], n=1)
             raise EvaluationError(
-                expected=f"metrics of task {self.task.name} among {', '.join(found)}",
+                expected=f"metrics of task {self.task.name} among {', '.join(blocks[0])}",
                 found=repr(unknown[0]),
                 fix=f"did you mean {near[0]!r}?" if near else None,
             )
-        return {name: found[name] for name in names}
+        return {
+            name: np.full(len(weights), np.nan)
+            if cannot_be_pooled(name, self.patients, self.fits)
+            else np.concatenate([block[name] for block in blocks])
+            for name in names
+        }
 
     def values(self, names: Sequence[str]) -> dict[str, float]:
-        """Return the named metrics of the units as they are; NaN where one is not defined."""
-        found = self.measured(names, np.ones((1, len(self.truth))))
-        return {name: float(value[0]) for name, value in found.items()}
+        """Return the named metrics of the patients as they are; NaN where one is not defined."""
+        once = pd.DataFrame(np.ones((1, len(set(self.patients)))), columns=sorted(set(self.patients)))
+        return {name: float(values[0]) for name, values in self.measured(names, once).items()}
 
-    def redrawn(self, names: Sequence[str], patients: pd.Index, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the named metrics for redrawn patients, each with shape (resample,).
+    def redrawn(self, names: Sequence[str], drawn: Resampling) -> dict[str, Redrawn]:
+        """Return the named metrics of the patients as they are, redrawn, and with each left out."""
+        return {name: drawn.split(values) for name, values in self.measured(names, drawn.weights).items()}
 
-        Args:
-            names: of the metrics.
-            patients: every patient of the units, and maybe others.
-            counts: how often each resample draws each of ``patients``, shape (resample, patient).
-        """
-        owner = patients.get_indexer(pd.Index(self.patients))
-        step = max(1, CHUNK // len(self.truth))
-        blocks = [self.measured(names, counts[start : start + step][:, owner]) for start in range(0, len(counts), step)]
-        return {name: np.concatenate([block[name] for block in blocks]) for name in names}
+    def _all(self, weights: pd.DataFrame) -> dict[str, np.ndarray]:
+        return metrics.all_metrics(self.truth, self.probabilities, self.fits, self.of_patients(weights), self.task)
 
 
-def scored(predictions: pd.DataFrame, task: Task, level: str, role: str = "test") -> Scored:
+def scored(predictions: pd.DataFrame, task: Task, level: str, role: str = "test", unit: str = "patient") -> Scored:
     """Return the labelled units of one role at one level, over all outer fits.
+
+    Args:
+        predictions: see `mpmri_monai.evaluation.predictions`.
+        task: the classes in order.
+        level: ``slice``, ``lesion`` or ``patient``.
+        role: ``test`` or ``val``.
+        unit: what was divided: ``patient``, or ``lesion`` or ``sample`` in a protocol that is not patient-disjoint.
 
     Raises:
         EvaluationError: the table is not one of this task, or has no such level or role.
-        LeakageError: a patient has two roles in one fit.
+        LeakageError: a patient has two roles in one fit, and ``unit`` is ``patient``.
     """
-    rows = tested_rows(check_predictions(predictions, "predictions"), task, role)
+    rows = tested_rows(check_predictions(predictions, "predictions"), task, role, unit)
     levels = levels_of(rows, task)
     if level not in levels:
         raise EvaluationError(expected=f"a level that the predictions have: {', '.join(levels)}", found=repr(level))
@@ -107,15 +189,24 @@ def scored(predictions: pd.DataFrame, task: Task, level: str, role: str = "test"
         truth=units["label"].map({name: index for index, name in enumerate(task.classes)}).to_numpy(int),
         probabilities=units[[PROBABILITY + name for name in task.classes]].to_numpy(float),
         fits=units.groupby(FIT).ngroup().to_numpy(),
+        samples=rows.loc[rows["sample"] != "", [*FIT, *UNIT["slice"]]],
     )
 
 
-def draws(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
-    """Return the patients of all tables and how often each resample draws each, as `resamples` does."""
+def resampling(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generator) -> Resampling:
+    """Return resamples of the patients of all tables, drawn as for the intervals of `evaluate`."""
     if bootstraps < 1:
         raise EvaluationError(expected="at least 1 bootstrap resample", found=str(bootstraps))
-    together = pd.concat([table.units[["patient", "label"]] for table in tables])
-    return resamples(together, tables[0].task, bootstraps, rng)
+    by_patient = strata(pd.concat([table.units[["patient", "label"]] for table in tables]), tables[0].task)
+    stratum = by_patient.to_numpy()
+    weights = np.vstack([np.ones(len(stratum)), redrawn(stratum, bootstraps, rng), left_out(stratum)])
+    return Resampling(pd.DataFrame(weights, columns=by_patient.index), stratum)
+
+
+def draws(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
+    """Return the patients of all tables and their weights in each resample, shape (resample, patient)."""
+    drawn = resampling(tables, bootstraps, rng)
+    return drawn.patients, drawn.weights.to_numpy()[1 : 1 + bootstraps]
 
 
 def percentiles(resampled: np.ndarray) -> tuple[float | None, float | None]:
@@ -128,6 +219,14 @@ def percentiles(resampled: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def around(value: float, variance: float, freedom: float) -> tuple[float | None, float | None]:
+    """Return value ± t · √variance; both are None where there is no variance."""
+    if not SAME**2 < variance < np.inf:
+        return None, None
+    reach = t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance)
+    return float(value - reach), float(value + reach)
 
 
 def or_none(value: float) -> float | None:
