@@ -15,8 +15,8 @@ from mpmri_monai.sequences import DCE, fusion_name
 
 REFERENCE_SCHEMA = "mpmri-monai/reference/1"
 
-DIGITS = 5
-"""Significant digits of a range."""
+DECIMALS = 4
+"""Written digits of a range: far below what a scanner resolves in mm, and in units of signal."""
 
 
 def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
@@ -97,4 +97,4 @@ def signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, d
 
 def _range(values: pd.Series) -> list[float]:
     known = values[np.isfinite(values)]
-    return [float(f"{value:.{DIGITS}g}") for value in (known.min(), known.max())] if len(known) else []
+    return [round(float(value), DECIMALS) for value in (known.min(), known.max())] if len(known) else []

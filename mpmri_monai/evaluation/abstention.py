@@ -10,7 +10,7 @@ import numpy as np
 
 from mpmri_monai.evaluation.fitted import Fitted, NotFitted, Seen, patient_weights, patients_per_class
 from mpmri_monai.evaluation.proportion import clustered_proportion
-from mpmri_monai.evaluation.scored import Scored, or_none, percentiles
+from mpmri_monai.evaluation.scored import Resampling, Scored, or_none
 
 REFERRED = (0.0, 0.1, 0.2, 0.3, 0.5)
 """Shares of lesions that go to a doctor, in the table."""
@@ -63,7 +63,7 @@ def fit_thresholds(lesions: Scored, source: str, salt: str) -> CertaintyThreshol
     return CertaintyThresholds(lesions.task.name, lesions.task.classes, values, Seen.of(lesions, source, salt))
 
 
-def abstention(lesions: Scored, weights: np.ndarray, answered: dict[float, np.ndarray] | None = None) -> dict[str, Any]:
+def abstention(lesions: Scored, drawn: Resampling, answered: dict[float, np.ndarray] | None = None) -> dict[str, Any]:
     """Return the risk-coverage curve, the area under it, and the table of what remains when the least certain go.
 
     Certainty is the highest probability of a lesion; lesions of all fits are on one scale. Risk is the share of wrong
@@ -71,27 +71,27 @@ def abstention(lesions: Scored, weights: np.ndarray, answered: dict[float, np.nd
 
     Args:
         lesions: of the test patients, with the probabilities that are shown.
-        weights: how often each resample of patients draws each lesion, shape (resample, lesion).
+        drawn: resamples of their patients.
         answered: for each share of `REFERRED`, the lesions above the threshold that was fitted for it.
 
     Returns:
-        ``{"aurc": {"value", "low", "high", "always_answering", "best"}, "curves": [{"name", "coverage", "risk", "low",
-        "high"}], "table": [{"referred", "right", "by_threshold"}]}``. ``aurc`` is the mean risk over the thresholds
-        that the lesions' certainties offer (Geifman and El-Yaniv, NeurIPS 2017); a certainty that says nothing has the
-        risk of always answering, and one that puts every wrong answer last has ``best``. ``right`` is as of
-        `clustered_proportion`, where the cut is at the test lesions' own quantile; ``by_threshold`` is ``{"referred",
-        "right"}`` with the cut of the calibration patients, or None.
+        ``{"aurc": {"value", "low", "high", …, "always_answering", "best"}, "curves": [{"name", "coverage", "risk",
+        "low", "high"}], "table": [{"asked", "referred", "right", "by_threshold"}]}``. ``aurc`` is the mean risk over
+        the thresholds that the lesions' certainties offer (Geifman and El-Yaniv, NeurIPS 2017); a certainty that says
+        nothing has the risk of always answering, and one that puts every wrong answer last has ``best``. ``right`` is
+        as of `clustered_proportion`, where the cut is at the test lesions' own quantile; ``by_threshold`` is
+        ``{"referred", "right"}`` with the cut of the calibration patients, or None.
     """
     certainty = lesions.probabilities.max(axis=1)
     right = lesions.probabilities.argmax(axis=1) == lesions.truth
     kept = {share: _most_certain(certainty, 1 - share) for share in REFERRED}
     return {
-        "aurc": _area(certainty, ~right, weights),
+        "aurc": _area(lesions, certainty, ~right, drawn),
         "curves": [_curve(certainty, right, lesions.patients)],
         "table": [
             {
-                "referred": float(1 - kept[share].mean()),
                 "asked": share,
+                "referred": float(1 - kept[share].mean()),
                 "right": _right_among(kept[share], right, lesions.patients),
                 "by_threshold": _by_threshold(share, answered, right, lesions.patients),
             }
@@ -117,19 +117,16 @@ def aurc(certainty: np.ndarray, wrong: np.ndarray, weights: np.ndarray) -> np.nd
     errors = np.cumsum(np.add.reduceat(weights[:, order] * wrong[order], steps, axis=1), axis=1)
     coverage = np.cumsum(mass, axis=1)
     risk = np.divide(errors, coverage, out=np.zeros_like(errors), where=coverage > 0)
-    return (mass * risk).sum(axis=1) / coverage[:, -1]
+    total = coverage[:, -1]
+    return np.divide((mass * risk).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _area(certainty: np.ndarray, wrong: np.ndarray, weights: np.ndarray) -> dict[str, float | None]:
-    once = np.ones((1, len(wrong)))
-    low, high = percentiles(aurc(certainty, wrong, weights))
-    best = np.arange(len(wrong), 0, -1) + wrong * -float(len(wrong))  # all different, every wrong answer last
+def _area(lesions: Scored, certainty: np.ndarray, wrong: np.ndarray, drawn: Resampling) -> dict[str, Any]:
+    best = np.arange(len(wrong), 0, -1) - wrong * float(len(wrong))  # all different, every wrong answer last
     return {
-        "value": or_none(aurc(certainty, wrong, once)[0]),
-        "low": low,
-        "high": high,
+        **drawn.interval("aurc", drawn.split(aurc(certainty, wrong, lesions.of_patients(drawn.weights)))),
         "always_answering": float(wrong.mean()),
-        "best": or_none(aurc(best, wrong, once)[0]),
+        "best": or_none(aurc(best, wrong, np.ones((1, len(wrong))))[0]),
     }
 
 

@@ -21,11 +21,12 @@ from mpmri_monai.evaluation.conformal import (
     fit_marginal,
 )
 from mpmri_monai.evaluation.fitted import INNER, LEVEL, VAL, Fitted, NotFitted, new_salt
+from mpmri_monai.evaluation.intervals import NO_INTERVAL
 from mpmri_monai.evaluation.levels import FIT
 from mpmri_monai.evaluation.predictions import check_predictions
 from mpmri_monai.evaluation.proportion import clustered_proportion
 from mpmri_monai.evaluation.reliability import reliability
-from mpmri_monai.evaluation.scored import Scored, draws, or_none, percentiles, scored
+from mpmri_monai.evaluation.scored import Redrawn, Resampling, Scored, or_none, resampling, scored
 from mpmri_monai.evaluation.temperature import Temperature, fit_temperature, nll
 from mpmri_monai.sequences import Task
 
@@ -98,8 +99,6 @@ def calibrate(predictions: pd.DataFrame, task: Task, seed: int = 0, bootstraps: 
         calibrator = _fit(_calibration_lesions(predictions, task, source, repeat, outer), task, source, salt)
         calibrator.refuse(test.patients[test.fits == number])
         calibrators.append(calibrator)
-    patients, counts = draws([test], bootstraps, rng)
-    weights = counts[:, patients.get_indexer(pd.Index(test.patients))]
     return {
         "level": LEVEL,
         "from": source,
@@ -107,7 +106,7 @@ def calibrate(predictions: pd.DataFrame, task: Task, seed: int = 0, bootstraps: 
         "patients": len(set(test.patients)),
         "notes": [*NOTES, EPOCH_NOTE if source == VAL else INNER_NOTE],
         "fitted": [part.as_json() for c in calibrators for part in c.parts if isinstance(part, Fitted)],
-        **_scores(test, calibrators, weights),
+        **_scores(test, calibrators, resampling([test], bootstraps, rng)),
     }
 
 
@@ -161,7 +160,7 @@ def _shown(lesions: Scored, temperatures: Sequence[Temperature | NotFitted]) -> 
     return replace(lesions, probabilities=probabilities)
 
 
-def _scores(test: Scored, calibrators: Sequence[Calibrator], weights: np.ndarray) -> dict[str, Any]:
+def _scores(test: Scored, calibrators: Sequence[Calibrator], drawn: Resampling) -> dict[str, Any]:
     temperatures = [calibrator.temperature for calibrator in calibrators]
     shown = _shown(test, temperatures)
     tables = {"before": test}
@@ -170,13 +169,13 @@ def _scores(test: Scored, calibrators: Sequence[Calibrator], weights: np.ndarray
     return {
         "temperature": _temperature(temperatures),
         "reliability": {name: reliability(table) for name, table in tables.items()},
-        **_before_and_after(tables, weights),
+        **_before_and_after(tables, drawn),
         "conformal": {
             "alpha": ALPHA,
-            "marginal": _conformal([c.marginal for c in calibrators], test, weights),
-            "by_class": _conformal([c.by_class for c in calibrators], test, weights),
+            "marginal": _conformal([c.marginal for c in calibrators], test, drawn),
+            "by_class": _conformal([c.by_class for c in calibrators], test, drawn),
         },
-        "abstention": abstention(shown, weights, _answered([c.thresholds for c in calibrators], shown)),
+        "abstention": abstention(shown, drawn, _answered([c.thresholds for c in calibrators], shown)),
     }
 
 
@@ -194,22 +193,27 @@ def _lacking(parts: Sequence[Fitted | NotFitted]) -> dict[str, Any] | None:
     return lacking[0].as_json() | fits
 
 
-def _before_and_after(tables: Mapping[str, Scored], weights: np.ndarray) -> dict[str, Any]:
+def _before_and_after(tables: Mapping[str, Scored], drawn: Resampling) -> dict[str, Any]:
     """Return ECE, negative log-likelihood and Brier score, before calibration and after, and what it changed."""
     found: dict[str, Any] = {}
     for name, measure in (("ece", metrics.ece), ("nll", nll), ("brier", metrics.brier)):
-        drawn = {
-            when: measure(table.truth, table.probabilities, np.vstack([np.ones(len(table.truth)), weights]))
+        values = {
+            when: drawn.split(measure(table.truth, table.probabilities, table.of_patients(drawn.weights)))
             for when, table in tables.items()
         }
-        if len(drawn) == 2:
-            drawn["change"] = drawn["after"] - drawn["before"]
-        found[name] = {when: _interval(values[0], values[1:]) for when, values in drawn.items()}
+        if name == "nll":  # has no upper bound, which the intervals of metrics build on
+            found[name] = {when: _around(value, drawn) for when, value in values.items()}
+        else:
+            found[name] = {when: drawn.interval(name, value) for when, value in values.items()}
+        if len(values) == 2:
+            change = values["after"] - values["before"]
+            none = {"value": change.value, "low": None, "high": None}
+            found[name]["change"] = none if name in NO_INTERVAL else _around(change, drawn)
     return found
 
 
 def _conformal(
-    fitted: Sequence[MarginalSets | ClassConditionalSets | NotFitted], test: Scored, weights: np.ndarray
+    fitted: Sequence[MarginalSets | ClassConditionalSets | NotFitted], test: Scored, drawn: Resampling
 ) -> dict[str, Any]:
     """Return coverage and size of the sets of the test lesions, over all and for each class."""
     lacking = _lacking(fitted)
@@ -217,12 +221,13 @@ def _conformal(
         return lacking
     sets = np.concatenate([part.sets(test.probabilities[test.fits == number]) for number, part in enumerate(fitted)])
     covered, size = sets[np.arange(len(sets)), test.truth], sets.sum(axis=1)
+    weights = test.of_patients(drawn.weights)
     groups = {None: np.ones(len(sets), bool)}
     groups |= {name: test.truth == number for number, name in enumerate(test.task.classes)}
     scores = {
         name: {
             "coverage": clustered_proportion(covered[inside], test.patients[inside]),
-            "size": _mean(size[inside], weights[:, inside]),
+            "size": _around(drawn.split(_means(size[inside], weights[:, inside])), drawn),
         }
         for name, inside in groups.items()
     }
@@ -252,12 +257,12 @@ def _answered(thresholds: Sequence[CertaintyThresholds | NotFitted], shown: Scor
     }
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> dict[str, float | None]:
+def _means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean for each row of weights, shape (row,); NaN where they add up to 0."""
     total = weights.sum(axis=1)
-    drawn = np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
-    return _interval(values.mean() if len(values) else np.nan, drawn)
+    return np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
 
 
-def _interval(value: float, drawn: np.ndarray) -> dict[str, float | None]:
-    low, high = percentiles(drawn)
-    return {"value": or_none(value), "low": low, "high": high}
+def _around(found: Redrawn, drawn: Resampling) -> dict[str, float | None]:
+    low, high = drawn.of_difference(found)
+    return {"value": or_none(found.value), "low": low, "high": high}

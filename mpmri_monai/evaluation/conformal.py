@@ -36,6 +36,10 @@ class ConformalSets(Fitted):
     those scaled by a temperature: the guarantee wants scores that no calibration patient had a part in.
     """
 
+    def __post_init__(self) -> None:
+        if set(self.value) != set(self.classes):
+            raise ValueError(f"quantiles of {', '.join(self.value)} for the classes {', '.join(self.classes)}")
+
     def sets(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes the set of each lesion holds, bool (lesion, class).
 

@@ -17,8 +17,7 @@ MINIMUM_PER_CLASS = 5
 """Patients of each class. One number takes few patients; with fewer than these, one surprising lesion decides it."""
 
 LIMITS = (0.1, 10.0)
-"""Temperatures tried. An optimum at a limit is none: all lesions are right (or the scores worthless) and the likelihood
-keeps rising beyond."""
+"""Temperatures tried. An optimum at a limit is none: the likelihood keeps rising beyond."""
 
 AT_LIMIT = 1.01
 """A temperature within this factor of a limit lies at it; the search ends that close."""
@@ -58,6 +57,14 @@ def fit_temperature(lesions: Scored, source: str, salt: str) -> Temperature | No
     found, needed = patients_per_class(lesions), f"{MINIMUM_PER_CLASS} calibration patients of each class"
     if min(found.values()) < MINIMUM_PER_CLASS:
         return NotFitted(Temperature.kind, "too few calibration patients", needed, found)
+    unbound = NotFitted(
+        Temperature.kind,
+        "the calibration lesions set no bound to it: (nearly) all are right, or the probabilities say nothing",
+        "calibration lesions of which some are right and some wrong",
+        found,
+    )
+    if (lesions.probabilities.argmax(axis=1) == lesions.truth).all():  # the colder, the likelier
+        return unbound
     weights = patient_weights(lesions.patients)
 
     def loss(log_temperature: float) -> float:
@@ -65,8 +72,7 @@ def fit_temperature(lesions: Scored, source: str, salt: str) -> Temperature | No
 
     best = float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(LIMITS)), method="bounded").x))
     if not LIMITS[0] * AT_LIMIT < best < LIMITS[1] / AT_LIMIT:
-        why = "the calibration lesions set no bound to it: (nearly) all are right, or the probabilities say nothing"
-        return NotFitted(Temperature.kind, why, "calibration lesions of which some are right and some wrong", found)
+        return unbound
     return Temperature(lesions.task.name, lesions.task.classes, best, Seen.of(lesions, source, salt))
 
 
