@@ -16,6 +16,10 @@ from mpmri_monai import artefacts
 from mpmri_monai.bundle.run_folder import software
 from mpmri_monai.errors import OutputError
 from mpmri_monai.evaluation import write_predictions
+from mpmri_monai.evaluation.conformal import ALPHA, ClassConditionalSets, MarginalSets
+from mpmri_monai.evaluation.levels import at_level
+from mpmri_monai.evaluation.predictions import PROBABILITY
+from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.inference.study import StudyDataset
 from mpmri_monai.report import LesionAnswer, answer_picture
@@ -75,20 +79,39 @@ class AnswerWriter:
         self._print(answers)
 
     def _lesion(self, name: str, rows: pd.DataFrame) -> dict[str, Any]:
-        """Return one lesion's part of the answer; its probabilities are the mean over its slices."""
+        """Return one lesion's part of the answer: the mean over its slices, calibrated where the weights are."""
         classes = self.model.task.classes
-        mean = rows[[f"p_{label}" for label in classes]].mean()
+        mean = at_level(rows, self.model.task, "lesion")[[PROBABILITY + label for label in classes]].to_numpy()
+        temperature = self.model.found(Temperature)
+        (shown,) = mean if temperature is None else temperature.scaled(mean)
         samples = [sample for sample in self.dataset.samples if sample.lesion == name]
         present = {s: bool(rows[f"present_{s}"].any()) for s in self.model.fusion}
         return {
             "id": name,
-            "probabilities": {label: round(float(mean[f"p_{label}"]), 6) for label in classes},
-            "predicted": classes[int(np.argmax(mean.to_numpy()))],
+            "probabilities": {label: round(float(p), 6) for label, p in zip(classes, shown, strict=True)},
+            "predicted": classes[int(mean.argmax())],
+            **self._conformal_set(mean),
             "present": present,
             "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
             "extent_mm": round(float(samples[0].extent_mm), 1),
             "slices": len(rows),
             "warnings": [*self._warnings(samples, rows), *self._about_mask(name)],
+        }
+
+    def _conformal_set(self, mean: np.ndarray) -> dict[str, list[str]]:
+        """Return the classes that the lesion may have, from class-conditional sets where there are such."""
+        sets = self.model.found(ClassConditionalSets, MarginalSets)
+        if sets is None:
+            return {}
+        (members,) = sets.sets(mean)
+        return {"conformal_set": [name for name, inside in zip(sets.classes, members, strict=True) if inside]}
+
+    def _calibration(self) -> dict[str, Any]:
+        """Return what was done to the probabilities, and which promise the sets keep."""
+        temperature, sets = self.model.found(Temperature), self.model.found(ClassConditionalSets, MarginalSets)
+        return {
+            "temperature": temperature and temperature.value,
+            "conformal_sets": sets and {"kind": sets.kind, "coverage": 1 - ALPHA},
         }
 
     def _warnings(self, samples: list[Any], rows: pd.DataFrame) -> list[str]:
@@ -138,6 +161,7 @@ class AnswerWriter:
                 "code": self.dataset.study.study,
                 "sequences": {name: catalogue.roles[name] for name in self.dataset.study.images},
             },
+            "calibration": self._calibration(),
             "lesions": answers,
             "software": software(),
         }

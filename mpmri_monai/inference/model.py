@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mpmri_monai import artefacts, sequences
+from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
 from mpmri_monai.cohort.manifest import PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
+from mpmri_monai.evaluation import Fitted, read_fitted
 from mpmri_monai.networks import SPPResNet, load_weights
 from mpmri_monai.samples import Settings
 
-REFERENCE_SCHEMA = "mpmri-monai/reference/1"
+FittedKind = TypeVar("FittedKind", bound=Fitted)
 
 
 class TrainedModel:
@@ -23,7 +25,8 @@ class TrainedModel:
 
     Raises:
         WeightsError: a file is missing, or the weights are not those that the reference describes.
-        BundleError: the reference cannot be read.
+        BundleError: the reference cannot be read, or what was fitted with it is for other classes.
+        EvaluationError: what was fitted with it cannot be read.
     """
 
     def __init__(self, folder: str | Path, bundle_root: str | Path) -> None:
@@ -49,11 +52,28 @@ class TrainedModel:
             )
         self.bundle = _name_and_version(Path(bundle_root))
         self.task = sequences.task(self.reference["task"])
+        self.fitted = self._fitted()
         self.sequences = tuple(self.reference["sequences"])
         self.protocol = str(self.reference.get("protocol", PROTOCOL))
         self.fusion = sequences.fusion(self.reference["fusion"], self.sequences)
         self.pixels = int(self.reference["pixels"])
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))
+
+    def found(self, *kinds: type[FittedKind]) -> FittedKind | None:
+        """Return what was fitted of the first of ``kinds`` that there is; None when there is none of them."""
+        return next((part for kind in kinds for part in self.fitted if isinstance(part, kind)), None)
+
+    def _fitted(self) -> list[Fitted]:
+        """Return what was fitted beside the weights; references of before calibration have nothing."""
+        fitted = read_fitted(self.reference.get("fitted", []))
+        for part in fitted:
+            if (part.task, part.classes) != (self.task.name, self.task.classes):
+                raise BundleError(
+                    expected=f"a {part.kind} for task {self.task.name} with classes {', '.join(self.task.classes)}",
+                    found=f"one for {part.task} with {', '.join(part.classes)}",
+                    where=str(self.folder / "reference.json"),
+                )
+        return fitted
 
     def network(self) -> SPPResNet:
         """Return the network with its weights, ready to answer."""
