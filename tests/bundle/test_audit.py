@@ -1,0 +1,139 @@
+"""The audit of a run folder: what it reads, what it says when something is missing, and of many runs."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.audit import audit_run
+from mpmri_monai.bundle.provenance import count_seen
+from mpmri_monai.cohort import audit, holdout, splits_digest, unit_table, write_splits
+from mpmri_monai.errors import BundleError
+from mpmri_monai.evaluation import write_predictions
+from mpmri_monai.evaluation.fitted import salted
+from mpmri_monai.sequences import GRADES
+
+
+@pytest.fixture
+def make(tmp_path):
+    """make(name, unit=…, **config) writes the record of a run on nine patients with two samples each."""
+
+    def write(name="run", unit="patient", copies=(), fitted=None, **config):
+        folder = tmp_path / name
+        table = [(f"P{i}", f"P{i}-1", "L1", f"L1-{k:02d}", "A", GRADES[i % 3]) for i in range(9) for k in range(2)]
+        rows = pd.DataFrame(table, columns=["patient", "study", "lesion", "sample", "site", "label"])
+        splits = holdout(unit_table(rows, GRADES, unit), val=0)
+        key = ["patient", "sample"] if unit == "sample" else ["patient"]
+        rows = rows.merge(splits[[*key, "role"]], on=key)
+        rows = pd.concat(
+            [rows, *(rows[rows["role"] == "test"].assign(sample=lambda t, c=c: t["sample"] + c) for c in copies)]
+        )
+        rows = rows.assign(task="hcc_grade", repeat=0, outer=0, inner="", p_well=0.5, p_moderately=0.3, p_poorly=0.2)
+        parts = {part: {"dataset": {"data": data}} for part, data in audit.OWN_PARTS.items()}
+        write_splits(folder / "splits.csv", splits)
+        write_predictions(folder / "predictions.csv", rows)
+        images = pd.DataFrame({"patient": splits["patient"].unique(), "study": "s", "sequence": "T2"})
+        images.assign(voxels=images["patient"]).to_csv(folder / "images.csv", index=False)
+        (folder / "history.csv").write_text("epoch,val_loss\n1,\n")
+        artefacts.write_json(
+            folder / "config.json", {"split": {"unit": unit}, "pretrained": "scratch", **parts, **config}
+        )
+        artefacts.write_json(folder / "environment.json", {"data": {"splits": splits_digest(splits)}})
+        if fitted is not None:
+            artefacts.write_json(folder / "reference.json", {"fitted": fitted})
+        return folder
+
+    return write
+
+
+def outcomes(folder):
+    return {row["check"]: row["outcome"] for row in audit_run(folder)}
+
+
+def test_an_honest_run_passes_every_check(make):
+    assert set(outcomes(make()).values()) == {audit.PASSED}
+
+
+def test_a_replica_is_named_for_what_it_is(make):
+    found = outcomes(make(unit="sample", copies=("+rot90",)))
+    assert {name for name, outcome in found.items() if outcome == audit.LEAK} == {
+        "unit of the split",
+        "patients across roles",
+        "augmented copies counted as samples",
+        "best epoch chosen on the test set",
+    }
+
+
+def test_a_temperature_that_saw_test_patients_is_found_by_its_hashes(make):
+    everybody = [{"kind": "temperature", "salt": "s", "patients": [salted("s", f"P{i}") for i in range(9)]}]
+    assert outcomes(make(fitted=everybody))["calibration and thresholds"] == audit.LEAK
+    strangers = [{"kind": "temperature", "salt": "s", "patients": [salted("s", "X")]}]
+    assert outcomes(make("other", fitted=strangers))["calibration and thresholds"] == audit.PASSED
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        ([{"salt": "a", "patients": [salted("a", "X")]}], audit.PASSED),
+        (
+            [{"salt": "a", "patients": []}, {"salt": "b", "patients": [salted("b", f"P{i}") for i in range(9)]}],
+            audit.LEAK,
+        ),
+        (None, audit.UNKNOWN),
+    ],
+)
+def test_pretrained_weights_are_asked_whom_they_saw(make, tmp_path, seen, outcome):
+    weights = tmp_path / "pretrained" / "model.pt"
+    artefacts.write_text(weights, "weights")
+    reference = {"weights_sha256": artefacts.file_digest(weights), "trained_on": {"seen": seen}}
+    artefacts.write_json(weights.parent / "reference.json", reference)
+    folder = make(pretrained=str(weights))
+    assert outcomes(folder)["pretraining patients in the test set"] == outcome
+    artefacts.write_text(weights, "other weights than those of the reference")
+    assert outcomes(folder)["pretraining patients in the test set"] == audit.UNKNOWN
+
+
+def test_patients_who_were_seen_are_counted_once():
+    seen = [{"salt": "a", "patients": [salted("a", "P1")]}, {"salt": "b", "patients": [salted("b", "P1")]}]
+    assert count_seen(seen, ["P1", "P1", "P2"]) == 1
+
+
+def test_what_is_missing_or_damaged_is_not_passed(make):
+    folder = make()
+    for name in ("images.csv", "predictions.csv", "environment.json", "history.csv"):
+        (folder / name).unlink()
+    (folder / "predictions.csv").write_text("nonsense")
+    found = outcomes(folder)
+    assert list(found.values()).count(audit.UNKNOWN) == 5
+    assert audit.LEAK not in found.values()
+
+
+def test_an_experiment_is_the_table_of_its_runs(make, tmp_path):
+    make("experiment/runs/a/repeat0")
+    make("experiment/runs/b", unit="sample")
+    rows = [row for row in audit_run(tmp_path / "experiment") if row["check"] == "unit of the split"]
+    assert [(row["outcome"], row["found"].split(":")[0]) for row in rows] == [
+        (audit.LEAK, "1 of 2 runs"),
+        (audit.PASSED, "1 of 2 runs"),
+    ]
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(BundleError, match="neither"):
+        audit_run(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BundleError, match="cannot be read"):
+        audit_run(tmp_path)
+
+
+def test_the_command_says_so_and_ends_with_status_one_at_a_leak(make):
+    program = "from mpmri_monai.cli import main; main()"
+    for unit, status in (("patient", 0), ("sample", 1)):
+        command = [sys.executable, "-c", program, "audit", str(make(unit, unit=unit))]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == status, result.stderr
+        assert "Leak audit" in result.stdout
+        assert json.dumps("P0")[1:-1] not in result.stdout  # counts, no names
