@@ -13,7 +13,16 @@ from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, left_out, redrawn, strata
 from mpmri_monai.evaluation.intervals import LIMITS, METHOD_IN_WORDS, interval
-from mpmri_monai.evaluation.levels import COPY, FIT, RULES, UNIT, at_level, check_complete, levels_of, tested_rows
+from mpmri_monai.evaluation.levels import (
+    FIT,
+    RULES,
+    UNIT,
+    at_level,
+    check_complete,
+    check_no_copies,
+    levels_of,
+    tested_rows,
+)
 from mpmri_monai.evaluation.pooling import LEFT_OUT_ONE_BY_ONE, cannot_be_pooled, pooling
 from mpmri_monai.evaluation.predictions import PROBABILITY, check_predictions
 from mpmri_monai.sequences import Task
@@ -72,7 +81,7 @@ def evaluate(
     predictions = check_predictions(predictions, "the predictions to evaluate")
     rows = tested_rows(predictions, task, role, unit)
     if unit == "patient":
-        _check_no_copies(rows)
+        check_no_copies(rows)
     check_complete(rows, role, unit)
     stratum = strata(rows, task)
     weights = redrawn(stratum.to_numpy(), bootstraps, np.random.default_rng(seed))
@@ -98,17 +107,6 @@ def evaluate(
     return result
 
 
-def _check_no_copies(rows: pd.DataFrame) -> None:
-    copies = rows["sample"].str.contains(COPY, regex=False)
-    if copies.any():
-        raise EvaluationError(
-            expected="each sample once; a stored copy is not a sample",
-            found=f"{int(copies.sum())} copies among {len(rows)} rows",
-            fix="leave the copies out, or name the unit that was divided, lesion or sample",
-            code="E_COPIES",
-        )
-
-
 def _level(table: pd.DataFrame, task: Task, level: str, stratum: pd.Series, weights: np.ndarray) -> dict[str, Any]:
     truth, probabilities, fits = arrays(table, task)
     owner = stratum.index.get_indexer(pd.Index(table["patient"]))
@@ -118,16 +116,20 @@ def _level(table: pd.DataFrame, task: Task, level: str, stratum: pd.Series, weig
     jackknife = _all_metrics(table, task, left_out(stratum.to_numpy())[:, owner])
     once = table.drop_duplicates(UNIT[level])
     (matrix,) = metrics.confusion(truth, probabilities.argmax(axis=1), as_is, len(task.classes))
+    per_class = {name: int((once["label"] == name).sum()) for name in task.classes}
+    absent = [name for name, number in per_class.items() if number == 0]
     found = {}
     for name, value in values.items():
         if cannot_be_pooled(name, table["patient"].to_numpy(), fits):
             found[name] = interval(name, np.nan, np.empty(0), np.empty(0), np.empty(0)) | {"why": LEFT_OUT_ONE_BY_ONE}
         else:
             found[name] = interval(name, value[0], resampled[name], jackknife[name], stratum.to_numpy())
+        if absent and found[name]["value"] is None:
+            found[name]["why"] = f"no {level} of class {', '.join(absent)}"
     return {
         "n": len(once),
         "patients": int(table["patient"].nunique()),
-        "per_class": {name: int((once["label"] == name).sum()) for name in task.classes},
+        "per_class": per_class,
         "patients_per_class": {
             name: int(once.loc[once["label"] == name, "patient"].nunique()) for name in task.classes
         },

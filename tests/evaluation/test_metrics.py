@@ -6,13 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
     cohen_kappa_score,
+    confusion_matrix,
     precision_recall_fscore_support,
     roc_auc_score,
 )
 
-from mpmri_monai.evaluation.metrics import all_metrics, auc
+from mpmri_monai.evaluation.metrics import all_metrics, auc, brier, ece, ranked
 from mpmri_monai.sequences import TASKS
 
 TASK = TASKS["hcc_grade"]
@@ -46,10 +48,20 @@ def test_agree_with_scikit_learn(seed, decimals):
             "macro_f1": macro[2],
             "quadratic_kappa": cohen_kappa_score(truth, predicted, weights="quadratic", sample_weight=weight),
             "macro_auc": roc_auc_score(truth, probabilities, multi_class="ovr", sample_weight=weight),
+            "macro_average_precision": average_precision_score(np.eye(3)[truth], probabilities, sample_weight=weight),
+            "brier": np.average(((probabilities - np.eye(3)[truth]) ** 2).sum(axis=1), weights=weight),
         }
         for k, name in enumerate(TASK.classes):
             expected[f"auc_{name}"] = roc_auc_score(truth == k, probabilities[:, k], sample_weight=weight)
-        assert values.keys() == expected.keys()
+            expected[f"average_precision_{name}"] = average_precision_score(
+                truth == k, probabilities[:, k], sample_weight=weight
+            )
+            (true_negative, false_positive), (false_negative, true_positive) = confusion_matrix(
+                truth == k, predicted == k, sample_weight=weight
+            )
+            expected[f"sensitivity_{name}"] = true_positive / (true_positive + false_negative)
+            expected[f"specificity_{name}"] = true_negative / (true_negative + false_positive)
+        assert values.keys() == {*expected, "ece"}
         for name, value in expected.items():
             assert values[name][index] == pytest.approx(value, abs=1e-12), name
 
@@ -69,7 +81,8 @@ def test_absent_class_leaves_macro_metrics_undefined():
     truth, probabilities, _ = drawn(0)
     weights = np.where(truth == 2, 0.0, 1.0)[None]
     values = all_metrics(truth, probabilities, np.zeros(len(truth), int), weights, TASK)
-    undefined = {"balanced_accuracy", "macro_recall", "macro_precision", "macro_f1", "auc_poorly", "macro_auc"}
+    macro = {"balanced_accuracy", "macro_recall", "macro_precision", "macro_f1", "macro_auc", "macro_average_precision"}
+    undefined = macro | {"sensitivity_poorly", "auc_poorly", "average_precision_poorly"}
     assert {name for name, value in values.items() if np.isnan(value[0])} == undefined
 
 
@@ -86,6 +99,8 @@ def test_unordered_task_has_no_kappa():
     two = np.column_stack([1 - probabilities[:, 1], probabilities[:, 1]]).round(8)
     values = all_metrics(truth.clip(max=1), two, np.zeros(len(truth), int), weights, binary)
     assert "quadratic_kappa" not in values
+    np.testing.assert_array_equal(values["sensitivity"], values["sensitivity_hcc"])
+    np.testing.assert_array_equal(values["specificity"], values["sensitivity_background"])
     np.testing.assert_allclose(values["auc_hcc"], values["auc_background"], atol=1e-12)
 
 
@@ -107,3 +122,30 @@ def test_auc_pools_the_pairs_of_models():
 
 def test_all_scores_tied_give_one_half():
     assert auc(np.array([True, False, False]), np.full(3, 0.3), np.zeros(3, int), np.ones((1, 3)))[0] == 0.5
+
+
+def test_average_precision_pools_the_positives_of_models():
+    """Precisions of the positives: 1 and 2/3 with the first model, 1/2 with the second."""
+    positive = np.array([True, False, True, False, True])
+    scores = np.array([0.9, 0.5, 0.4, 0.8, 0.7])
+    found = ranked(positive, scores, np.array([0, 0, 0, 1, 1]), np.ones((1, 5)))[1]
+    assert found[0] == pytest.approx((1 + 2 / 3 + 1 / 2) / 3)
+
+
+def test_positives_alone_have_no_average_precision():
+    """It would be 1 whatever the scores."""
+    assert np.isnan(ranked(np.full(3, True), np.arange(3.0), np.zeros(3, int), np.ones((1, 3)))).all()
+
+
+def test_brier_of_two_classes_is_twice_the_squared_error():
+    probabilities = np.array([[0.8, 0.2], [0.4, 0.6]])
+    assert brier(np.array([0, 0]), probabilities, np.array([[1.0, 3.0]]))[0] == pytest.approx((0.08 + 3 * 0.72) / 4)
+
+
+def test_ece_by_hand():
+    """Three bins with one case each, the edges 0.7 and 0.8 belong to the bins below them."""
+    probabilities = np.array([[0.8, 0.2], [0.3, 0.7], [0.95, 0.05]])
+    truth = np.array([0, 0, 0])
+    found = ece(truth, probabilities, np.array([[1.0, 1, 1], [0, 0, 1]]))
+    bins = {(0.6, 0.7): abs(0.7 - 0), (0.7, 0.8): abs(0.8 - 1), (0.9, 1.0): abs(0.95 - 1)}
+    np.testing.assert_allclose(found, [sum(bins.values()) / 3, 0.05])

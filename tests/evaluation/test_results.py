@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mpmri_monai.errors import EvaluationError, LeakageError
 from mpmri_monai.evaluation import evaluate, read_predictions, write_predictions
+from mpmri_monai.evaluation.intervals import METHOD
 from mpmri_monai.sequences import GRADES, TASKS
 
 GRADE, BACKGROUND = TASKS["hcc_grade"], TASKS["hcc_vs_bg"]
@@ -84,10 +85,15 @@ def test_result_is_json_without_nan_and_repeatable_in_any_order(predictions):
 
 def test_intervals_hold_the_value(predictions):
     for content in evaluate(predictions, GRADE, bootstraps=500)["levels"].values():
-        for metric in content["metrics"].values():
+        for name, metric in content["metrics"].items():
             assert metric["resamples"] == 500
-            if metric["value"] < 1:  # a perfect result has no interval
+            if metric["low"] is None:
+                assert metric["value"] == 1 or name == "ece"
+                assert metric["why"]
+            else:
                 assert metric["low"] <= metric["value"] <= metric["high"]
+                assert metric["method"] == METHOD
+                assert "why" not in metric
 
 
 @pytest.mark.parametrize(("patients", "skill"), [(3, 1.0), (24, 100.0)])
@@ -128,9 +134,12 @@ def test_repeats_do_not_narrow_the_interval_as_if_they_were_patients(drawn):
 
 
 def test_resamples_in_blocks_are_the_same(predictions, monkeypatch):
-    whole = evaluate(predictions, GRADE, bootstraps=100)
+    whole = evaluate(predictions, GRADE, bootstraps=100)["levels"]["slice"]["metrics"]
     monkeypatch.setattr("mpmri_monai.evaluation.results.CHUNK", 7 * len(predictions))
-    assert evaluate(predictions, GRADE, bootstraps=100) == whole
+    blocks = evaluate(predictions, GRADE, bootstraps=100)["levels"]["slice"]["metrics"]
+    for name, metric in whole.items():
+        for end in ("value", "low", "high"):
+            assert blocks[name][end] == pytest.approx(metric[end], rel=1e-9)
 
 
 def test_table_gives_the_same_from_memory_and_from_its_file(drawn, tmp_path):
@@ -167,7 +176,9 @@ def test_roc_has_the_area_of_the_metric(drawn, fits):
 def test_absent_class_is_undefined_not_left_out(predictions):
     result = evaluate(predictions[predictions["label"] != "poorly"], GRADE, bootstraps=20)
     content = result["levels"]["lesion"]
-    assert content["metrics"]["macro_auc"] == {"value": None, "low": None, "high": None, "resamples": 0}
+    absent = content["metrics"]["macro_auc"]
+    assert [absent[key] for key in ("value", "low", "high", "method")] == [None] * 4
+    assert absent["why"] == "no lesion of class poorly"
     assert content["metrics"]["accuracy"]["value"] is not None
     assert content["roc"]["poorly"] is None
     assert content["per_class"]["poorly"] == 0
@@ -199,8 +210,9 @@ def test_patient_in_two_roles_is_a_leak(predictions):
         (lambda t: t.assign(task="hcc_vs_bg"), "task hcc_vs_bg"),
         (lambda t: t.rename(columns={"p_well": "p_good"}), "good"),
         (lambda t: t.assign(label="porly"), "did you mean 'poorly'"),
-        (lambda t: t.assign(p_well=np.nan), "add up to 1"),
-        (lambda t: t.assign(p_well=t["p_well"] + 0.1), "add up to 1"),
+        (lambda t: t.assign(p_well=[np.nan, *t["p_well"][1:]]), "1 with NaN"),
+        (lambda t: t.assign(p_well=[t["p_well"][0] / 2, *t["p_well"][1:]]), "1 with another sum"),
+        (lambda t: t.assign(p_well=-1.0), r"87 outside \[0, 1\]"),
         (lambda t: t.assign(role="train"), "role test"),
         (lambda t: t.assign(label=""), "labelled"),
         (lambda t: t.head(0), "no row"),
@@ -211,3 +223,84 @@ def test_patient_in_two_roles_is_a_leak(predictions):
 def test_other_tables_are_refused(predictions, change, message):
     with pytest.raises(EvaluationError, match=message):
         evaluate(change(predictions), GRADE, bootstraps=5)
+
+
+def test_pooling_is_said_for_each_metric(predictions):
+    for content in evaluate(predictions, GRADE, bootstraps=5)["levels"].values():
+        assert content["pooling"].keys() == content["metrics"].keys()
+        assert content["pooling"]["macro_auc"] == "pairs scored by the same fit only, pooled over the fits"
+        assert content["pooling"]["accuracy"] == "confusion matrices of all fits added"
+
+
+def test_auc_is_not_pooled_over_fits_of_one_patient(drawn):
+    """Also where within one patient two lesions can be compared, as those of every fifth patient here."""
+    table = drawn(np.random.default_rng(0))
+    number = table["patient"].str[1:].astype(int)
+    content = evaluate(table.assign(outer=number), GRADE, bootstraps=20)["levels"]["lesion"]
+    for name in ("macro_auc", "auc_poorly", "macro_average_precision"):
+        assert content["metrics"][name]["value"] is None
+        assert "repeated k-fold" in content["metrics"][name]["why"]
+    assert content["metrics"]["accuracy"]["low"] is not None
+    two_a_fit = evaluate(table.assign(outer=number // 2), GRADE, bootstraps=20)["levels"]["lesion"]
+    assert two_a_fit["metrics"]["auc_poorly"]["value"] is not None
+
+
+def test_mean_and_sd_over_repeats_are_no_interval(drawn):
+    table = drawn(np.random.default_rng(0), fits=((0, 0), (0, 1), (1, 0), (2, 0)))
+    result = evaluate(table, GRADE, bootstraps=5)
+    single = [values(evaluate(table[table["repeat"] == repeat], GRADE, bootstraps=5), "lesion") for repeat in range(3)]
+    for name, found in result["repeats"]["lesion"].items():
+        assert found["mean"] == pytest.approx(np.mean([one[name] for one in single]))
+        assert found["sd"] == pytest.approx(np.std([one[name] for one in single], ddof=1))
+        assert found["n"] == 3
+        assert "not an interval" in found["label"]
+    assert "repeats" not in evaluate(table[table["repeat"] == 0], GRADE, bootstraps=5)
+
+
+@pytest.mark.parametrize("unit", ["lesion", "sample"])
+def test_replica_counts_slices_and_copies_and_says_so(predictions, unit):
+    copies = predictions.assign(sample=predictions["sample"] + "+rot90")
+    leaky = pd.concat(
+        [predictions, copies, predictions.assign(lesion="other", sample="other-00", role="train").head(1)]
+    )
+    result = evaluate(leaky, GRADE, unit=unit, bootstraps=5)
+    assert list(result["levels"]) == ["slice"]
+    assert result["levels"]["slice"]["n"] == 2 * len(predictions)
+    assert (result["unit"], result["warning"]) == (unit, "not patient-disjoint")
+    assert "warning" not in evaluate(predictions, GRADE, bootstraps=5)
+
+
+def test_copies_are_no_samples(predictions):
+    with pytest.raises(EvaluationError, match="3 copies among"):
+        copies = predictions.head(3).assign(sample=predictions["sample"] + "+flipud")
+        evaluate(pd.concat([predictions, copies]), GRADE)
+
+
+def test_unknown_unit_is_refused(predictions):
+    with pytest.raises(EvaluationError, match="slice"):
+        evaluate(predictions, GRADE, unit="slice")
+
+
+def test_sample_missing_in_one_fit_is_refused(drawn):
+    table = drawn(np.random.default_rng(0), fits=((0, 0), (1, 0)))
+    with pytest.raises(EvaluationError, match="1 missing, of 1 patients"):
+        evaluate(table.drop(index=table.index[-1]), GRADE, bootstraps=5)
+
+
+def test_patients_missing_in_one_repeat_of_a_cross_validation_are_refused(drawn):
+    table = drawn(np.random.default_rng(0), fits=((0, 0), (1, 0)))
+    folds = table.assign(outer=table["patient"].str[1:].astype(int) % 2)
+    evaluate(folds, GRADE, bootstraps=5)
+    lacking = folds[(folds["repeat"] == 0) | (folds["outer"] == 0) | (folds["patient"] > "P003")]
+    with pytest.raises(EvaluationError, match="0 missing in repeat 0, 2 missing in repeat 1"):
+        evaluate(lacking, GRADE, bootstraps=5)
+
+
+def test_repeated_holdouts_test_other_patients(drawn):
+    table = drawn(np.random.default_rng(0), fits=((0, 0), (1, 0)))
+    number = table["patient"].str[1:].astype(int)
+    evaluate(table[(table["repeat"] == 0) | (number < 12)], GRADE, bootstraps=5)
+
+
+def test_retraining_is_said_to_be_left_out(predictions):
+    assert "training the model again" in evaluate(predictions, GRADE, bootstraps=5)["intervals"]["limits"]
