@@ -10,7 +10,6 @@ after ``--``: ``... -- --max_epochs 10 --fusion T2-S0-S2``.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,26 +28,10 @@ from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.sequences import task
 
 TRAIN = Path(__file__).resolve().parents[1] / "bundles" / "hcc_grade" / "configs" / "train.json"
-PERMUTATION = "MPMRI_PERMUTATION"
 
 
-class PermutedCohort(CohortData):
-    """A cohort whose lesions keep their images and get the grades of one another's, patients as wholes."""
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        rows = super().rows
-        worst = rows.groupby("patient")["label"].agg(lambda labels: max(labels, key=self.task.classes.index))
-        shuffled = np.random.default_rng(int(os.environ[PERMUTATION])).permutation(worst.to_numpy())
-        return rows.assign(label=rows["patient"].map(dict(zip(worst.index, shuffled, strict=True))))
-
-
-def train_folds(
-    manifest: Path, out: Path, folds: int, jobs: int, options: list[str], environment: dict[str, str] | None = None
-) -> pd.DataFrame:
+def train_folds(manifest: Path, out: Path, folds: int, jobs: int, options: list[str]) -> pd.DataFrame:
     """Train every fold with the bundle's command, ``jobs`` at a time; return the predictions of all test patients."""
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    variables = os.environ | {"PYTHONPATH": paths} | (environment or {})
 
     def train(fold: int) -> pd.DataFrame:
         folder = out / f"fold{fold}"
@@ -56,7 +39,7 @@ def train_folds(
             command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
             command += ["--manifest", str(manifest), "--output_dir", str(folder), "--threads", str(2 // jobs or 1)]
             command += ["--split#folds", str(folds), "--split#fold", str(fold), *options]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=variables)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return read_predictions(folder / "predictions.csv")
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -65,19 +48,17 @@ def train_folds(
 
 
 def _cohort(manifest: Path, folder: Path) -> CohortData:
-    config = artefacts.read_json(folder / "fold0" / "config.json")
+    config = artefacts.read_json(folder / "config.json")
     return CohortData(manifest, config["task"], config["fusion"], config["samples"], config["split"], config["seed"])
 
 
 def folds_command(manifest: Path, out: Path, folds: int, jobs: int, options: list[str]) -> None:
     """Print the pooled result of all folds beside the baseline, fitted in the same folds, and the ceiling."""
     predictions = train_folds(manifest, out, folds, jobs, options)
-    cohort = _cohort(manifest, out)
-    grade = cohort.task
+    grade = task("hcc_grade")
     baselines = []
     for fold in range(folds):
-        cohort.split["fold"] = fold
-        vars(cohort).pop("roles", None)
+        cohort = _cohort(manifest, out / f"fold{fold}")
         rows = roi_baseline(cohort.rows, cohort.roles, grade, cohort.manifest.sequences, seed=cohort.seed, outer=fold)
         baselines.append(rows[rows["role"] == "test"])
     console = Console(width=150)
@@ -101,9 +82,8 @@ def permuted_command(manifest: Path, out: Path, folds: int, permutations: int, j
     grade = task("hcc_grade")
     values = []
     for number in range(permutations):
-        given = ["--cohort#_target_", "learning.PermutedCohort", *options]
         folder = out / f"permutation{number:02d}"
-        predictions = train_folds(manifest, folder, folds, jobs, given, {PERMUTATION: str(number)})
+        predictions = train_folds(manifest, folder, folds, jobs, ["--permutation", str(number), *options])
         metrics = evaluate(predictions, grade, bootstraps=2)["levels"]
         values.append([metrics[level]["metrics"]["macro_auc"]["value"] for level in ("slice", "lesion", "patient")])
         print(f"permutation {number}: macro AUC of lesions {values[-1][1]:.3f}", flush=True)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.bundle import CohortData, default_cohort, manifest_of
+from mpmri_monai import cohort
+from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, manifest_of
+from mpmri_monai.bundle.replica import COPIES
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import LeakageError, ManifestError, SplitError
@@ -66,23 +68,24 @@ def table(absent=()):
 
 @pytest.fixture
 def make(manifest, monkeypatch):
-    def build(rows=None, failed=None, **split):
-        images = lambda indices, names: np.zeros((len(indices), len(names), 52, 52), np.float32)  # noqa: E731
-        store = SimpleNamespace(table=table() if rows is None else rows, failed=failed or {}, images=images)
+    def build(rows=None, failed=None, task="hcc_grade", permutation=-1, **split):
+        images = lambda indices, names: np.random.default_rng(0).random((len(indices), len(names), 52, 52), "f")  # noqa: E731
+        voxels = {f"P{i}-1": {"T2": f"v{i}"} for i in range(PATIENTS)}
+        table_ = table() if rows is None else rows
+        store = SimpleNamespace(table=table_, failed=failed or {}, images=images, voxels=voxels)
         monkeypatch.setattr("mpmri_monai.bundle.cohort_data.prepare", lambda *_, **__: store)
-        options = {"file": "", "folds": 0, "test": 0.4, "val": 0, "repeats": 1, "repeat": 0, "fold": 0} | split
-        return CohortData(manifest, "hcc_grade", "T2", {}, options)
+        return CohortData(manifest, task, "T2", {}, {"val": 0} | split, permutation=permutation)
 
     return build
 
 
 def test_every_method_sees_the_samples_that_the_network_sees(make, caplog):
     trained = next(int(name[1:]) for name, role in make().roles.items() if role == "train")
-    cohort = make(table(absent=(trained,)))
-    seen = pd.concat([cohort.samples(role).table for role in ("train", "val", "test")])
-    assert set(seen.index) == set(cohort.usable.index) == set(range(PATIENTS)) - {trained}
+    data = make(table(absent=(trained,)))
+    seen = pd.concat([data.samples(role).table for role in ("train", "val", "test")])
+    assert set(seen.index) == set(data.usable.index) == set(range(PATIENTS)) - {trained}
     assert "show no sequence of the fusion" in caplog.text
-    assert set(cohort.splits["patient"]) == {f"P{i}" for i in range(PATIENTS)}  # the same for every fusion
+    assert set(data.splits["patient"]) == {f"P{i}" for i in range(PATIENTS)}  # the same for every fusion
 
 
 def test_a_class_that_the_fusion_does_not_show_is_refused(make):
@@ -107,6 +110,83 @@ def test_patients_whom_a_splits_file_leaves_out_are_counted(make, tmp_path, capl
     roles = {f"P{i}": "train" if i < 3 else "test" for i in range(PATIENTS - 1)}
     make(file=splits_of(tmp_path, roles)).samples("train")
     assert "1 patients have no role" in caplog.text
+
+
+def test_a_splits_file_of_another_cohort_is_refused(make, tmp_path):
+    with pytest.raises(SplitError, match="1 of 3 that it does not have"):
+        make(file=splits_of(tmp_path, {"P0": "train", "P1": "test", "X": "test"})).samples("train")
+
+
+def test_an_inner_fit_sees_no_outer_test_patient_and_keeps_no_best_epoch(make):
+    outer = make(inner_folds=2)
+    inner = make(inner_folds=2, inner=1)
+    tested = {name for name, role in outer.roles.items() if role == "test"}
+    seen = pd.concat([inner.samples(role).table for role in ("train", "val")])
+    assert set(seen["patient"]) == set(outer.roles) - tested
+    assert len(inner.samples("test").table) == 0
+    assert inner.split_columns("val") == {"repeat": 0, "outer": 0, "inner": "1", "role": "val"}
+    assert cohort.splits_digest(inner.splits) == cohort.splits_digest(outer.splits)
+    assert not enough_to_choose_by(inner)
+
+
+def test_a_patient_left_out_alone_is_tested_though_other_classes_are_not(make):
+    data = make(leave_out="patient", fold=4)
+    assert data.samples("test").table["patient"].tolist() == ["P4"]
+    assert len(data.samples("train").table) == PATIENTS - 1
+
+
+def test_a_replica_scores_six_copies_of_each_test_sample_and_validates_on_them(make):
+    data = make(pd.concat([table()] * 2, ignore_index=True).assign(sample=["L1-00"] * 9 + ["L1-01"] * 9), unit="sample")
+    assert data.replica
+    assert enough_to_choose_by(data)
+    train, test, val = (data.samples(role) for role in ("train", "test", "val"))
+    assert len(train.table) + len(test.table) / 6 == 2 * PATIENTS
+    assert not train.table["sample"].str.contains("+", regex=False).any()
+    marks = test.table["sample"].str.partition("+")[2]
+    assert set(marks) == {"", "rot90", "rot180", "rot270", "fliplr", "flipud"}
+    assert (marks.value_counts() == len(test.table) / 6).all()
+    assert np.array_equal(val.image, test.image)
+    assert len(data.scored("val").table) == 0  # each sample has one role in the predictions
+    assert not test.table.duplicated(["patient", "lesion", "sample"]).any()
+
+
+def test_each_copy_is_the_view_that_its_name_says(make):
+    test = make(unit="lesion").samples("test")
+    count = len(test.table) // 6
+    first = {name: test.image[place * count] for place, name in enumerate(COPIES)}
+    plain = first[""]
+    assert np.array_equal(first["+rot90"], np.rot90(plain, axes=(1, 2)))
+    assert np.array_equal(first["+rot180"], plain[:, ::-1, ::-1])
+    assert np.array_equal(first["+rot270"], np.rot90(plain, 3, axes=(1, 2)))
+    assert np.array_equal(first["+fliplr"], plain[:, :, ::-1])
+    assert np.array_equal(first["+flipud"], plain[:, ::-1])
+
+
+def test_patients_of_a_replica_have_no_one_role(make):
+    with pytest.raises(SplitError, match="not patient-disjoint"):
+        _ = make(unit="sample").roles
+
+
+def test_permuted_labels_are_split_trained_and_scored_instead_of_the_true_ones(make):
+    true, permuted = make(), make(permutation=3)
+    assert not permuted.rows["label"].equals(true.rows["label"])
+    assert sorted(permuted.rows["label"]) == sorted(true.rows["label"])
+    worst = permuted.rows.set_index("patient")["label"]
+    tested = permuted.samples("test")
+    assert [permuted.task.classes[label] for label in tested.label] == worst[tested.table["patient"]].tolist()
+    assert {worst[name] for name, role in permuted.roles.items() if role == "test"} == set(GRADES)
+
+
+def test_lesion_and_background_may_be_permuted_too(make):
+    both = pd.concat([table(), table().assign(kind="background", lesion="BG-1")], ignore_index=True)
+    labels = make(both, task="hcc_vs_bg", permutation=0).rows.groupby("patient")["label"].agg(set)
+    assert (labels == {"hcc", "background"}).all()
+
+
+def test_every_image_is_known_by_its_voxels(make):
+    images = make().image_table()
+    assert list(images.columns) == ["patient", "study", "sequence", "voxels"]
+    assert images["voxels"].tolist() == [f"v{i}" for i in range(PATIENTS)]
 
 
 def test_studies_that_could_not_be_sampled_are_named(make, caplog):

@@ -113,3 +113,30 @@ def test_a_bundle_that_stands_alone_is_not_written_into(tmp_path, monkeypatch):
         (tmp_path / place / "configs").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / place / "configs")
         assert default_output_dir(tmp_path / place) == str(wanted / "runs" / "b")
+
+
+def test_a_run_is_finished_by_what_it_was_asked_for(claim, tmp_path):
+    few = claim(tmp_path / "few", results="predictions")
+    whole = claim(tmp_path / "whole")
+    for run in (few, whole):
+        (run.path / "model.pt").write_bytes(b"")
+        (run.path / "predictions.csv").write_text("")
+    assert few.finished
+    assert few.last_result.name == "predictions.csv"
+    assert not whole.finished
+    with pytest.raises(ConfigError, match="report, predictions"):
+        claim(tmp_path / "other", results="everything")
+
+
+def test_a_released_folder_is_free_and_no_longer_written_to(claim):
+    run = claim()
+    handlers = list(logging.getLogger().handlers)
+    run.release()
+    run.release()
+    assert len(logging.getLogger().handlers) == len(handlers) - 1
+    program = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    subprocess.run([sys.executable, "-c", program, str(run.path / "log.txt")], check=True)  # fails while it is held
+
+
+def test_the_hashes_of_the_images_are_kept(claim):
+    assert pd.read_csv(claim().path / "images.csv").to_dict("list") == IMAGES.to_dict("list")
