@@ -234,7 +234,7 @@ def _conformal(
     counts = [part.calibration_patients for part in fitted]
     return {
         "available": True,
-        "quantiles": [part.value for part in fitted],
+        "quantiles": [part.quantiles for part in fitted],
         "calibration_patients": counts,
         "expected_range": list(coverage_range(min(counts))),
         **scores.pop(None),

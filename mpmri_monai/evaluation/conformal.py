@@ -31,14 +31,25 @@ class ConformalSets(Fitted):
     """Sets of classes with 1 - p(class) ≤ quantile(class), and the most probable class in any case.
 
     The score is that of the least ambiguous sets (Sadinle, Lei and Wasserman, JASA 2019). Without the most probable
-    class a set could be empty, which answers nothing; to add it can only raise the coverage. ``value`` is the quantile
-    of each class; marginal sets have the same for all. Sets are made from the network's own probabilities, not from
-    those scaled by a temperature: the guarantee wants scores that no calibration patient had a part in.
+    class a set could be empty, which answers nothing; to add it can only raise the coverage. ``value`` holds ``alpha``
+    and the ``quantiles`` of the classes; marginal sets have the same for all. Sets are made from the network's own
+    probabilities, not from those scaled by a temperature: the guarantee wants a score that was made without the
+    calibration patients.
     """
 
     def __post_init__(self) -> None:
-        if set(self.value) != set(self.classes):
-            raise ValueError(f"quantiles of {', '.join(self.value)} for the classes {', '.join(self.classes)}")
+        if set(self.quantiles) != set(self.classes):
+            raise ValueError(f"quantiles of {', '.join(self.quantiles)} for the classes {', '.join(self.classes)}")
+
+    @property
+    def alpha(self) -> float:
+        """Share of new patients' lesions whose true class the sets may miss."""
+        return self.value["alpha"]
+
+    @property
+    def quantiles(self) -> dict[str, float]:
+        """Highest 1 - p of a member, by class."""
+        return self.value["quantiles"]
 
     def sets(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes the set of each lesion holds, bool (lesion, class).
@@ -46,17 +57,18 @@ class ConformalSets(Fitted):
         Args:
             probabilities: mean over the slices of a lesion, shape (lesion, class).
         """
-        quantiles = np.array([self.value[name] for name in self.classes])
+        quantiles = np.array([self.quantiles[name] for name in self.classes])
         members = 1 - probabilities <= quantiles
         members[np.arange(len(members)), probabilities.argmax(axis=1)] = True
         return members
 
     @staticmethod
-    def read_value(value: Any) -> dict[str, float]:
-        quantiles = {str(name): float(quantile) for name, quantile in value.items()}
-        if not all(0 <= quantile <= 1 for quantile in quantiles.values()):
-            raise ValueError("a quantile outside [0, 1]")
-        return quantiles
+    def read_value(value: Any) -> dict[str, Any]:
+        alpha = float(value["alpha"])
+        quantiles = {str(name): float(quantile) for name, quantile in value["quantiles"].items()}
+        if not all(0 <= number <= 1 for number in (alpha, *quantiles.values())):
+            raise ValueError("alpha or a quantile outside [0, 1]")
+        return {"alpha": alpha, "quantiles": quantiles}
 
 
 class MarginalSets(ConformalSets):
@@ -87,8 +99,8 @@ def fit_marginal(lesions: Scored, source: str, salt: str) -> MarginalSets | NotF
     if len(set(lesions.patients)) < MINIMUM:
         return NotFitted(MarginalSets.kind, "too few calibration patients", f"{MINIMUM} calibration patients", found)
     quantile = hierarchical_quantile(_scores(lesions), lesions.patients)
-    values = dict.fromkeys(lesions.task.classes, quantile)
-    return MarginalSets(lesions.task.name, lesions.task.classes, values, Seen.of(lesions, source, salt))
+    value = {"alpha": ALPHA, "quantiles": dict.fromkeys(lesions.task.classes, quantile)}
+    return MarginalSets(lesions.task.name, lesions.task.classes, value, Seen.of(lesions, source, salt))
 
 
 def fit_by_class(lesions: Scored, source: str, salt: str) -> ClassConditionalSets | NotFitted:
@@ -98,11 +110,12 @@ def fit_by_class(lesions: Scored, source: str, salt: str) -> ClassConditionalSet
         needed = f"{MINIMUM_PER_CLASS} calibration patients of each class"
         return NotFitted(ClassConditionalSets.kind, "too few calibration patients", needed, found)
     scores = _scores(lesions)
-    values = {
+    quantiles = {
         name: hierarchical_quantile(scores[lesions.truth == number], lesions.patients[lesions.truth == number])
         for number, name in enumerate(lesions.task.classes)
     }
-    return ClassConditionalSets(lesions.task.name, lesions.task.classes, values, Seen.of(lesions, source, salt))
+    value = {"alpha": ALPHA, "quantiles": quantiles}
+    return ClassConditionalSets(lesions.task.name, lesions.task.classes, value, Seen.of(lesions, source, salt))
 
 
 def hierarchical_quantile(scores: np.ndarray, patients: np.ndarray, alpha: float = ALPHA) -> float:

@@ -16,10 +16,8 @@ from mpmri_monai import artefacts
 from mpmri_monai.bundle.run_folder import software
 from mpmri_monai.errors import OutputError
 from mpmri_monai.evaluation import write_predictions
-from mpmri_monai.evaluation.conformal import ALPHA, ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.levels import at_level
 from mpmri_monai.evaluation.predictions import PROBABILITY
-from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.inference.study import StudyDataset
 from mpmri_monai.report import LesionAnswer, answer_picture
@@ -82,36 +80,19 @@ class AnswerWriter:
         """Return one lesion's part of the answer: the mean over its slices, calibrated where the weights are."""
         classes = self.model.task.classes
         mean = at_level(rows, self.model.task, "lesion")[[PROBABILITY + label for label in classes]].to_numpy()
-        temperature = self.model.found(Temperature)
-        (shown,) = mean if temperature is None else temperature.scaled(mean)
+        (shown,), sets = self.model.calibrated(mean), self.model.conformal_sets(mean)
         samples = [sample for sample in self.dataset.samples if sample.lesion == name]
         present = {s: bool(rows[f"present_{s}"].any()) for s in self.model.fusion}
         return {
             "id": name,
             "probabilities": {label: round(float(p), 6) for label, p in zip(classes, shown, strict=True)},
             "predicted": classes[int(mean.argmax())],
-            **self._conformal_set(mean),
+            **({} if sets is None else {"conformal_set": sets[0]}),
             "present": present,
             "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
             "extent_mm": round(float(samples[0].extent_mm), 1),
             "slices": len(rows),
             "warnings": [*self._warnings(samples, rows), *self._about_mask(name)],
-        }
-
-    def _conformal_set(self, mean: np.ndarray) -> dict[str, list[str]]:
-        """Return the classes that the lesion may have, from class-conditional sets where there are such."""
-        sets = self.model.found(ClassConditionalSets, MarginalSets)
-        if sets is None:
-            return {}
-        (members,) = sets.sets(mean)
-        return {"conformal_set": [name for name, inside in zip(sets.classes, members, strict=True) if inside]}
-
-    def _calibration(self) -> dict[str, Any]:
-        """Return what was done to the probabilities, and which promise the sets keep."""
-        temperature, sets = self.model.found(Temperature), self.model.found(ClassConditionalSets, MarginalSets)
-        return {
-            "temperature": temperature and temperature.value,
-            "conformal_sets": sets and {"kind": sets.kind, "coverage": 1 - ALPHA},
         }
 
     def _warnings(self, samples: list[Any], rows: pd.DataFrame) -> list[str]:
@@ -161,7 +142,7 @@ class AnswerWriter:
                 "code": self.dataset.study.study,
                 "sequences": {name: catalogue.roles[name] for name in self.dataset.study.images},
             },
-            "calibration": self._calibration(),
+            "calibration": self.model.calibration(),
             "lesions": answers,
             "software": software(),
         }

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mpmri_monai import artefacts, sequences
 from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
 from mpmri_monai.cohort.manifest import PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.evaluation import Fitted, read_fitted
+from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
+from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.networks import SPPResNet, load_weights
 from mpmri_monai.samples import Settings
 
@@ -59,7 +63,33 @@ class TrainedModel:
         self.pixels = int(self.reference["pixels"])
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))
 
-    def found(self, *kinds: type[FittedKind]) -> FittedKind | None:
+    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the probabilities of lesions, shape (lesion, class), by the temperature, where there is one."""
+        temperature = self._found(Temperature)
+        return probabilities if temperature is None else temperature.scaled(probabilities)
+
+    def conformal_sets(self, probabilities: np.ndarray) -> list[list[str]] | None:
+        """Return the classes that each lesion may have; None where no sets were fitted.
+
+        Args:
+            probabilities: before `calibrated`, shape (lesion, class); the promise of the sets is about these.
+        """
+        sets = self._found(ClassConditionalSets, MarginalSets)
+        if sets is None:
+            return None
+        return [
+            [name for name, inside in zip(sets.classes, row, strict=True) if inside] for row in sets.sets(probabilities)
+        ]
+
+    def calibration(self) -> dict[str, Any]:
+        """Return what is done to the probabilities, and which promise the sets keep, for ``result.json``."""
+        temperature, sets = self._found(Temperature), self._found(ClassConditionalSets, MarginalSets)
+        return {
+            "temperature": None if temperature is None else temperature.value,
+            "conformal_sets": None if sets is None else {"kind": sets.kind, "coverage": 1 - sets.alpha},
+        }
+
+    def _found(self, *kinds: type[FittedKind]) -> FittedKind | None:
         """Return what was fitted of the first of ``kinds`` that there is; None when there is none of them."""
         return next((part for kind in kinds for part in self.fitted if isinstance(part, kind)), None)
 

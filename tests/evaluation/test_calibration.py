@@ -143,7 +143,8 @@ def test_an_entry_that_is_none_is_refused(table):
     entry = calibrate(table, GRADE, bootstraps=10)["fitted"][1]
     for broken in (
         {**entry, "kind": "magic"},
-        {**entry, "value": {"well": 2}},
+        {**entry, "value": {"alpha": 0.1, "quantiles": {"well": 0.5}}},
+        {**entry, "value": {"alpha": 0.1, "quantiles": dict.fromkeys(GRADE.classes, 2)}},
         {**entry, "value": 0.5},
         {name: value for name, value in entry.items() if name != "salt"},
         "text",

@@ -93,7 +93,7 @@ def test_each_class_is_covered_where_one_is_harder(drawn):
 
 
 def test_a_set_is_never_empty():
-    sets = MarginalSets("hcc_grade", GRADES, dict.fromkeys(GRADES, 0.05), SEEN)
+    sets = MarginalSets("hcc_grade", GRADES, {"alpha": 0.1, "quantiles": dict.fromkeys(GRADES, 0.05)}, SEEN)
     members = sets.sets(np.array([[0.4, 0.35, 0.25], [0.0, 0.02, 0.98]]))
     assert members.tolist() == [[True, False, False], [False, False, True]]
 
@@ -116,4 +116,4 @@ def test_range_of_coverage_agrees_with_simulation():
 
 def test_quantiles_for_other_classes_are_refused():
     with pytest.raises(ValueError, match="quantiles"):
-        MarginalSets("hcc_grade", GRADES, {"well": 0.5}, SEEN)
+        MarginalSets("hcc_grade", GRADES, {"alpha": 0.1, "quantiles": {"well": 0.5}}, SEEN)
