@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from mpmri_monai import artefacts
+from mpmri_monai.bundle.audit import audit_run
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.reference import write_reference
 from mpmri_monai.bundle.run_folder import RunFolder
@@ -71,7 +72,7 @@ def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, d
     predictions = predict_roles(cohort, network, device, pixels)
     write_predictions(run_path / "predictions.csv", predictions)
     write_metrics(run_path, cohort, predictions)
-    write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
+    write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion, audit_run(run_path))
     _print_next(run_path)
 
 
@@ -102,7 +103,7 @@ def predict_roles(cohort: CohortData, network: nn.Module, device: str | torch.de
 
 def write_metrics(folder: Path, cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any]:
     """Write ``metrics.json`` of the test patients with baseline, ceiling and calibration; return the metrics."""
-    metrics = evaluate(predictions, cohort.task, seed=cohort.seed)
+    metrics = evaluate(predictions, cohort.task, unit=cohort.split.unit, seed=cohort.seed)
     metrics["fusion"] = fusion_name(cohort.fusion)
     metrics["baseline"] = _baseline(cohort)
     metrics["ceiling"] = _ceiling(cohort, predictions)
@@ -139,7 +140,7 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
 
 def _write_report(run: RunFolder) -> None:
     cohort = run.cohort
-    write_report(run.path, cohort.store, cohort.manifest, cohort.task, cohort.fusion)
+    write_report(run.path, cohort.store, cohort.manifest, cohort.task, cohort.fusion, audit_run(run.path))
     _print_next(run.path)
 
 
