@@ -20,7 +20,7 @@ from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
-from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 
 PERMUTATIONS = 99
 """With which the smallest possible p-value is 0.01."""
@@ -98,7 +98,7 @@ def _headline(value: dict[str, Any], test: dict[str, Any]) -> list[str]:
     smallest = f" (the smallest that {test['n']} permutations can give)" if test["p"] <= 1 / (test["n"] + 1) else ""
     return [
         f"Macro AUC of lesions {with_interval(value)} with the labels as they are; with labels permuted over patients "
-        f"{test['mean_null']:.3f} ± {test['sd_null']:.3f} (mean ± SD over {test['n']} permutations).",
+        f"{test['mean_null']:.3f} ± {_spread(test)[0]} (mean ± SD over {test['n']} permutations).",
         f"p = {test['p']:.3f}{smallest}: how often permuted labels do as well or better, the true labels counted.",
     ]
 
@@ -120,14 +120,20 @@ def _protocol(context: Context, question: Question, count: int) -> list[str]:
     ]
 
 
+def _spread(test: dict[str, Any]) -> list[str]:
+    """Return the SD over permutations and the standard error of their mean; one permutation has neither."""
+    if test["n"] < 2:
+        return [NOT_DEFINED, NOT_DEFINED]
+    return [f"{test['sd_null']:.3f}", f"{test['sd_null'] / np.sqrt(test['n']):.3f}"]
+
+
 def _table(values: dict[str, dict[str, Any]], tests: dict[str, dict[str, Any]]) -> dict[str, Any]:
     rows = [
         [
             level,
             with_interval(values[level]),
             f"{test['mean_null']:.3f}",
-            f"{test['sd_null']:.3f}",
-            f"{test['sd_null'] / np.sqrt(test['n']):.3f}",
+            *_spread(test),
             f"{test['p']:.3f}",
         ]
         for level, test in tests.items()
