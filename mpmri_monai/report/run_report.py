@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.report import tables, wording
+from mpmri_monai.report.calibrated import calibrated
 from mpmri_monai.report.pictures import (
     error_pictures,
     example_pictures,
@@ -30,7 +31,14 @@ FEW_LESIONS = 10
 """Below this many test lesions of a class, the report says that the class rests on few."""
 
 
-def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion: str | Sequence[str]) -> Path:
+def write_report(
+    run: Path,
+    store: Store,
+    manifest: Manifest,
+    task: Task,
+    fusion: str | Sequence[str],
+    audit: Sequence[Mapping[str, str]] = (),
+) -> Path:
     """Write ``report.html`` and ``figures/*.png`` into a run folder from what lies there.
 
     Args:
@@ -40,6 +48,7 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
         manifest: the cohort (a ``cohort.Manifest``); one with ``truth`` is synthetic, and the report says so.
         task: the question that was asked.
         fusion: the sequences that the network saw.
+        audit: the leak audit of the run as rows of ``check, outcome, found``; none when it was not made.
 
     Returns:
         The path of the report. The same run gives the same bytes.
@@ -54,6 +63,7 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
     roles = tables.sample_roles(store.table, folder.splits, tables.fold(folder.predictions))
     results = tables.lesion_results(folder.predictions, store.table, task, folder.metrics["role"])
     curves = tsic_curves(store.table, tables.sample_classes(store.table, task), task.classes)
+    calibration = calibrated(folder.metrics.get("calibration"))
     pictures = {
         "intervals": interval_pictures(folder),
         "performance": performance_pictures(folder),
@@ -62,6 +72,7 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
             *example_pictures(store, manifest.sequences, task, names, roles),
             *error_pictures(store, task, names, results),
         ],
+        "calibration": calibration.pictures if calibration else (),
     }
     for picture in (picture for group in pictures.values() for picture in group):
         with whole_file(run / "figures" / f"{picture.key}.png") as part:
@@ -70,6 +81,9 @@ def write_report(run: Path, store: Store, manifest: Manifest, task: Task, fusion
         "cohort": {"header": tables.cohort_header(roles), "rows": tables.cohort_rows(store.table, task, roles)},
         "lesions": tables.lesion_rows(results, task),
         "pictures": pictures,
+        "calibration": calibration,
+        "audit": [[row["check"], row["outcome"], row["found"]] for row in audit],
+        "leaks": [f"{row['check']} ({row['found']})" for row in audit if row["outcome"] == "LEAK"],
         "tsic": [] if curves is None else curve_rows(curves),
     }
     write_text(run / "report.html", template("run.html").render(content))
@@ -100,6 +114,10 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "cross_validated": tables.fold(folder.predictions) is None,
         "unlabelled": metrics["unlabelled"],
         "few": _few(metrics),
+        "coverage": "",
+        "interval_method": metrics.get("intervals", {}).get("method", ""),
+        "pooling": tables.pooling_rows(metrics),
+        "repeats": tables.repeat_rows(metrics),
         "missing": missing,
         "missing_used": [row[0] for row in missing if row[0] in names],
         "failed": [[study, wording.without_folders(str(why))] for study, why in sorted(store.failed.items())],

@@ -113,6 +113,29 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def pooling_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Return rows of ``how several fits become one number, metrics``, of the lesion level."""
+    ways: dict[str, list[str]] = {}
+    for name, way in metrics["levels"]["lesion"].get("pooling", {}).items():
+        ways.setdefault(way, []).append(metric_name(name))
+    return [[way, "; ".join(names)] for way, names in ways.items()]
+
+
+def repeat_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Return rows of ``metric, <mean ± SD over the repeats of each level>``; none when there was one repeat."""
+    repeats = metrics.get("repeats", {})
+    levels = [name for name in LEVELS if name in repeats]
+    names = list(dict.fromkeys(name for level in levels for name in repeats[level]))
+    return [[metric_name(name), *(_mean_sd(repeats[level].get(name)) for level in levels)] for name in names]
+
+
+def _mean_sd(entry: Mapping[str, Any] | None) -> str:
+    if entry is None or entry["mean"] is None:
+        return "not defined"
+    spread = "" if entry["sd"] is None else f" ± {number(entry['sd'])}"
+    return f"{number(entry['mean'])}{spread} (n = {entry['n']})"
+
+
 def lesion_results(predictions: pd.DataFrame, table: pd.DataFrame, task: Task, role: str) -> pd.DataFrame:
     """Average the slice probabilities of ``role`` over each lesion (and over repeats), the surest errors first.
 

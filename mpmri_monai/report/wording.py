@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
+
+ENOUGH_PATIENTS = 20
+"""From so many patients a class on, the intervals hold what they promise (docs/coverage.md)."""
 
 METRIC_NAMES = {
     "accuracy": "Accuracy",
@@ -14,8 +17,20 @@ METRIC_NAMES = {
     "macro_precision": "Macro precision",
     "macro_f1": "Macro F1",
     "macro_auc": "Macro AUC",
+    "macro_average_precision": "Macro average precision",
     "quadratic_kappa": "Quadratic weighted kappa",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "brier": "Brier score, summed over classes (lower is better)",
+    "ece": "Expected calibration error (lower is better)",
 }
+AGAINST_THE_REST = {
+    "auc_": "AUC",
+    "sensitivity_": "Sensitivity",
+    "specificity_": "Specificity",
+    "average_precision_": "Average precision",
+}
+"""How the keys of metrics of one class begin."""
 
 # An absolute path up to its last part: '/home/a/run/x.json' and 'C:\\a\\x.json', but neither '2/3' nor 'a/b.json'.
 _FOLDERS = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[/\\](?:[^/\\\s'\",;=]+[/\\])*(?=[^\s])")
@@ -23,11 +38,10 @@ _FOLDERS = re.compile(r"(?<![\w.…/\\])(?:~|[A-Za-z]:)?[/\\](?:[^/\\\s'\",;=]+[
 
 def metric_name(name: str) -> str:
     """Return the words for a metric key of ``metrics.json``."""
-    return (
-        f"AUC, {name.removeprefix('auc_')} against the rest"
-        if name.startswith("auc_")
-        else METRIC_NAMES.get(name, name)
-    )
+    for start, words in AGAINST_THE_REST.items():
+        if name.startswith(start):
+            return f"{words}, {name.removeprefix(start)} against the rest"
+    return METRIC_NAMES.get(name, name)
 
 
 def number(value: float | None) -> str:
@@ -40,10 +54,11 @@ def with_interval(entry: Mapping[str, Any] | None, why: str = "") -> str:
 
     Args:
         entry: ``value`` (or ``mean`` of a ceiling), ``low`` and ``high`` as in ``metrics.json``.
-        why: the reason to give when the value is missing.
+        why: the reason to give when the value is missing and ``entry`` has none itself.
     """
     value = None if entry is None else entry.get("value", entry.get("mean"))
     if value is None:
+        why = (entry or {}).get("why") or why
         return f"not defined: {why}" if why else "not defined"
     if entry.get("low") is None or entry.get("high") is None:
         return f"{number(value)} (interval not defined)"
@@ -71,6 +86,28 @@ def commonest_share(level: Mapping[str, Any], classes: Sequence[str]) -> float |
     """Return the accuracy of always naming the commonest class of these very cases."""
     counts = class_counts(level, classes).values()
     return max(counts) / sum(counts) if sum(counts) else None
+
+
+def coverage_sentence(level: Mapping[str, Any], covered: Callable[[str, int], float | None]) -> str:
+    """Return how often the intervals of small classes held the true value in simulations; empty from 20 patients on.
+
+    Args:
+        level: one of ``metrics["levels"]``.
+        covered: (metric, patients in the smallest class) -> share, such as `evaluation.coverage`.
+    """
+    fewest = min(level.get("patients_per_class", {}).values(), default=ENOUGH_PATIENTS)
+    if fewest >= ENOUGH_PATIENTS:
+        return ""
+    shares = {metric_name(name): covered(name, fewest) for name in ("accuracy", "balanced_accuracy", "macro_auc")}
+    told = ", ".join(f"{100 * share:.0f} % ({name.lower()})" for name, share in shares.items() if share is not None)
+    if not told:
+        return (
+            f"With {plural(fewest, 'patient')} in the smallest class, nothing is known of how often the intervals hold."
+        )
+    return (
+        f"The smallest class has {plural(fewest, 'patient')}. In simulations with so few, 95 % intervals held the true "
+        f"value in {told} of the data sets."
+    )
 
 
 def plural(count: int, noun: str) -> str:

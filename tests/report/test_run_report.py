@@ -5,15 +5,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
+from mpmri_monai.evaluation import calibrate
 from mpmri_monai.report import write_report
 from mpmri_monai.report.style import RESEARCH_ONLY
 from mpmri_monai.report.wording import with_interval
 from mpmri_monai.sequences import TASKS
 
 TASK = TASKS["hcc_grade"]
-SECTIONS = ["purpose", "answer", "cohort", "metrics", "figures", "lesions", "missing", "made", "limits"]
+SECTIONS = ["purpose", "answer", "cohort", "metrics", "figures", "lesions", "calibration", "missing", "audit"]
+SECTIONS += ["made", "limits"]
 
 
 class Page(HTMLParser):
@@ -125,6 +128,34 @@ def test_an_absent_class_no_validation_no_baseline_no_ceiling(tmp_path, build, w
     assert "synthetic" not in page.ids and "synthetic" not in page.text.lower()
     assert "not computed" in page.text and "No ceiling is known" in page.text
     assert "nan" not in page.text.lower().split() and "None" not in page.text
+
+
+def test_calibration_and_audit_are_shown_and_a_leak_is_told_first(tmp_path, store, build):
+    build.run(tmp_path, store)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    found["calibration"] = calibrate(
+        pd.read_csv(tmp_path / "predictions.csv", keep_default_na=False), TASK, bootstraps=20
+    )
+    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    audit = [
+        {"check": "patients across roles", "outcome": "passed", "found": "24 patients, each in one role"},
+        {"check": "same images under two names", "outcome": "LEAK", "found": "E_LEAK_IMAGES: 1 of 24 studies"},
+    ]
+    page = Page(write_report(tmp_path, store, build.manifest(store), TASK, "T2-OUT-S4", audit).read_text())
+    assert page.ids.index("leaks") < page.ids.index("answer") and "Do not rely on these numbers." in page.text
+    assert "E_LEAK_IMAGES: 1 of 24 studies" in page.text and "24 patients, each in one role" in page.text
+    assert "expected calibration error" in page.text.lower() and "go to a doctor" in plain(page.text)
+    assert any("Reliability" in tag for tag in page.words)
+
+
+def test_without_calibration_and_audit_the_report_says_so(page):
+    assert "Not computed." in page.text and "No audit was recorded." in page.text and "leaks" not in page.ids
+
+
+def test_how_intervals_and_pooled_numbers_are_made_is_told(finished, page):
+    metrics = json.loads((finished.parent / "metrics.json").read_text())
+    assert metrics["intervals"]["method"] in page.text
+    assert all(way in page.text for way in metrics["levels"]["lesion"]["pooling"].values())
 
 
 def test_absent_sequences_background_and_training_record(tmp_path, build):
