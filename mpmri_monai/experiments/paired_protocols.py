@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpmri_monai import sequences
 from mpmri_monai.evaluation import evaluate
+from mpmri_monai.evaluation.levels import COPY
 from mpmri_monai.evaluation.optimism import optimism
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.published import Model
@@ -17,6 +19,8 @@ from mpmri_monai.experiments.question import Question
 
 OTHER_SCALES = ("brier", "ece", "log_loss")
 """Metrics of which less is better: no optimism is given for them."""
+
+PARTS = ("copies", "epoch", "patients on both sides", "all")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,21 @@ class Pair:
         return optimism(
             self.sample_predictions, self.patient_predictions, self.task, found, level="slice", seed=self.context.seed
         )
+
+    @cached_property
+    def parts(self) -> dict[str, float]:
+        """What the optimism in accuracy of slices is made of, by `PARTS`; not patient-disjoint.
+
+        Scoring copies, choosing the epoch on the test set, and the rest: samples of test patients in training.
+        """
+        whole = self.optimism["metrics"]["accuracy"]["optimism"]["value"]
+        as_samples = self.replica["levels"]["slice"]["metrics"]["accuracy"]["value"]
+        originals = self.sample_predictions[~self.sample_predictions["sample"].str.contains(COPY, regex=False)]
+        once = evaluate(originals, self.task, unit="sample", bootstraps=1, seed=self.context.seed)
+        copies = as_samples - once["levels"]["slice"]["metrics"]["accuracy"]["value"]
+        histories = [self.context.history(run)["val_accuracy"] for run in self.context.runs(self.sample)]
+        epoch = float(np.mean([history.max() - history.iloc[-1] for history in histories]))
+        return dict(zip(PARTS, (copies, epoch, whole - copies - epoch, whole), strict=True))
 
     @cached_property
     def ceiling(self) -> dict[str, Any] | None:

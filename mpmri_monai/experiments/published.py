@@ -185,7 +185,6 @@ TABLES = (TABLE_4, TABLE_5, TABLE_6, TABLE_7)
 DETECTOR = _row("hcc_vs_bg", "T2S02", "gap", 2, "scratch").model
 DETECTOR_SPP = _row("hcc_vs_bg", "T2S02", "spp", 2, "scratch").model
 GRADER = _row("hcc_grade", "T21*S4", "spp", 2, "scratch").model
-FIGURE_MODELS = (DETECTOR, DETECTOR_SPP, GRADER)
 """The models from scratch that the figures over epochs, of ROC curves and of two-dimensional embeddings show."""
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai.evaluation import calibrate, evaluate
-from mpmri_monai.evaluation.repeats_summary import over_epochs, roc_band
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Stage
 from mpmri_monai.experiments.published import REPEATS
@@ -17,9 +16,12 @@ from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
 from mpmri_monai.experiments.summary import (
     NOTHING,
+    audited,
     baseline,
     holdouts_in_words,
     mean_and_sd,
+    mean_over_epochs,
+    mean_roc,
     metrics_by_level,
     value_at,
 )
@@ -59,6 +61,7 @@ class Repeats:
             "tables": [metrics_by_level(result, floor, top)],
             "figures": [_epochs(context), _roc(predictions, question.task)],
             "calibration": calibrate(predictions, question.task, context.seed),
+            "audit": audited(context, context.runs(CELL)),
         }
 
 
@@ -83,14 +86,10 @@ def _headline(result: Mapping[str, Any], floor: Mapping[str, Any], top: Mapping[
 
 
 def _epochs(context: Context) -> dict[str, Any]:
-    histories = [context.history(run) for run in context.runs(CELL)]
-    shown = {"training": "train_accuracy", "validation": "val_accuracy"}
-    curves = []
-    for name, column in shown.items():
-        seen = [history for history in histories if history[column].notna().any()]
-        if seen:
-            found = over_epochs(seen, column)
-            curves.append({"name": name, **{key: found[key] for key in ("epoch", "mean", "sd")}})
+    shown = {"training": "train_accuracy"}
+    if context.history(context.runs(CELL)[0])["val_accuracy"].notna().any():
+        shown["validation"] = "val_accuracy"
+    curves = [mean_over_epochs(context, CELL, column, name) for name, column in shown.items()]
     return {
         "key": "epochs",
         "title": "Accuracy over epochs",
@@ -102,10 +101,7 @@ def _epochs(context: Context) -> dict[str, Any]:
 
 def _roc(predictions: pd.DataFrame, task: Task) -> dict[str, Any]:
     classes = task.classes if len(task.classes) > 2 else task.classes[-1:]
-    curves = []
-    for name in classes:
-        found = roc_band(predictions, task, name, LEVEL)
-        curves.append({"name": name, **{key: found[key] for key in ("fpr", "mean", "low", "high")}})
+    curves = [mean_roc(predictions, task, name, LEVEL, name) for name in classes]
     return {
         "key": "roc",
         "title": "Mean ROC of lesions",

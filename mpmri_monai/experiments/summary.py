@@ -7,11 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from mpmri_monai.bundle.audit import audit_run
 from mpmri_monai.evaluation import evaluate, roi_baseline
+from mpmri_monai.evaluation.repeats_summary import over_epochs, roc_band
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.perturbed import TrainedRun
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.sequences import Task
 
 NOTHING = "–"
 
@@ -77,6 +80,40 @@ def metrics_by_level(
         ],
         "rows": rows,
     }  # fmt: skip
+
+
+def audited(context: Context, runs: Sequence[Run], whose: str = "") -> list[dict[str, str]]:
+    """Return the leak audit of ``runs``: one row for each check and outcome, with the number of runs.
+
+    Args:
+        context: of the experiment.
+        runs: finished ones.
+        whose: added to the name of each check.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for row in audit_run(context.folder(run)):
+            found.setdefault((row["check"], row["outcome"]), []).append(row["found"])
+    return [
+        {"check": check + whose, "outcome": outcome, "found": f"{len(texts)} of {len(runs)} runs: {texts[0]}"}
+        for (check, outcome), texts in found.items()
+    ]
+
+
+def mean_roc(
+    predictions: pd.DataFrame, task: Task, of: str, level: str, name: str, unit: str = "patient"
+) -> dict[str, Any]:
+    """Return the curve of a figure of kind ``roc_band``; without a band where there is one repetition only."""
+    found = roc_band(predictions, task, of, level, unit=unit)
+    nothing = [None] * len(found["fpr"])
+    band = {side: found[side] or nothing for side in ("low", "high")}
+    return {"name": name, "fpr": found["fpr"], "mean": found["mean"], **band}
+
+
+def mean_over_epochs(context: Context, cell: str, column: str, name: str) -> dict[str, Any]:
+    """Return the curve of a figure of kind ``epochs`` from a column of the learning curves of a cell's runs."""
+    found = over_epochs([context.history(run) for run in context.runs(cell)], column)
+    return {"name": name, **{key: found[key] for key in ("epoch", "mean", "sd")}}
 
 
 def holdouts_in_words(context: Context, cell: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.published import FIGURE_MODELS, LEARNING_RATE, RECIPE, REPEATS, Model, models
+from mpmri_monai.experiments.published import LEARNING_RATE, RECIPE, REPEATS, Model, models
 from mpmri_monai.experiments.repetitions import bundles_by_task, repetitions
 from mpmri_monai.experiments.tables_content import content
 
@@ -36,10 +36,6 @@ PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
 are scored as samples, and the epoch with the best accuracy on the test set counts. ``patient`` keeps all of a patient
 on one side, scores each sample once, and takes the last epoch, which needs no choice."""
 
-WATCHED = {"validate#dataset#data": "$@cohort.samples('test')"}
-"""Record the accuracy on the test patients after each epoch, for figure 7. It can decide nothing: without validation
-patients the last epoch counts, and nothing stops early."""
-
 
 class Tables:
     """Both columns of the paper's tables 4 to 7, each model trained once for each repetition and protocol."""
@@ -59,7 +55,7 @@ class Tables:
                 models_of_task = len({run.cell for run in runs}) // len(PROTOCOLS)
                 stages.append(
                     Stage(
-                        f"{task}: {models_of_task} models under two protocols", len(runs), runs[0], partial(list, runs)
+                        f"{task}: {models_of_task} models under two protocols", len(runs), runs[-1], partial(list, runs)
                     )
                 )
         if not stages:
@@ -110,8 +106,7 @@ def cell_options(context: Context, model: Model, protocol: str) -> dict[str, Any
         "learning_rate": LEARNING_RATE[model.start],
         "pretrained": pretrained_file(context, model) if model.start == "pretrained" else "scratch",
     }
-    watched = WATCHED if protocol == PATIENT and model in FIGURE_MODELS else {}
-    return {**own, **recipe, **HOLDOUT, **PROTOCOLS[protocol], **watched}
+    return {**own, **recipe, **HOLDOUT, **PROTOCOLS[protocol]}
 
 
 def pretrained_file(context: Context, model: Model) -> str:
