@@ -11,6 +11,7 @@ import pytest
 
 from mpmri_monai.bundle import run_folder
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir
+from mpmri_monai.cohort import SplitSettings
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import ConfigError, OutputError
 
@@ -24,9 +25,10 @@ def claim(tmp_path, monkeypatch):
     """claim(learning_rate=…) claims one folder; what it leaves open is closed after the test."""
     before = list(logging.getLogger().handlers)
 
-    def make(folder=tmp_path / "run", results="report", **config):
+    def make(folder=tmp_path / "run", results="report", inner=-1, **config):
         monkeypatch.setattr(run_folder, "running_config", lambda: {"seed": 0, **config})
         cohort = SimpleNamespace(splits=SPLITS, digests=lambda: {"manifest": "m"}, image_table=lambda: IMAGES)
+        cohort.split = SplitSettings(inner=inner, inner_folds=2)
         return RunFolder(folder, cohort, "cpu", results)
 
     yield make
@@ -140,3 +142,9 @@ def test_a_released_folder_is_free_and_no_longer_written_to(claim):
 
 def test_the_hashes_of_the_images_are_kept(claim):
     assert pd.read_csv(claim().path / "images.csv").to_dict("list") == IMAGES.to_dict("list")
+
+
+def test_an_inner_fit_has_nobody_to_report_on(claim):
+    with pytest.raises(ConfigError, match="--results predictions"):
+        claim(inner=1)
+    claim(inner=1, results="predictions")
