@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def collected(chosen: Experiment, context: Context, plan: Plan, left_out: Mappin
         "commands": [command(chosen, context)],
         "plan": {
             "runs": sum(stage["count"] for stage in plan["stages"]),
-            "seconds": None if total_seconds(plan) != total_seconds(plan) else round(total_seconds(plan)),
+            "seconds": None if math.isnan(total_seconds(plan)) else round(total_seconds(plan)),
         },
         **found,
         "warnings": [*found.get("warnings", ()), *warnings],

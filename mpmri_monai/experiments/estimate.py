@@ -46,7 +46,8 @@ def seconds_by_stage(stages: Sequence[Stage], context: Context, workers: Workers
 
 def epochs_of(run: Run) -> int:
     """Return the epochs that ``run`` trains, its own or its bundle's."""
-    return int(run.options.get("max_epochs", training_config(run.bundle)["max_epochs"]))
+    own = run.options.get("max_epochs")
+    return int(training_config(run.bundle)["max_epochs"] if own is None else own)
 
 
 @cache

@@ -23,7 +23,7 @@ import mpmri_monai.bundle  # noqa: F401  what every bundle imports: a worker pay
 from mpmri_monai.artefacts import CACHE_VARIABLE, make_folder
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.experiments.context import ERROR
-from mpmri_monai.samples import keep_stores
+from mpmri_monai.samples import stores_kept
 
 LOG = "log.txt"
 TIMED_EPOCHS = (1, 1, 3)
@@ -59,7 +59,7 @@ def execute_run(job: RunJob) -> float:
         MpmriError: the run failed for a reason that a person can read; the log has the rest.
     """
     started = time.monotonic()
-    with _one_at_a_time, _alone_in_process(job):
+    with _one_at_a_time, _alone_in_process(job), stores_kept(job.data):
         try:
             _work(job)
         except Exception as error:
@@ -107,7 +107,6 @@ def _alone_in_process(job: RunJob) -> Iterator[None]:
     _settle()
     make_folder(job.folder)
     (job.folder / ERROR).unlink(missing_ok=True)
-    keep_stores(job.data)
     cache, root = os.environ.get(CACHE_VARIABLE), logging.getLogger()
     handlers, level = list(root.handlers), root.level
     os.environ[CACHE_VARIABLE] = str(job.cache)

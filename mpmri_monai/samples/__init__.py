@@ -1,9 +1,9 @@
 """Volumes and masks in, samples out: taken at acquired positions, stored once."""
 
-from mpmri_monai.samples.preparation import keep_stores, prepare
+from mpmri_monai.samples.preparation import prepare, stores_kept
 from mpmri_monai.samples.sample import Sample
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.store import Store
 from mpmri_monai.samples.study import sample_study
 
-__all__ = ["Sample", "Settings", "Store", "keep_stores", "prepare", "sample_study"]
+__all__ = ["Sample", "Settings", "Store", "prepare", "sample_study", "stores_kept"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -24,8 +26,12 @@ GZIP_RATIO = 4
 FAILURES_SHOWN = 3
 
 
-_kept: dict[str, dict[tuple[Path, str], Store]] = {}
-"""Stores that this process has opened, by the version that `keep_stores` was told."""
+class _Kept:
+    """Stores that this process has opened, for as long as `stores_kept` says that they may be used again."""
+
+    version = ""
+    stores: ClassVar[dict[tuple[Path, str], Store]] = {}
+    in_use = False
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,9 @@ def prepare(
         WorkerError: a worker was ended from outside; studies that were finished are kept.
     """
     folder = store_folder(manifest, settings, cache)
-    kept = next(iter(_kept.values()), None)
-    if kept is not None and (folder, manifest.digest()) in kept:
-        return kept[folder, manifest.digest()]
+    kept = (folder, manifest.digest())
+    if _Kept.in_use and kept in _Kept.stores:
+        return _Kept.stores[kept]
     place = manifest.folder.resolve()  # workers may have another working directory
     jobs, signatures = [], {}
     for study in manifest.studies:
@@ -92,22 +98,28 @@ def prepare(
     failed = {job.study.study: problem for job in todo if (problem := outcomes[job.study.study]) is not None}
     stored |= {job.study.study: read_record(job.path, job.key) for job in todo if job.study.study not in failed}
     store = _open(manifest, settings, folder, {study: record for study, record in stored.items() if record}, failed)
-    if kept is not None:
-        kept[folder, manifest.digest()] = store
+    if _Kept.in_use:
+        _Kept.stores[kept] = store
     return store
 
 
-def keep_stores(version: str) -> None:
-    """From now on look through the files of a cohort once in this process, not each time its store is asked for.
+@contextmanager
+def stores_kept(version: str) -> Iterator[None]:
+    """Look through the files of a cohort once in this process, not each time that a block asks for its store.
 
     For a worker that does many runs on one cohort. Samples that change meanwhile are still noticed when they are read.
 
     Args:
         version: of the data, such as the store's digest; another one forgets the stores of the version before.
     """
-    if version not in _kept:
-        _kept.clear()
-        _kept[version] = {}
+    if version != _Kept.version:
+        _Kept.version = version
+        _Kept.stores.clear()
+    _Kept.in_use = True
+    try:
+        yield
+    finally:
+        _Kept.in_use = False
 
 
 def store_folder(manifest: Manifest, settings: Settings, cache: Path) -> Path:

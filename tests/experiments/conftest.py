@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from mpmri_monai.cohort import load_manifest
+from mpmri_monai.experiments import registry
+from mpmri_monai.phantom import write_cohort
+from mpmri_monai.samples import Settings, prepare
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "hcc_grade"
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory, tiny_cache):
+    """Manifest of nine generated patients whose samples are in ``tiny_cache``."""
+    manifest = write_cohort(tmp_path_factory.mktemp("cohort") / "c", "quick", patients=9, workers=2, progress=False)
+    prepare(load_manifest(manifest), Settings(), tiny_cache, progress=False)
+    return manifest
+
+
+@pytest.fixture
+def tiny_experiment(monkeypatch):
+    monkeypatch.setitem(registry.EXPERIMENTS, "tiny", "tiny_experiment:Tiny")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return "tiny"

@@ -1,0 +1,84 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.plan import Run, Stage
+from mpmri_monai.experiments.planning import keep_plan, known_plan, new_plan, plan_table, total_seconds, with_runs
+
+SETTINGS = {"seed": 0, "manifest": "abc"}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    configs = tmp_path / "bundle" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "train.json").write_text(json.dumps({"max_epochs": 30}))
+    return configs.parent
+
+
+@pytest.fixture
+def context(tmp_path, bundle):
+    return Context((bundle,), tmp_path / "manifest.json", tmp_path / "out")
+
+
+def _plan(bundle, settings=None, options=None, name="repeats"):
+    runs = [Run(f"a/{number}", "a", bundle, options or {"levels": (1, 2)}) for number in range(2)]
+    stages = [
+        Stage("first", 2, runs[0], lambda: runs),
+        Stage("winner", 1, Run("w", "w", bundle, {"max_epochs": 4}), list, adaptive=True),
+    ]
+    plan = new_plan(name, settings or SETTINGS, stages, [runs, []])
+    for stage, seconds in zip(plan["stages"], (10.0, None), strict=True):
+        stage["seconds"] = seconds
+    return plan
+
+
+def test_a_plan_is_found_again_with_its_estimates_and_later_runs(bundle, context):
+    plan = with_runs(_plan(bundle), 1, [Run("w/best", "w", bundle, {"fusion": "T2-OUT-S4"})])
+    keep_plan(plan, context)
+    assert known_plan(_plan(bundle), context.out) == plan
+    assert [run.name for run in context.planned()] == ["a/0", "a/1", "w/best"]
+
+
+def test_no_plan_in_a_new_folder(bundle, tmp_path):
+    assert known_plan(_plan(bundle), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"settings": {"seed": 1, "manifest": "abc"}}, "seed: 0 → 1"),
+        ({"options": {"levels": (1, 2, 3)}}, "other runs"),
+        ({"name": "single"}, "experiment: repeats → single"),
+    ],
+)
+def test_another_plan_in_the_same_folder_is_refused(bundle, context, other, told):
+    keep_plan(_plan(bundle), context)
+    with pytest.raises(ConfigError, match=told):
+        known_plan(_plan(bundle, **other), context.out)
+
+
+def test_the_table_has_a_row_for_each_run_and_for_those_that_are_not_known_yet(bundle):
+    table = plan_table(_plan(bundle))
+    assert list(table["run"]) == ["a/0", "a/1", "1 runs, chosen by the results before"]
+    assert table["settings"][0] == "levels = [1, 2]"
+
+
+def test_time_without_an_estimate_is_unknown_not_zero(bundle):
+    plan = _plan(bundle)
+    assert math.isnan(total_seconds(plan))
+    plan["stages"][1]["seconds"] = 5.0
+    assert total_seconds(plan) == 25.0
+
+
+def test_epochs_are_the_run_s_own_or_the_bundle_s(bundle):
+    assert [stage["epochs"] for stage in _plan(bundle)["stages"]] == [30, 4]
+
+
+def test_the_plan_has_no_place_that_is_not_text(bundle, context):
+    keep_plan(_plan(bundle), context)
+    assert Path(context.planned()[0].bundle) == bundle
