@@ -165,9 +165,9 @@ def parts_table(pairs: Mapping[Model, Pair]) -> dict[str, Any]:
         "key": "optimism-parts",
         "title": "What the optimism in accuracy is made of",
         "caption": "Copies: accuracy of the replica with stored copies scored as samples, minus without. Epoch: "
-        "accuracy on the replica's test set at the epoch chosen on it, minus at the last epoch, mean over the repetitions. The "
-        "rest is what samples of test patients in training are worth, and chance. Differences taken in this order, "
-        "without intervals.",
+        "accuracy on the replica's test set at the epoch chosen on it, minus at the last one, mean over the "
+        "repetitions. The rest is what samples of test patients in training are worth, and chance. Differences taken "
+        "in this order, without intervals.",
         "header": ["task", "model", *(f"{name} ({NOT_DISJOINT})" for name in PARTS)],
         "rows": rows,
         "marked_columns": list(range(2, 2 + len(PARTS))),

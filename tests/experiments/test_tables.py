@@ -49,6 +49,13 @@ def context(tmp_path):
     return Context((DETECTION, GRADE), tmp_path / "manifest.json", tmp_path / "out", repeats=2)
 
 
+@pytest.fixture
+def predictions_alone(monkeypatch):
+    """Leave out what needs more of a run than its predictions and its learning curves."""
+    monkeypatch.setattr(tables_content, "figures", lambda *_: [])
+    monkeypatch.setattr(tables_content, "audited", lambda *_: [])
+
+
 def write_runs(context: Context, cells: dict[str, float]) -> None:
     """Write a plan, and the predictions of each cell, right for its share of the slices; copies in the replica."""
     stages = Tables().stages(context)
@@ -128,8 +135,7 @@ def test_pretrained_models_need_a_file_each(context, tmp_path):
     assert rates == {True: 1e-3, False: 5e-4}
 
 
-def test_cells_hold_what_evaluation_says_of_their_predictions(context, monkeypatch):
-    monkeypatch.setattr(tables_content, "figures", lambda *_: [])
+def test_cells_hold_what_evaluation_says_of_their_predictions(context, predictions_alone):
     cells = {cell_name(GRADER, PATIENT): 0.6, cell_name(GRADER, SAMPLE): 0.9}
     write_runs(context, cells)
     found = Tables().collect(context)
@@ -147,18 +153,17 @@ def test_cells_hold_what_evaluation_says_of_their_predictions(context, monkeypat
     assert f"{right - value:.3f} [" in " ".join(found["headline"])
 
 
-def test_what_comes_from_the_replica_is_marked(context, monkeypatch):
-    monkeypatch.setattr(tables_content, "figures", lambda *_: [])
+def test_what_comes_from_the_replica_is_marked(context, predictions_alone):
     write_runs(context, {cell_name(GRADER, PATIENT): 0.6, cell_name(GRADER, SAMPLE): 0.9})
     found = Tables().collect(context)
     assert NOT_DISJOINT in found["warnings"][0]
+    assert found["tables"][1]["key"] == "optimism-parts"
     for table in found["tables"]:
         marked = [index for index, name in enumerate(table["header"]) if NOT_DISJOINT in name]
         assert marked == table["marked_columns"]
 
 
-def test_cells_without_runs_or_weights_say_so(context, monkeypatch):
-    monkeypatch.setattr(tables_content, "figures", lambda *_: [])
+def test_cells_without_runs_or_weights_say_so(context, predictions_alone):
     write_runs(context, {cell_name(GRADER, PATIENT): 0.6})
     found = Tables().collect(context)
     (table,) = [one for one in found["tables"] if one["key"] == "table-6"]
@@ -168,10 +173,22 @@ def test_cells_without_runs_or_weights_say_so(context, monkeypatch):
     assert "19 of 19" in " ".join(found["warnings"])
 
 
-def test_models_of_a_table_are_compared_with_its_reference(context, monkeypatch):
-    monkeypatch.setattr(tables_content, "figures", lambda *_: [])
+def test_models_of_a_table_are_compared_with_its_reference(context, predictions_alone):
     models = [row.model for row in TABLE_6.rows if row.model.start == "scratch"]
     write_runs(context, {cell_name(model, protocol): 0.7 for model in models for protocol in PROTOCOLS})
     records = Tables().collect(context)["comparisons"]
     assert {record["against"] for record in records} == {"T21*S4, ResNet20+SPP 2-d"}
     assert len(records) == 3 * 2
+
+
+def test_the_parts_of_the_optimism_add_up(context, predictions_alone):
+    write_runs(context, {cell_name(GRADER, PATIENT): 0.6, cell_name(GRADER, SAMPLE): 0.9})
+    (row,) = Tables().collect(context)["tables"][1]["rows"]
+    copies, epoch, rest, whole = (float(cell) for cell in row[2:])
+    assert epoch == pytest.approx(0.1)  # the learning curves above lose it after the first epoch
+    assert copies + epoch + rest == pytest.approx(whole, abs=0.002)
+    tested = context.predictions(cell_name(GRADER, SAMPLE)).query("role == 'test'")
+    given = tested[[f"p_{name}" for name in GRADES]].to_numpy().argmax(axis=1)
+    right = given == tested["label"].map(GRADES.index)
+    originals = ~tested["sample"].str.contains("+", regex=False)
+    assert copies == pytest.approx(right.mean() - right[originals].mean(), abs=0.001)
