@@ -108,6 +108,18 @@ def check_complete(rows: pd.DataFrame, role: str, unit: str = "patient") -> None
         )
 
 
+def check_no_copies(rows: pd.DataFrame) -> None:
+    """Raise EvaluationError where stored copies stand among the samples; it counts them."""
+    copies = rows["sample"].str.contains(COPY, regex=False)
+    if copies.any():
+        raise EvaluationError(
+            expected="each sample once; a stored copy is not a sample",
+            found=f"{int(copies.sum())} copies among {len(rows)} rows",
+            fix="leave the copies out, or name the unit that was divided, lesion or sample",
+            code="E_COPIES",
+        )
+
+
 def at_level(rows: pd.DataFrame, task: Task, level: str) -> pd.DataFrame:
     """Return one row for each slice, lesion or patient and fit: `FIT`, `UNIT`, label and probabilities.
 

@@ -13,7 +13,7 @@ from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.evaluation.levels import RULES
 from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.roc import roc_steps, true_positives
-from mpmri_monai.evaluation.scored import Scored, resampling, scored
+from mpmri_monai.evaluation.scored import Redrawn, Scored, or_none, percentiles, resampling, scored
 from mpmri_monai.sequences import Task
 
 SPECIFICITIES = (0.9, 0.85, 0.8)
@@ -23,6 +23,8 @@ CONVENTION = (
     "between thresholds; the mean over the models is weighted by their positives. No threshold is carried from other "
     "data, so that this is a property of the ranking, not the performance of a threshold fixed beforehand"
 )
+
+NO_CURVE = "no fitted model scored both the class and the rest in several patients; use repeated k-fold instead"
 
 
 def operating_points(
@@ -50,9 +52,11 @@ def operating_points(
 
     Returns:
         ``{"level", "rule", "convention", "confidence", "bootstraps", "points": [{"class", "specificity", "value",
-        "low", "high", "positives", "patients", …}]}``: ``value`` is the sensitivity with its interval and what else
-        belongs to a metric of `evaluate`, ``positives`` the units of the class in all fits, ``patients`` how many
-        have one. It is None where no fit scored units of two patients, the class and the rest among them.
+        "low", "high", "resamples", "patients", "why", "positives"}]}``: ``value`` is the sensitivity, ``patients`` have
+        units of the class, ``positives`` are these units in all fits. It is None, and ``why`` says so, where no fit
+        scored units of two patients, the class and the rest among them; ``low`` and ``high`` are None where all
+        resamples agree. The interval is the expanded percentile interval with one degree of freedom less than
+        ``patients``: a point of a curve has no jackknife, on which the intervals of metrics rely.
 
     Raises:
         EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
@@ -70,8 +74,8 @@ def operating_points(
         values = _sensitivities(units, k, weights, specificities)
         points += [
             {"class": task.classes[k], "specificity": specificity}
-            | drawn.interval("sensitivity", drawn.split(values[:, index]))
-            | {"positives": int(positive.sum()), "patients": len(set(units.patients[positive]))}
+            | _point(drawn.split(values[:, index]), len(set(units.patients[positive])))
+            | {"positives": int(positive.sum())}
             for index, specificity in enumerate(specificities)
         ]
     return {
@@ -81,6 +85,20 @@ def operating_points(
         "confidence": CONFIDENCE,
         "bootstraps": bootstraps,
         "points": points,
+    }
+
+
+def _point(found: Redrawn, patients: int) -> dict[str, Any]:
+    """Return a sensitivity with its interval from the number of patients who have the class."""
+    defined = bool(np.isfinite(found.value))
+    low, high = percentiles(found.resampled, patients - 1) if defined else (None, None)
+    return {
+        "value": or_none(found.value),
+        "low": low,
+        "high": high,
+        "resamples": int(np.isfinite(found.resampled).sum()),
+        "patients": patients,
+        "why": None if defined else NO_CURVE,
     }
 
 

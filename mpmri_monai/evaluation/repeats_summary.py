@@ -10,6 +10,7 @@ import pandas as pd
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.comparison import COMPARED, check_paired
+from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.roc import GRID, mean_curve
 from mpmri_monai.evaluation.scored import Redrawn, Resampling, around, or_none, resampling, scored
 from mpmri_monai.sequences import Task
@@ -25,7 +26,13 @@ RETRAINING = (
 
 
 def roc_band(
-    predictions: pd.DataFrame, task: Task, of: str, level: str = "lesion", *, role: str = "test"
+    predictions: pd.DataFrame,
+    task: Task,
+    of: str,
+    level: str = "lesion",
+    *,
+    role: str = "test",
+    unit: str = "patient",
 ) -> dict[str, Any]:
     """Return the mean ROC curve of one class against the rest, and its SD over the repeats.
 
@@ -37,21 +44,26 @@ def roc_band(
         of: the class.
         level: ``slice``, ``lesion`` or ``patient``.
         role: ``test`` or ``val``.
+        unit: what was divided: ``patient``, or ``lesion`` or ``sample`` in a protocol that is not patient-disjoint.
 
     Returns:
         ``{"fpr", "mean", "low", "high", "n", "label"}``: lists over the same false positive rates; ``low`` and
-        ``high`` are mean ∓ SD cut at 0 and 1, None with one repeat; ``n`` repeats; ``label`` says what the band is.
+        ``high`` are mean ∓ SD cut at 0 and 1, lists of None with one repeat; ``n`` repeats; ``label`` says what
+        the band is.
 
     Raises:
         EvaluationError: an unknown class; no repeat has a fit that scored both the class and the rest; as `evaluate`.
     """
     if of not in task.classes:
         raise EvaluationError(expected=f"a class among {', '.join(task.classes)}", found=repr(of))
-    units = scored(predictions, task, level, role)
+    units = scored(predictions, task, level, role, unit)
     k = task.classes.index(of)
     repeat = units.units["repeat"].to_numpy()
+    apart = cannot_be_pooled("auc", units.patients, units.fits)
     found = [
-        mean_curve(units.truth[repeat == r] == k, units.probabilities[repeat == r, k], units.fits[repeat == r])
+        None
+        if apart
+        else mean_curve(units.truth[repeat == r] == k, units.probabilities[repeat == r, k], units.fits[repeat == r])
         for r in np.unique(repeat)
     ]
     curves = np.array([curve for curve in found if curve is not None])
@@ -68,8 +80,8 @@ def roc_band(
     return {
         "fpr": [0.0, *GRID.tolist()],
         "mean": [0.0, *mean.tolist()],
-        "low": [0.0, *np.clip(mean - sd, 0, 1).tolist()] if several else None,
-        "high": [0.0, *np.clip(mean + sd, 0, 1).tolist()] if several else None,
+        "low": [0.0, *np.clip(mean - sd, 0, 1).tolist()] if several else [None] * (len(mean) + 1),
+        "high": [0.0, *np.clip(mean + sd, 0, 1).tolist()] if several else [None] * (len(mean) + 1),
         "n": len(curves),
         "label": SD_LABEL.format(n=len(curves)) if several else ONE_LABEL,
     }
@@ -83,7 +95,7 @@ def over_epochs(histories: Sequence[pd.DataFrame], column: str) -> dict[str, Any
         column: such as ``val_accuracy``.
 
     Returns:
-        ``{"epoch", "mean", "sd", "n", "label"}``: lists over the epochs; ``sd`` is None with one run.
+        ``{"epoch", "mean", "sd", "n", "label"}``: lists over the epochs; ``sd`` is a list of None with one run.
 
     Raises:
         EvaluationError: no history, one without the column, or runs of different epochs.
@@ -105,7 +117,7 @@ def over_epochs(histories: Sequence[pd.DataFrame], column: str) -> dict[str, Any
     return {
         "epoch": [int(epoch) for epoch in epochs.pop()],
         "mean": values.mean(axis=0).tolist(),
-        "sd": values.std(axis=0, ddof=1).tolist() if several else None,
+        "sd": values.std(axis=0, ddof=1).tolist() if several else [None] * values.shape[1],
         "n": len(values),
         "label": SD_LABEL.format(n=len(values)) if several else ONE_LABEL,
     }

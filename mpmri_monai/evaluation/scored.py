@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME, left_out, redrawn, strata
 from mpmri_monai.evaluation.intervals import interval, jackknife_variance
-from mpmri_monai.evaluation.levels import FIT, UNIT, at_level, levels_of, tested_rows
+from mpmri_monai.evaluation.levels import (
+    FIT,
+    UNIT,
+    at_level,
+    check_complete,
+    check_no_copies,
+    levels_of,
+    tested_rows,
+)
 from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.predictions import PROBABILITY, check_predictions
 from mpmri_monai.sequences import Task
@@ -174,10 +182,14 @@ def scored(predictions: pd.DataFrame, task: Task, level: str, role: str = "test"
         unit: what was divided: ``patient``, or ``lesion`` or ``sample`` in a protocol that is not patient-disjoint.
 
     Raises:
-        EvaluationError: the table is not one of this task, or has no such level or role.
+        EvaluationError: the table is not one of this task, has no such level or role, or misses predictions; with
+            ``unit`` patient, stored copies stand among the samples.
         LeakageError: a patient has two roles in one fit, and ``unit`` is ``patient``.
     """
     rows = tested_rows(check_predictions(predictions, "predictions"), task, role, unit)
+    if unit == "patient":
+        check_no_copies(rows)
+    check_complete(rows, role, unit)
     levels = levels_of(rows, task)
     if level not in levels:
         raise EvaluationError(expected=f"a level that the predictions have: {', '.join(levels)}", found=repr(level))
@@ -209,15 +221,18 @@ def draws(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generator) -
     return drawn.patients, drawn.weights.to_numpy()[1 : 1 + bootstraps]
 
 
-def percentiles(resampled: np.ndarray) -> tuple[float | None, float | None]:
+def percentiles(resampled: np.ndarray, freedom: float = np.inf) -> tuple[float | None, float | None]:
     """Return the percentile interval over the resamples in which the value is defined.
 
-    Both ends are None where there is none, or where all agree: they then say nothing about the spread.
+    With finite degrees of freedom the percentiles are those at which a normal quantile equals Student's: the expanded
+    percentiles of Hesterberg (2015), since plain ones are too close for few patients. Both ends are None where there
+    are none, or where all resamples agree: they then say nothing about the spread.
     """
     defined = resampled[np.isfinite(resampled)]
-    if defined.size == 0 or np.ptp(defined) < SAME:
+    if defined.size == 0 or np.ptp(defined) < SAME or freedom <= 0:
         return None, None
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    tail = norm.cdf(-t.ppf((1 + CONFIDENCE) / 2, freedom))
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
 
 
