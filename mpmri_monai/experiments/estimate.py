@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def seconds_by_stage(stages: Sequence[Stage], context: Context, workers: Workers
     Stages whose examples differ in nothing that takes time are timed once, all at the same time, as runs will be.
     """
     examples = {_timed_by(stage.example): stage.example for stage in stages}
-    jobs = [job_of(run, context, data) for run in examples.values()]
+    place = context.out.resolve() / "timing"
+    jobs = [replace(job_of(run, context, data), folder=place) for run in examples.values()]
     timed: dict[str, tuple[float, float]] = {}
     for outcome in workers.outcomes(time_run, jobs):
         timed[list(examples)[outcome.number]] = (float("nan"),) * 2 if outcome.error else outcome.get()

@@ -19,7 +19,7 @@ def tiny_cache(tmp_path_factory):
 def tiny_cohort(tmp_path_factory, tiny_cache):
     """Manifest of nine generated patients whose samples are in ``tiny_cache``."""
     manifest = write_cohort(tmp_path_factory.mktemp("cohort") / "c", "quick", patients=9, workers=2, progress=False)
-    prepare(load_manifest(manifest), Settings(), tiny_cache, progress=False)
+    prepare(load_manifest(manifest), Settings(), tiny_cache, workers=2, progress=False)
     return manifest
 
 

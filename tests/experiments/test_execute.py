@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from mpmri_monai.processes import Outcome
 
 
 class FakeWorkers:
-    """Answers each job by the name of its folder, last job first."""
+    """Answers each job by its name, last job first."""
 
     count = 2
 
@@ -22,7 +23,7 @@ class FakeWorkers:
     def outcomes(self, function, jobs):
         self.jobs += jobs
         for number in reversed(range(len(jobs))):
-            answer = self.answers[jobs[number].folder.name]
+            answer = self.answers[Path(jobs[number].options["output_dir"]).name]
             yield Outcome(number, error=answer) if isinstance(answer, Exception) else Outcome(number, answer)
 
 
