@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+KINDS = ("sensitivity_", "specificity_", "auc_", "average_precision_")
+"""Beginnings of the metrics that there are of each class."""
+
 TABLE = Path(__file__).parent / "coverage.csv"
-"""Written by ``benchmarks/coverage.py``: ``scenario, metric, patients, data_sets, covered, none``."""
+"""Written by ``benchmarks/coverage.py``: ``scenario, metric, patients, data_sets, true, covered, percentile,
+none``."""
 
 
 def coverage(metric: str, patients: int) -> float | None:
@@ -18,14 +22,19 @@ def coverage(metric: str, patients: int) -> float | None:
     not above ``patients``: the quoted share never stands for more patients than there are.
 
     Args:
-        metric: a name as in `evaluate`; one of a class, such as ``auc_poorly``, stands for its kind.
+        metric: a name as in `evaluate`; one of a class that was not simulated stands for its
+            kind, such as ``auc_unhealthy`` for the AUC of any class.
         patients: number in the class that has the fewest.
 
     Returns:
         None for a metric without interval, or fewer patients than were simulated.
     """
     table = _table()
-    rows = table[(table["metric"] == _kind(metric, set(table["metric"]))) & (table["patients"] <= patients)]
+    of_metric = table["metric"] == metric
+    if not of_metric.any():
+        kind = next((kind for kind in KINDS if metric.startswith(kind)), None)
+        of_metric = table["metric"].str.startswith(kind) if kind else of_metric
+    rows = table[of_metric & (table["patients"] <= patients)]
     rows = rows[rows["patients"] == rows["patients"].max()].dropna(subset="covered")
     return None if rows.empty else float(rows["covered"].min())
 
@@ -33,12 +42,3 @@ def coverage(metric: str, patients: int) -> float | None:
 @cache
 def _table() -> pd.DataFrame:
     return pd.read_csv(TABLE)
-
-
-def _kind(metric: str, kinds: set[str]) -> str:
-    """Return the metric, or for one of a class that was not simulated the kind that it belongs to."""
-    if metric in kinds:
-        return metric
-    return next(
-        (kind for kind in ("sensitivity", "specificity", "auc", "average_precision") if metric.startswith(kind)), metric
-    )

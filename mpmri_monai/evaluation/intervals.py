@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME
 
@@ -70,7 +70,7 @@ def interval(
         return found | {"why": "a perfect value has no spread"}
     variance, freedom = jackknife_variance(jackknife, stratum)
     variance = max(float(np.var(defined)), variance) / width**2
-    low, high = score_interval(u, variance, t.ppf((1 + CONFIDENCE) / 2, freedom))
+    low, high = score_interval(u, variance, stdtrit(freedom, (1 + CONFIDENCE) / 2))
     found |= {"low": float(smallest + width * low), "high": float(smallest + width * high), "method": METHOD}
     if defined.size < resampled.size:
         found["note"] = f"not defined in {resampled.size - defined.size} of {resampled.size} resamples, left out"

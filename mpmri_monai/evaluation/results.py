@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _level(table: pd.DataFrame, task: Task, level: str, stratum: pd.Series, weights: np.ndarray) -> dict[str, Any]:
-    truth, probabilities, fits = arrays(table, task)
+    truth, probabilities, fits = _arrays(table, task)
     owner = stratum.index.get_indexer(pd.Index(table["patient"]))
     as_is = np.ones((1, len(table)))
     values = metrics.all_metrics(truth, probabilities, fits, as_is, task)
@@ -141,7 +141,7 @@ def _level(table: pd.DataFrame, task: Task, level: str, stratum: pd.Series, weig
     }
 
 
-def arrays(table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return true class (unit,), probabilities (unit, class) and number of the fit (unit,) of `levels.at_level`."""
     truth = table["label"].map({name: index for index, name in enumerate(task.classes)}).to_numpy(int)
     probabilities = table[[PROBABILITY + name for name in task.classes]].to_numpy(float)
@@ -152,7 +152,7 @@ def _all_metrics(table: pd.DataFrame, task: Task, weights: np.ndarray) -> dict[s
     """Return all metrics for weights of shape (resample, unit), worked on in blocks."""
     step = max(1, CHUNK // len(table))
     blocks = [
-        metrics.all_metrics(*arrays(table, task), weights[start : start + step], task)
+        metrics.all_metrics(*_arrays(table, task), weights[start : start + step], task)
         for start in range(0, len(weights), step)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -162,7 +162,7 @@ def _repeats(table: pd.DataFrame, task: Task) -> dict[str, dict[str, Any]]:
     """Return mean and SD of each metric over the repeats in which it is defined."""
     names = np.unique(table["repeat"])
     of_repeat = (table["repeat"].to_numpy() == names[:, None]).astype(float)
-    truth, probabilities, fits = arrays(table, task)
+    truth, probabilities, fits = _arrays(table, task)
     found = {}
     for name, by_repeat in metrics.all_metrics(truth, probabilities, fits, of_repeat, task).items():
         pooled = not cannot_be_pooled(name, table["patient"].to_numpy(), fits)

@@ -7,7 +7,7 @@ from sklearn.metrics import auc as trapezoid
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mpmri_monai.errors import EvaluationError, LeakageError
-from mpmri_monai.evaluation import evaluate, read_predictions, write_predictions
+from mpmri_monai.evaluation import delong_interval, evaluate, read_predictions, write_predictions
 from mpmri_monai.evaluation.intervals import METHOD
 from mpmri_monai.sequences import GRADES, TASKS
 
@@ -114,6 +114,14 @@ def test_bootstrap_of_independent_lesions_is_as_wide_as_the_binomial(drawn):
     p = values(result, "lesion")["accuracy"]
     expected = 2 * 1.96 * np.sqrt(p * (1 - p) / table["patient"].nunique())
     assert width(result, "accuracy") == pytest.approx(expected, rel=0.1)
+
+
+def test_bootstrap_of_independent_lesions_is_as_wide_as_delong(drawn):
+    table = drawn(np.random.default_rng(0), 301, slices=1)
+    table = table[table["lesion"].str.endswith("L1")]
+    result = evaluate(table, GRADE, bootstraps=1000)
+    _, low, high = delong_interval((table["label"] == "poorly").to_numpy(), table["p_poorly"].to_numpy())
+    assert width(result, "auc_poorly") == pytest.approx(high - low, rel=0.1)
 
 
 def test_copies_of_slices_do_not_narrow_the_interval(drawn):
