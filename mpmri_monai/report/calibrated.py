@@ -104,7 +104,8 @@ def _referral_sentence(abstention: Mapping[str, Any]) -> list[str]:
 def _measures(content: Mapping[str, Any]) -> dict[str, Any]:
     columns = [name for name in ("before", "after", "change") if name in content["ece"]]
     rows = [[title, *(with_interval(content[key][name]) for name in columns)] for key, title in MEASURES.items()]
-    return {"header": ["lower is better", *columns], "rows": rows, "caption": "Before and after temperature scaling."}
+    caption = "Before and after temperature scaling." if len(columns) > 1 else "Without temperature scaling."
+    return {"header": ["lower is better", *columns], "rows": rows, "caption": caption}
 
 
 def _sets(conformal: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,10 @@ What an experiment found is one JSON-like dictionary, the content of ``experimen
   ``risk_coverage`` ``{curves: [{name, coverage, risk, low, high}]}``,
   ``curves`` ``{panels: [{title, x_label, curves: [{name, x, mean, low, high}]}], y_label}``,
   ``histogram`` ``{null, observed}``, ``wins`` ``{bars: [{name, probability, value, low, high, ceiling}]}``.
-* ``comparisons``: flat dictionaries; ``calibration`` as `evaluation` returns it; ``failures``: ``run, error``;
-  ``audit``: ``check, outcome, found``; ``environment``; ``commands``; ``plan``: ``runs, seconds``.
+* ``comparisons``: as `evaluation.compare` returns them, with a ``name``, or flat dictionaries; ``calibration`` as
+  `evaluation.calibrate` returns it.
+* ``failures``: ``run, error``; ``audit``: ``check, outcome, found``, where checks of a replica of a published protocol
+  end in ``, replica``; ``environment``; ``commands``; ``plan``: ``runs, seconds``.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from mpmri_monai.errors import EvaluationError
 from mpmri_monai.report import tables, wording
 from mpmri_monai.report.calibrated import Calibrated, calibrated
 from mpmri_monai.report.checklist import SOURCES, checklist_rows
+from mpmri_monai.report.comparisons import comparison_table
 from mpmri_monai.report.experiment_figures import experiment_picture
 from mpmri_monai.report.pictures import Picture
 from mpmri_monai.report.style import RESEARCH_ONLY
@@ -53,6 +56,7 @@ NOT_DISJOINT_COLUMNS = (
     "How the method would do on new patients, where a column is marked “not patient-disjoint”: it copies a published "
     "protocol in which images of one patient are on both sides, and its numbers are too high."
 )
+LEAK, REPLICA = "LEAK", ", replica"
 MOST_WARNINGS = 3
 """Warnings on the first page; the others follow below."""
 
@@ -148,7 +152,7 @@ def _check(content: Mapping[str, Any]) -> None:
 def _shown(content: Mapping[str, Any], pictures: Sequence[Picture], calibration: Calibrated | None) -> dict[str, Any]:
     question = content.get("question") or QUESTIONS.get(content["experiment"], [])
     content = {**content, "question": [question] if isinstance(question, str) else question}
-    audit = [[row["check"], row["outcome"], row["found"]] for row in content.get("audit", ())]
+    audit = content.get("audit", ())
     return {
         "research_only": RESEARCH_ONLY,
         **{key: content[key] for key in ("title", "experiment", "headline", "question")},
@@ -160,11 +164,11 @@ def _shown(content: Mapping[str, Any], pictures: Sequence[Picture], calibration:
         "tables": [_table(table) for table in content.get("tables", ())],
         "first": pictures[:1],
         "pictures": pictures[1:],
-        "comparisons": _records(content.get("comparisons", [])),
+        "comparisons": comparison_table(content.get("comparisons", [])),
         "calibration": calibration,
         "failures": [[row["run"], wording.without_folders(str(row["error"]))] for row in content.get("failures", ())],
-        "audit": audit,
-        "leaks": [f"{check} ({found})" for check, outcome, found in audit if outcome == "LEAK"],
+        "audit": [[row["check"], _outcome(row), row["found"]] for row in audit],
+        "leaks": [f"{row['check']} ({row['found']})" for row in audit if _outcome(row) == LEAK],
         "environment": tables.environment_rows(content.get("environment", {})),
         "commands": [wording.without_folders(str(command)) for command in content.get("commands", ())],
         "plan": plan_sentence(content.get("plan", {})),
@@ -198,6 +202,12 @@ def plan_sentence(plan: Mapping[str, Any]) -> str:
     return f"{sentence} and was expected to take {length}."
 
 
+def _outcome(check: Mapping[str, str]) -> str:
+    """Return the outcome of a check; a leak of the replica is the published protocol's, and no surprise."""
+    replicated = check["outcome"] == LEAK and check["check"].endswith(REPLICA)
+    return "LEAK, as in the protocol replicated" if replicated else check["outcome"]
+
+
 def _cohort(cohort: Mapping[str, Any]) -> dict[str, Any]:
     flow = [[cell(item) for item in row] for row in cohort.get("flow", ())]
     return {
@@ -219,15 +229,3 @@ def _table(table: Mapping[str, Any]) -> dict[str, Any]:
         "caption": table["caption"],
         "marked": table.get("marked_columns", []),
     }
-
-
-def _records(records: Sequence[Mapping[str, Any]]) -> dict[str, list]:
-    """Return the header and the rows of flat dictionaries, one row each."""
-    header = list(dict.fromkeys(key for record in records for key in record))
-    return {"header": header, "rows": [[_flat(record.get(key)) for key in header] for record in records]}
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return wording.with_interval(value) if "value" in value else tables.shown(value)
-    return cell(value)

@@ -137,6 +137,7 @@ def band(
     """Draw the curve number ``index`` of a figure and, where both ends are known, its band."""
     colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
     line = CLASS_LINES[index % len(CLASS_LINES)]
+    marker = marker or ("o" if len(x) == 1 else "")  # a line through one point is invisible
     axes.plot(x, values(mean), color=colour, linestyle=line, linewidth=1.8, marker=marker, markersize=4, label=name)
     axes.fill_between(x, values(low), values(high), color=colour, alpha=0.15, linewidth=0)
 

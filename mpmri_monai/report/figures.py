@@ -147,8 +147,8 @@ def forest(metrics: Mapping[str, Any], metric: str) -> Figure:
 
 def _forest_row(axes: Axes, row: int, name: str, metric: str, metrics: Mapping[str, Any]) -> None:
     level = metrics["levels"][name]
-    if name == "lesion" and metrics.get("ceiling"):
-        top = metrics["ceiling"]["fusion"][metric]
+    top = metrics["ceiling"]["fusion"][metric] if name == "lesion" and metrics.get("ceiling") else None
+    if top is not None and top["low"] is not None:  # no AUC where a single class is tested
         size = (top["high"] - top["low"], 0.86)
         axes.add_patch(
             Rectangle((top["low"], row - 0.43), *size, color=CEILING, alpha=0.18, linewidth=0, label="ceiling (spread)")
