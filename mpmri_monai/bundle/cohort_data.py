@@ -16,7 +16,7 @@ from mpmri_monai import cohort, sequences
 from mpmri_monai.artefacts import cache_folder
 from mpmri_monai.bundle.replica import with_copies
 from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
-from mpmri_monai.errors import ManifestError, SplitError
+from mpmri_monai.errors import ConfigError, ManifestError, SplitError
 from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
 
@@ -90,6 +90,17 @@ class CohortData:
     def replica(self) -> bool:
         """Whether this replicates a published protocol in which patients are on both sides of the split."""
         return self.split.replica
+
+    def refuse_report(self) -> None:
+        """Raise ConfigError when no report of this fit can be honest: it tests nobody, or is not patient-disjoint."""
+        if self.split.inner >= 0:
+            expected, found = "a report on test patients", f"split#inner {self.split.inner}: inner fits have none"
+        elif self.replica:
+            expected, found = "a report on patients", f"split#unit {self.split.unit}, which is {cohort.NOT_DISJOINT}"
+        else:
+            return
+        fix = "add --results predictions; `mpmri experiment` makes tables of such runs, marked as what they are"
+        raise ConfigError(expected=expected, found=found, fix=fix, code="E_REPORT")
 
     @cached_property
     def store(self) -> Store:

@@ -65,7 +65,9 @@ def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, d
 
     Raises:
         WeightsError: the run has no weights yet, or they do not fit.
+        ConfigError: no report of such a fit can be honest.
     """
+    cohort.refuse_report()
     run_path = Path(run_path)
     load_weights(network, run_path / "model.pt")
     network.to(device)
@@ -103,21 +105,17 @@ def predict_roles(cohort: CohortData, network: nn.Module, device: str | torch.de
 
 def write_metrics(folder: Path, cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any]:
     """Write ``metrics.json`` of the test patients with baseline, ceiling and calibration; return the metrics."""
-    metrics = evaluate(predictions, cohort.task, unit=cohort.split.unit, seed=cohort.seed)
+    metrics = evaluate(predictions, cohort.task, seed=cohort.seed)
     metrics["fusion"] = fusion_name(cohort.fusion)
     metrics["baseline"] = _baseline(cohort)
     metrics["ceiling"] = _ceiling(cohort, predictions)
-    # A replica validates on its test set: what is fitted on the one has seen the other.
-    metrics["calibration"] = None if cohort.replica else calibrate(predictions, cohort.task, seed=cohort.seed)
+    metrics["calibration"] = calibrate(predictions, cohort.task, seed=cohort.seed)
     artefacts.write_json(folder / "metrics.json", metrics)
     Console().print(metrics_table(metrics))
     return metrics
 
 
-def _baseline(cohort: CohortData) -> dict[str, Any] | None:
-    """Return the metrics of the ROI-mean baseline; None for a replica, where a patient has no one role."""
-    if cohort.replica:
-        return None
+def _baseline(cohort: CohortData) -> dict[str, Any]:
     rows = roi_baseline(cohort.usable, cohort.roles, cohort.task, cohort.manifest.sequences, seed=cohort.seed)
     return evaluate(rows, cohort.task, seed=cohort.seed)
 

@@ -66,12 +66,8 @@ class RunFolder:
     ) -> None:
         if results not in RESULTS:
             raise ConfigError(expected=f"results among {', '.join(RESULTS)}", found=repr(results))
-        if results == "report" and cohort.split.inner >= 0:
-            raise ConfigError(
-                expected="a report on test patients, whom an inner fit does not have",
-                found=f"split#inner {cohort.split.inner}",
-                fix="add --results predictions",
-            )
+        if results == "report":
+            cohort.refuse_report()
         self.path = Path(path)
         self.cohort = cohort
         self.results = results

@@ -14,7 +14,7 @@ from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, 
 from mpmri_monai.bundle.replica import COPIES
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
-from mpmri_monai.errors import LeakageError, ManifestError, SplitError
+from mpmri_monai.errors import ConfigError, LeakageError, ManifestError, SplitError
 from mpmri_monai.sequences import GRADES
 
 PATIENTS = 9
@@ -160,6 +160,13 @@ def test_each_copy_is_the_view_that_its_name_says(make):
     assert np.array_equal(first["+rot270"], np.rot90(plain, 3, axes=(1, 2)))
     assert np.array_equal(first["+fliplr"], plain[:, :, ::-1])
     assert np.array_equal(first["+flipud"], plain[:, ::-1])
+
+
+@pytest.mark.parametrize("split", [{"unit": "sample"}, {"unit": "lesion"}, {"inner_folds": 2, "inner": 0}])
+def test_a_report_of_a_replica_or_of_an_inner_fit_is_refused(make, split):
+    with pytest.raises(ConfigError, match="--results predictions"):
+        make(**split).refuse_report()
+    make().refuse_report()
 
 
 def test_patients_of_a_replica_have_no_one_role(make):

@@ -11,7 +11,6 @@ import pytest
 
 from mpmri_monai.bundle import run_folder
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir
-from mpmri_monai.cohort import SplitSettings
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import ConfigError, OutputError
 
@@ -20,15 +19,19 @@ SPLITS = pd.DataFrame([("patient", "P1", "", "", 0, 0, "", "train")], columns=li
 IMAGES = pd.DataFrame([("P1", "P1-1", "T2", "ab")], columns=["patient", "study", "sequence", "voxels"])
 
 
+def refuse():
+    raise ConfigError(expected="a report", found="nobody to report on")
+
+
 @pytest.fixture
 def claim(tmp_path, monkeypatch):
     """claim(learning_rate=…) claims one folder; what it leaves open is closed after the test."""
     before = list(logging.getLogger().handlers)
 
-    def make(folder=tmp_path / "run", results="report", inner=-1, **config):
+    def make(folder=tmp_path / "run", results="report", reportable=True, **config):
         monkeypatch.setattr(run_folder, "running_config", lambda: {"seed": 0, **config})
         cohort = SimpleNamespace(splits=SPLITS, digests=lambda: {"manifest": "m"}, image_table=lambda: IMAGES)
-        cohort.split = SplitSettings(inner=inner, inner_folds=2)
+        cohort.refuse_report = lambda: None if reportable else refuse()
         return RunFolder(folder, cohort, "cpu", results)
 
     yield make
@@ -144,7 +147,8 @@ def test_the_hashes_of_the_images_are_kept(claim):
     assert pd.read_csv(claim().path / "images.csv").to_dict("list") == IMAGES.to_dict("list")
 
 
-def test_an_inner_fit_has_nobody_to_report_on(claim):
-    with pytest.raises(ConfigError, match="--results predictions"):
-        claim(inner=1)
-    claim(inner=1, results="predictions")
+def test_what_cannot_be_reported_is_refused_before_it_is_trained(claim, tmp_path):
+    with pytest.raises(ConfigError, match="nobody to report on"):
+        claim(reportable=False)
+    assert not (tmp_path / "run").exists()
+    claim(reportable=False, results="predictions")
