@@ -10,6 +10,7 @@ import pandas as pd
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.comparison import COMPARED, check_paired
+from mpmri_monai.evaluation.intervals import RANGES
 from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.roc import GRID, mean_curve
 from mpmri_monai.evaluation.scored import Redrawn, Resampling, around, or_none, resampling, scored
@@ -135,9 +136,9 @@ def retraining(
 ) -> dict[str, Any]:
     """Return what intervals from fixed predictions leave out: the variance of training again on the same splits.
 
-    The intervals are value ± t · √variance on the scale of the metric, around the mean over the seeds: with the
-    variance from the patients alone, and with that of training added (Satterthwaite's degrees of freedom). They are
-    for the result of one training, which is what a study reports.
+    The intervals are value ± t · √variance, cut at the ends of the metric's range, around the mean over the seeds:
+    with the variance from the patients alone, and with that of training added (Satterthwaite's degrees of freedom).
+    They are for the result of one training, which is what a study reports.
 
     Args:
         tables: predictions tables by the seed of the training, all of the same splits.
@@ -166,11 +167,11 @@ def retraining(
         "level": level,
         "seeds": len(models),
         "method": RETRAINING,
-        "metrics": {name: _variances(drawn, [one[name] for one in found]) for name in metrics},
+        "metrics": {name: _variances(drawn, name, [one[name] for one in found]) for name in metrics},
     }
 
 
-def _variances(drawn: Resampling, found: Sequence[Redrawn]) -> dict[str, Any]:
+def _variances(drawn: Resampling, name: str, found: Sequence[Redrawn]) -> dict[str, Any]:
     """Return the content of one metric from what each seed gave."""
     values = np.array([one.value for one in found])
     if not np.isfinite(values).all():
@@ -187,6 +188,11 @@ def _variances(drawn: Resampling, found: Sequence[Redrawn]) -> dict[str, Any]:
         "value": float(values.mean()),
         "sd_retraining": float(np.sqrt(between)),
         "sd_patients": or_none(np.sqrt(within)),
-        "interval_fixed": list(around(values.mean(), within, freedom)),
-        "interval_both": list(around(values.mean(), total, of_total)),
+        "interval_fixed": _within_range(name, around(values.mean(), within, freedom)),
+        "interval_both": _within_range(name, around(values.mean(), total, of_total)),
     }
+
+
+def _within_range(name: str, interval: tuple[float | None, float | None]) -> list[float | None]:
+    smallest, largest = RANGES.get(name, (0.0, 1.0))
+    return [None if end is None else min(max(end, smallest), largest) for end in interval]
