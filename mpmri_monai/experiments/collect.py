@@ -8,6 +8,7 @@ from typing import Any
 
 from mpmri_monai import sequences
 from mpmri_monai.artefacts import read_json
+from mpmri_monai.bundle.audit import audit_run
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.experiments.context import Content, Context, Experiment
 from mpmri_monai.experiments.estimate import training_config
@@ -28,6 +29,8 @@ def collected(chosen: Experiment, context: Context, plan: Plan, left_out: Mappin
     manifest = load_manifest(context.manifest)
     failures = context.failures
     found = chosen.collect(context)
+    if "audit" not in found and context.runs():
+        found = {**found, "audit": audit_run(context.out)}
     warnings = [f"study {study} was left out: {why}" for study, why in sorted(left_out.items())]
     if failures:
         runs = sum(stage["count"] for stage in plan["stages"])
@@ -91,6 +94,8 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
         for site in sorted({study.site for study in used})
     ]
     return {
+        "name": manifest.name,
+        "synthetic": manifest.truth is not None,
         "flow": flow,
         "classes": {"header": ["class", "patients", "lesions"], "rows": rows},
         "sites": {"header": ["site", "patients", "lesions"], "rows": sites},
