@@ -24,6 +24,9 @@ METRIC_NAMES = {
     "brier": "Brier score, summed over classes (lower is better)",
     "ece": "Expected calibration error (lower is better)",
 }
+QUOTED = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_auc": "macro AUC"}
+"""The metrics whose coverage is quoted."""
+
 AGAINST_THE_REST = {
     "auc_": "AUC",
     "sensitivity_": "Sensitivity",
@@ -98,8 +101,8 @@ def coverage_sentence(level: Mapping[str, Any], covered: Callable[[str, int], fl
     fewest = min(level.get("patients_per_class", {}).values(), default=ENOUGH_PATIENTS)
     if fewest >= ENOUGH_PATIENTS:
         return ""
-    shares = {metric_name(name): covered(name, fewest) for name in ("accuracy", "balanced_accuracy", "macro_auc")}
-    told = ", ".join(f"{100 * share:.0f} % ({name.lower()})" for name, share in shares.items() if share is not None)
+    shares = [(words, covered(name, fewest)) for name, words in QUOTED.items()]
+    told = ", ".join(f"{100 * share:.0f} % ({words})" for words, share in shares if share is not None)
     if not told:
         return (
             f"With {plural(fewest, 'patient')} in the smallest class, nothing is known of how often the intervals hold."

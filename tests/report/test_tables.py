@@ -124,3 +124,21 @@ def test_settings_leave_out_expressions_and_folders():
 def test_recorded_values_read_as_text():
     content = {"versions": {"monai": "1.6.1", "torch": "2.8"}, "git_revision": None, "command": ["python"]}
     assert tables.environment_rows(content) == [["versions", "monai 1.6.1, torch 2.8"], ["git revision", "none"]]
+
+
+def test_pooling_is_told_once_for_each_way(metrics):
+    rows = tables.pooling_rows(metrics)
+    ways = metrics["levels"]["lesion"]["pooling"]
+    assert {row[0] for row in rows} == set(ways.values()) and len(rows) == len(set(ways.values()))
+    assert sum(len(row[1].split("; ")) for row in rows) == len(ways)
+
+
+def test_mean_and_sd_over_repeats_are_told_with_their_number():
+    assert tables.repeat_rows({}) == []
+    entry = {"mean": 0.8, "sd": 0.05, "n": 10}
+    one, none = {"mean": 0.7, "sd": None, "n": 1}, {"mean": None, "sd": None, "n": 0}
+    repeats = {"lesion": {"accuracy": entry, "macro_auc": none}, "slice": {"accuracy": one}}
+    assert tables.repeat_rows({"repeats": repeats}) == [
+        ["Accuracy", "0.700 (n = 1)", "0.800 ± 0.050 (n = 10)"],
+        ["Macro AUC", "not defined", "not defined"],
+    ]

@@ -77,3 +77,49 @@ def test_absolute_paths_lose_their_folders_and_nothing_else_changes(text, shown)
 def test_counts_agree_with_their_noun():
     assert [wording.plural(n, "study") for n in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]
     assert wording.plural(3, "lesion") == "3 lesions"
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("auc_well", "AUC, well against the rest"),
+        ("sensitivity_poorly", "Sensitivity, poorly against the rest"),
+        ("average_precision_hcc", "Average precision, hcc against the rest"),
+        ("macro_average_precision", "Macro average precision"),
+        ("sensitivity", "Sensitivity"),
+        ("something_new", "something_new"),
+    ],
+)
+def test_metric_keys_are_put_into_words(key, words):
+    assert wording.metric_name(key) == words
+
+
+def test_the_reason_of_a_missing_value_is_its_own_where_it_has_one():
+    entry = {"value": None, "low": None, "high": None, "why": "each fit tests one patient"}
+    assert wording.with_interval(entry, "no lesion of class well") == "not defined: each fit tests one patient"
+
+
+def test_intervals_of_small_classes_are_told_with_how_often_they_hold():
+    asked = []
+
+    def covered(metric, patients):
+        asked.append(patients)
+        return {"accuracy": 0.912, "macro_auc": 0.887}.get(metric)
+
+    level = {"patients_per_class": {"well": 6, "moderately": 40, "poorly": 9}}
+    sentence = wording.coverage_sentence(level, covered)
+    assert set(asked) == {6} and "The smallest class has 6 patients." in sentence
+    assert "held the true value in 91 % (accuracy), 89 % (macro AUC) of the data sets" in sentence
+
+
+def test_intervals_of_classes_smaller_than_any_simulated_are_said_to_be_unknown():
+    def unknown(metric, patients):
+        return None
+
+    level = {"patients_per_class": {"well": 2, "poorly": 9}}
+    assert "nothing is known" in wording.coverage_sentence(level, unknown)
+
+
+def test_from_twenty_patients_a_class_on_nothing_is_quoted():
+    enough = {"patients_per_class": {"well": 20, "poorly": 31}}
+    assert wording.coverage_sentence(enough, {}.__getitem__) == ""

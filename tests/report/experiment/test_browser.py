@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from mpmri_monai.report.experiment import write_experiment_report
+from mpmri_monai.report import write_experiment_report, write_report
+from mpmri_monai.sequences import TASKS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0
@@ -167,6 +168,14 @@ def test_every_figure_is_seen(browser, report, make_content):
     assert len(images) == len(make_content()["figures"])
     for image in images:
         assert image["natural"] > 100 and image["width"] > 100 and image["height"] > 100, image["alt"]
+
+
+def test_the_report_of_a_run_asks_for_nothing_and_shows_every_figure(browser, tmp_path, build, store):
+    build.run(tmp_path, store)
+    report = write_report(tmp_path, store, build.manifest(store, "truth.csv"), TASKS["hcc_grade"], "T2-OUT-S4")
+    assert browser.look(report) == ([], [])
+    assert len(browser.images()) >= 9
+    assert all(image["natural"] > 100 and image["height"] > 50 for image in browser.images())
 
 
 @pytest.mark.parametrize("width", [390, 1280])
