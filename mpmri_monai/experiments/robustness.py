@@ -15,6 +15,7 @@ from mpmri_monai.experiments.perturbed import CLEAN, KINDS, UNCHANGED, Condition
 from mpmri_monai.experiments.plan import Stage
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
+from mpmri_monai.experiments.summary import audited
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.processes import in_processes
 from mpmri_monai.training import pin_threads
@@ -60,10 +61,12 @@ class Robustness:
                 "A lesion's direction of shading and shift is drawn once and the same for all its slices and all "
                 "levels. FGSM and PGD know the network and the true label: they bound what small changes can do, and "
                 "say nothing about how often such changes occur.",
+                "Gain and shading are what normalisation may leave over, not what a scanner does before it.",
                 "Changes are paired: the same patients are redrawn for clean and changed images.",
             ],
             "tables": [_table(results)],
             "figures": [_figure(results)],
+            "audit": audited(context, context.runs(CELL)),
         }
 
 
@@ -115,10 +118,8 @@ def _headline(results: Results) -> list[str]:
         tried = _conditions(kind, results)
         if tried:
             worst = min(tried, key=lambda condition: results[condition]["accuracy"]["value"])
-            change = results[worst]["accuracy"]["change"]
-            lines.append(
-                f"{kind.title}, worst at {worst.level:g} ({kind.unit}): {with_interval(change, 'difference')}."
-            )
+            lost = with_interval(results[worst]["accuracy"]["change"], "difference")
+            lines.append(f"{kind.title}: accuracy changes by {lost} at {worst.level:g} ({kind.unit}), the worst tried.")
     return lines
 
 

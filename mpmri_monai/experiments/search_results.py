@@ -13,11 +13,12 @@ from mpmri_monai.evaluation import compare, evaluate, inner_fits, ranking
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.search import CHOSEN, LEVEL, METRIC, OuterFold, Search, outer_cell
+from mpmri_monai.experiments.summary import audited
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.sequences import fusion
 
 SEARCHED = "chosen by the search"
-SHOWN = 25
+SHOWN = 20
 """Fusions in the figure; the table has them all."""
 NOT_KNOWN = "–"
 """Where there is no truth to compute a ceiling from."""
@@ -29,7 +30,7 @@ def search_content(search: Search) -> Content:
     Raises:
         EvaluationError: the search did not come to an end.
     """
-    ranked = _ranking(search)
+    context, ranked = search.context, _ranking(search)
     winners = {fold: search.winner(fold) for fold in search.folds}
     outer = _outer_results(search)
     return {
@@ -44,6 +45,7 @@ def search_content(search: Search) -> Content:
             _budget_table(search),
         ],
         "figures": [_figure(ranked)],
+        "audit": audited(context, [run for run in context.runs() if run.options["split#inner"] < 0], ", outer fits"),
         "comparisons": [comparison for found in outer.values() if (comparison := found["comparison"]) is not None],
     }
 
@@ -200,8 +202,8 @@ def _ranking_table(search: Search, ranked: pd.DataFrame) -> dict[str, Any]:
     return {
         "key": "ranking",
         "title": "All fusions after the first rung",
-        "caption": "Macro AUC of lesions over the inner folds of all outer folds [95 % interval over patients]; in "
-        f"brackets of {len(search.folds)}: the outer folds in which the fusion reached the last rung.",
+        "caption": "Macro AUC of lesions over the inner folds of all outer folds [95 % interval over patients]; last "
+        f"column but one: in how many of {len(search.folds)} outer folds the fusion reached the last rung.",
         "header": ["rank", "fusion", "macro AUC", "95 % of ranks", "chance to win", "last rung in folds", "ceiling"],
         "rows": rows,
     }
