@@ -68,14 +68,14 @@ def _temperature_sentence(content: Mapping[str, Any]) -> str:
     if not temperature["available"]:
         return (
             f"The probabilities are as the network gives them: no temperature was fitted ({_why(temperature)}). Their "
-            f"expected calibration error is {with_interval(ece['before'])}."
+            f"expected calibration error is {number(ece['before']['value'])}."
         )
     values = temperature["values"]
     kind = "Temperature" if len(values) == 1 else "Temperatures of the fits"
     return (
         f"{kind}: {', '.join(f'{value:.2f}' for value in values)} (above 1 where the network was surer than it should "
         "be, below 1 where it was less sure than it could be). "
-        f"Expected calibration error before {with_interval(ece['before'])}, after {with_interval(ece['after'])}."
+        f"Expected calibration error before {number(ece['before']['value'])}, after {number(ece['after']['value'])}."
     )
 
 
@@ -85,8 +85,8 @@ def _set_sentence(conformal: Mapping[str, Any]) -> list[str]:
         return [f"No sets of possible classes were made: {_why(found)}."]
     low, high = found["expected_range"]
     return [
-        f"Sets of classes made to hold the true one in {asked} of lesions held it in {share(found['coverage'])}; so "
-        f"many calibration patients let this land between {100 * low:.0f} and {100 * high:.0f}\u00a0%. A set had "
+        f"Sets of classes made to hold the true one in {asked} of lesions held it in {share(found['coverage'])}; with "
+        f"this many calibration patients, {100 * low:.0f} to {100 * high:.0f}\u00a0% are to be expected. A set had "
         f"{with_interval(found['size'])} classes on average; {share(found['one_class'])} of them named one class."
     ]
 
@@ -109,7 +109,10 @@ def _measures(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sets(conformal: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = [(title, conformal[key]) for key, title in (("marginal", "one threshold"), ("by_class", "one a class"))]
+    kinds = [
+        (title, conformal[key])
+        for key, title in (("marginal", "one threshold for all"), ("by_class", "a threshold for each class"))
+    ]
     classes = list(dict.fromkeys(name for _, part in kinds for name in part.get("classes", ())))
     header, rows, why = ["true class"], [["all"], *([name] for name in classes)], []
     for title, part in kinds:

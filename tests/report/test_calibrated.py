@@ -66,7 +66,7 @@ def test_too_few_patients_say_what_is_needed():
     shown = calibrated(content)
     text = " ".join(shown.sentences) + " ".join(table["caption"] for table in shown.tables)
     assert "no temperature was fitted (too few calibration patients, well 2, moderately 2, poorly 2; needed:" in text
-    assert "Not available with one a class" in text
+    assert "Not available with a threshold for each class" in text
     assert shown.tables[0]["header"] == ["lower is better", "before"]
     assert [picture.key for picture in shown.pictures] == ["calibration_before", "calibration_risk_coverage"]
 
