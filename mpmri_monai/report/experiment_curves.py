@@ -117,6 +117,7 @@ def panels(data: Mapping[str, Any]) -> Figure:
             sides = (curve.get(key) or [None] * len(curve["mean"]) for key in ("low", "high"))
             band(axes, curve["x"], curve["mean"], *sides, curve["name"], index, marker=CLASS_MARKERS[index % 6])
         quiet(axes, part["x_label"], title=part["title"])
+        axes.xaxis.set_major_locator(MaxNLocator(4))  # narrow panels have room for few numbers
     for axes in grid[::columns]:
         axes.set_ylabel(data.get("y_label", ""), fontsize=TEXT)
     for axes in grid[len(parts) :]:
