@@ -16,7 +16,6 @@ from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
 from mpmri_monai.experiments.summary import (
     NOTHING,
-    audited,
     baseline,
     holdouts_in_words,
     mean_and_sd,
@@ -61,7 +60,6 @@ class Repeats:
             "tables": [metrics_by_level(result, floor, top)],
             "figures": [_epochs(context), _roc(predictions, question.task)],
             "calibration": calibrate(predictions, question.task, context.seed),
-            "audit": audited(context, context.runs(CELL)),
         }
 
 

@@ -12,7 +12,7 @@ from mpmri_monai.cohort import NOT_DISJOINT
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.paired_protocols import Pair
 from mpmri_monai.experiments.perturbed import TrainedRun
-from mpmri_monai.experiments.published import DETECTOR, DETECTOR_SPP, GRADER, TABLE_4, TABLES, Model
+from mpmri_monai.experiments.published import DETECTOR, DETECTOR_SPP, GRADER, TABLE_4, TABLES, Model, Row
 from mpmri_monai.experiments.summary import mean_over_epochs, mean_roc
 from mpmri_monai.report.tsic import tsic_curves
 from mpmri_monai.sequences import GRADES
@@ -38,7 +38,8 @@ def figures(context: Context, pairs: Mapping[Model, Pair]) -> list[Figure]:
 
 def accuracy_bars(task: str, pairs: Mapping[Model, Pair]) -> Figure:
     """Return the accuracy of slices of every model of a task: under both protocols, and as published."""
-    rows = {row.model: row for table in TABLES for row in table.rows if row.model.task == task}
+    reported = [row for table in TABLES for row in table.rows if row.model.task == task]
+    rows = {row.model: row for row in sorted(reported, key=_has_accuracy)}  # a row with a number wins over one without
     shown = [(row.name, pairs[model], row) for model, row in rows.items() if model in pairs]
     return {
         "key": f"accuracy-{task}",
@@ -48,6 +49,10 @@ def accuracy_bars(task: str, pairs: Mapping[Model, Pair]) -> Figure:
         "kind": "bars",
         "data": {"metric": "accuracy of slices", "bars": _both(shown) + _paper(shown)},
     }
+
+
+def _has_accuracy(row: Row) -> bool:
+    return "accuracy" in row.values
 
 
 def figure_9(pairs: Mapping[Model, Pair]) -> Figure | None:
