@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from mpmri_monai.bundle.adopt import contents
+from mpmri_monai.bundle.audit import audit_run
 
 
 def test_a_run_leaves_everything_that_its_folder_promises(run_folder):
@@ -194,6 +195,32 @@ def test_what_pretrained_weights_gave_is_said(run_folder, bundle, cohort, config
     assert "pretrained weights" in log
     assert "conv1.weight" in log  # one channel instead of three: fresh, and said so
     assert result.returncode == 0
+
+
+def test_an_audit_of_a_run_finds_no_leak_and_one_of_a_replica_does(run_folder, bundle, cohort, config, quick, tmp_path):
+    assert {row["outcome"] for row in audit_run(run_folder)} == {"passed"}
+    options = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick, "--split#unit", "sample")
+    refused = bundle("training", config("train"), *options, check=False)
+    assert "not patient-disjoint" in refused.stderr
+    assert "--results predictions" in refused.stderr
+    assert not (tmp_path / "run").exists()
+    bundle("training", config("train"), *options, "--results", "predictions")
+    rows = pd.read_csv(tmp_path / "run/predictions.csv")
+    tested = rows.loc[rows["role"] == "test", "sample"]
+    assert tested.str.contains("+", regex=False).mean() == pytest.approx(5 / 6)
+    assert (tmp_path / "run/best.pt").is_file()  # chosen on the test set, as was published
+    assert "not patient-disjoint" in (tmp_path / "run/log.txt").read_text()
+    leaks = {row["check"] for row in audit_run(tmp_path / "run") if row["outcome"] == "LEAK"}
+    assert {"unit of the split", "patients across roles", "best epoch chosen on the test set"} <= leaks
+
+
+def test_half_precision_and_predictions_alone(run_folder, bundle, cohort, config, quick, tmp_path):
+    options = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick, "--precision", "bf16")
+    bundle("training", config("train"), *options, "--results", "predictions")
+    assert not {"metrics.json", "report.html", "reference.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+    ours, theirs = pd.read_csv(tmp_path / "run/predictions.csv"), pd.read_csv(run_folder / "predictions.csv")
+    assert (ours["p_well"] - theirs["p_well"]).abs().max() > 0
+    assert list(ours["sample"]) == list(theirs["sample"])
 
 
 def test_contents_list_every_file_as_it_is(config):
