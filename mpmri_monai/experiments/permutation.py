@@ -20,7 +20,6 @@ from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
-from mpmri_monai.experiments.summary import audited
 from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 
 PERMUTATIONS = 99
@@ -68,7 +67,6 @@ class Permutation:
             "warnings": _warnings(context, len(null)),
             "protocol": _protocol(context, question, len(null)),
             "tables": [_table(values, tests)],
-            "audit": audited(context, context.runs()),
             "figures": [
                 {
                     "key": "permutation",

@@ -15,7 +15,6 @@ from mpmri_monai.experiments.perturbed import CLEAN, KINDS, UNCHANGED, Condition
 from mpmri_monai.experiments.plan import Stage
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
-from mpmri_monai.experiments.summary import audited
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.processes import in_processes
 from mpmri_monai.training import pin_threads
@@ -66,7 +65,6 @@ class Robustness:
             ],
             "tables": [_table(results)],
             "figures": [_figure(results)],
-            "audit": audited(context, context.runs(CELL)),
         }
 
 

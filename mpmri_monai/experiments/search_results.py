@@ -13,7 +13,6 @@ from mpmri_monai.evaluation import compare, evaluate, inner_fits, ranking
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.search import CHOSEN, LEVEL, METRIC, OuterFold, Search, outer_cell
-from mpmri_monai.experiments.summary import audited
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.sequences import fusion
 
@@ -30,7 +29,7 @@ def search_content(search: Search) -> Content:
     Raises:
         EvaluationError: the search did not come to an end.
     """
-    context, ranked = search.context, _ranking(search)
+    ranked = _ranking(search)
     winners = {fold: search.winner(fold) for fold in search.folds}
     outer = _outer_results(search)
     return {
@@ -45,7 +44,6 @@ def search_content(search: Search) -> Content:
             _budget_table(search),
         ],
         "figures": [_figure(ranked)],
-        "audit": audited(context, [run for run in context.runs() if run.options["split#inner"] < 0], ", outer fits"),
         "comparisons": [comparison for found in outer.values() if (comparison := found["comparison"]) is not None],
     }
 

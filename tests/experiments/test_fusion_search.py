@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
 from mpmri_monai.errors import ConfigError, EvaluationError
-from mpmri_monai.experiments import search_results
 from mpmri_monai.experiments.fusion_search import FusionSearch
 from mpmri_monai.experiments.halving import best_first, rungs
 from mpmri_monai.experiments.question import Question
@@ -20,12 +19,6 @@ from mpmri_monai.sequences import SEQUENCES, fusion
 
 FUSIONS = "IN,S0,T2,T2-OUT-S4,S2"
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "hcc_grade"
-
-
-@pytest.fixture(autouse=True)
-def no_audit(monkeypatch):
-    """Runs that were never trained left nothing to audit."""
-    monkeypatch.setattr(search_results, "audited", lambda *given: [])
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,11 @@ import pytest
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.evaluation.scored import scored
-from mpmri_monai.experiments import permutation
 from mpmri_monai.experiments.permutation import Permutation
 from mpmri_monai.sequences import task
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "hcc_grade"
 COUNT = 9
-
-
-@pytest.fixture(autouse=True)
-def no_audit(monkeypatch):
-    """Runs that were never trained left nothing to audit."""
-    monkeypatch.setattr(permutation, "audited", lambda *given: [])
 
 
 @pytest.fixture(scope="module")

@@ -83,12 +83,6 @@ def write_run(folder, pitch_mm=0.7):
     )
 
 
-@pytest.fixture(autouse=True)
-def no_audit(monkeypatch):
-    """Runs that were never trained left nothing to audit."""
-    monkeypatch.setattr(robustness, "audited", lambda *given: [])
-
-
 @pytest.fixture
 def run(tmp_path):
     write_run(tmp_path / "run")
