@@ -27,8 +27,10 @@ def coverage(metric: str, patients: int) -> float | None:
         patients: number in the class that has the fewest.
 
     Returns:
-        None for a metric without interval, or fewer patients than were simulated.
+        None for a metric without interval, fewer patients than were simulated, or without the simulation's table.
     """
+    if not TABLE.is_file():
+        return None
     table = _table()
     of_metric = table["metric"] == metric
     if not of_metric.any():
