@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpmri_monai import sequences as vocabulary
 from mpmri_monai.artefacts import whole_file, write_text
+from mpmri_monai.evaluation import coverage
 from mpmri_monai.report import tables, wording
 from mpmri_monai.report.calibrated import calibrated
 from mpmri_monai.report.pictures import (
@@ -114,7 +115,7 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "cross_validated": tables.fold(folder.predictions) is None,
         "unlabelled": metrics["unlabelled"],
         "few": _few(metrics),
-        "coverage": "",
+        "coverage": wording.coverage_sentence(metrics["levels"]["lesion"], coverage),
         "interval_method": metrics.get("intervals", {}).get("method", ""),
         "pooling": tables.pooling_rows(metrics),
         "repeats": tables.repeat_rows(metrics),

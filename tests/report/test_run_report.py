@@ -152,6 +152,10 @@ def test_without_calibration_and_audit_the_report_says_so(page):
     assert "Not computed." in page.text and "No audit was recorded." in page.text and "leaks" not in page.ids
 
 
+def test_intervals_of_few_patients_are_not_left_without_a_word(page):
+    assert "in the smallest class" in page.text or "The smallest class has" in page.text
+
+
 def test_how_intervals_and_pooled_numbers_are_made_is_told(finished, page):
     metrics = json.loads((finished.parent / "metrics.json").read_text())
     assert metrics["intervals"]["method"] in page.text
