@@ -27,10 +27,8 @@ def coverage(metric: str, patients: int) -> float | None:
         patients: number in the class that has the fewest.
 
     Returns:
-        None for a metric without interval, fewer patients than were simulated, or without the simulation's table.
+        None for a metric without interval, or fewer patients than were simulated.
     """
-    if not TABLE.is_file():
-        return None
     table = _table()
     of_metric = table["metric"] == metric
     if not of_metric.any():
