@@ -13,7 +13,7 @@ from mpmri_monai.experiments.paired_protocols import PARTS, Pair
 from mpmri_monai.experiments.published import DETECTOR, GRADER, SOURCE, TABLES, Model, Row, Table
 from mpmri_monai.experiments.question import Question
 from mpmri_monai.experiments.repetitions import bundle_config, bundles_by_task
-from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, value_at
+from mpmri_monai.experiments.summary import NOTHING, audited, baseline, mean_and_sd, value_at
 from mpmri_monai.experiments.tables_comparisons import comparisons
 from mpmri_monai.experiments.tables_figures import figures
 from mpmri_monai.experiments.texts import with_interval
@@ -48,7 +48,7 @@ def content(context: Context, cells: Mapping[Model, tuple[str, str]]) -> Content
     done = {model: pair for model, pair in pairs.items() if min(pair.finished)}
     return {
         "title": f"Tables 4-7 of Jia et al. (2019) on {load_manifest(context.manifest).name}, under two protocols",
-        "headline": headline(done),
+        "headline": [*headline(done), *floors(context, done)],
         "warnings": warnings(pairs, done),
         "limits": limits(done),
         "protocol": protocol(context),
@@ -185,6 +185,20 @@ def headline(pairs: Mapping[Model, Pair]) -> list[str]:
             f"{min(gaps):.3f} to {max(gaps):.3f}."
         )
     return sentences or ["No model has a finished run under both protocols yet."]
+
+
+def floors(context: Context, pairs: Mapping[Model, Pair]) -> list[str]:
+    """Return the baseline of each task on the lesions and divisions of its main model, patients apart."""
+    sentences = []
+    for model, row in _main_rows():
+        if model in pairs:
+            floor = baseline(context, context.runs(pairs[model].patient))
+            sentences.append(
+                f"{model.task}, lesions, patients apart: accuracy "
+                f"{value_at(pairs[model].honest, 'lesion', 'accuracy')} ({row.name}); baseline, logistic regression on mean signals of all sequences and size: "
+                f"{value_at(floor, 'lesion', 'accuracy')}."
+            )
+    return sentences
 
 
 def _main_rows() -> list[tuple[Model, Row]]:
