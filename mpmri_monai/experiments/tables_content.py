@@ -195,8 +195,8 @@ def floors(context: Context, pairs: Mapping[Model, Pair]) -> list[str]:
             floor = baseline(context, context.runs(pairs[model].patient))
             sentences.append(
                 f"{model.task}, lesions, patients apart: accuracy "
-                f"{value_at(pairs[model].honest, 'lesion', 'accuracy')} ({row.name}); baseline, logistic regression on mean signals of all sequences and size: "
-                f"{value_at(floor, 'lesion', 'accuracy')}."
+                f"{value_at(pairs[model].honest, 'lesion', 'accuracy')} ({row.name}); baseline, logistic "
+                f"regression on mean signals of all sequences and size: {value_at(floor, 'lesion', 'accuracy')}."
             )
     return sentences
 
