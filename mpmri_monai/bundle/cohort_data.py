@@ -145,8 +145,6 @@ class CohortData:
     @cached_property
     def splits(self) -> pd.DataFrame:
         """The splits table: as read from the file, or made for these patients and this seed."""
-        if self.replica:
-            logger.warning("split by %s: every result of this run is %s", self.split.unit, cohort.NOT_DISJOINT)
         patients = {study.patient for study in self.manifest.studies}
         return self.split.table(self.rows, self.task.classes, patients, self.seed)
 

@@ -19,7 +19,7 @@ from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.reference import write_reference
 from mpmri_monai.bundle.run_folder import RunFolder
 from mpmri_monai.bundle.workflow import on_command_line
-from mpmri_monai.cohort import ROLES
+from mpmri_monai.cohort import NOT_DISJOINT, ROLES
 from mpmri_monai.evaluation import calibrate, evaluate, metrics_table, roi_baseline, write_predictions
 from mpmri_monai.networks import load_weights
 from mpmri_monai.phantom.truth import ceiling, read_truth
@@ -51,6 +51,8 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
     if idist.get_rank() > 0:
         return
     logger.info("weights of epoch %d", epoch)
+    if run.cohort.replica:
+        logger.warning("split by %s: every result of this run is %s", run.cohort.split.unit, NOT_DISJOINT)
     predictions = predict_roles(run.cohort, network, trainer.state.device, pixels)
     write_predictions(run.path / "predictions.csv", predictions)
     if run.results == "predictions":
