@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "tables": "mpmri_monai.experiments.tables:Tables",
     "fusion-search": "mpmri_monai.experiments.fusion_search:FusionSearch",
     "permutation": "mpmri_monai.experiments.permutation:Permutation",
+    "retraining": "mpmri_monai.experiments.retraining:Retraining",
     "robustness": "mpmri_monai.experiments.robustness:Robustness",
 }
 """Where the class of each experiment is; it takes no argument."""
