@@ -99,8 +99,9 @@ def _sentence(found: Mapping[str, Any], name: str) -> str:
         return f"{name.replace('_', ' ')} of {found['level']}s is not defined."
     return (
         f"{name.replace('_', ' ')} of {found['level']}s {metric['value']:.3f}: SD {_number(metric['sd_patients'])} "
-        f"from the patients, {_number(metric['sd_retraining'])} from training again with another seed. The 95 % interval "
-        f"{_interval(metric['interval_fixed'])} of one training becomes {_interval(metric['interval_both'])} with it."
+        f"from the patients, {_number(metric['sd_retraining'])} from training again with another seed. "
+        f"The 95 % interval {_interval(metric['interval_fixed'])} of one training becomes "
+        f"{_interval(metric['interval_both'])} with it."
     )
 
 
