@@ -11,6 +11,7 @@ import pandas as pd
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH, seen_in_training
+from mpmri_monai.evaluation.levels import UNIT
 from mpmri_monai.sequences import DCE, fusion_name
 
 REFERENCE_SCHEMA = "mpmri-monai/reference/1"
@@ -47,7 +48,7 @@ def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], p
             "synthetic": cohort.manifest.truth is not None,
             "manifest_digest": cohort.manifest.digest(),
             "patients": int(seen["patient"].nunique()),
-            "lesions_per_class": seen.drop_duplicates(["patient", "lesion"])["label"].value_counts().to_dict(),
+            "lesions_per_class": seen.drop_duplicates(UNIT["lesion"])["label"].value_counts().to_dict(),
             "seen": seen_in_training(cohort, artefacts.read_json(folder / "config.json").get("pretrained", SCRATCH)),
         },
         "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
@@ -85,7 +86,7 @@ def signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, d
     if "S0" not in phases:
         return {}
     columns = [f"signal_{name}" for name in phases]
-    lesions = rows.groupby(["label", "patient", "lesion"])[columns].mean()
+    lesions = rows.groupby(["label", *UNIT["lesion"]])[columns].mean()
     relative = lesions.div(lesions["signal_S0"], axis=0).groupby("label").mean()
     return {
         str(name): {

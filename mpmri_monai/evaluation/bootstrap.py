@@ -14,28 +14,34 @@ SAME = 1e-12
 
 
 def strata(rows: pd.DataFrame, task: Task) -> pd.Series:
-    """Return the stratum of each patient, by patient: the worst class, as an index into the classes.
+    """Return the stratum of each patient, by patient, numbered from 0: that of the worst class.
 
-    A task without a patient level has one stratum: every patient brings lesions of all its classes.
+    A task without a patient level has one stratum: every patient brings lesions of all its classes. A class with a
+    single patient joins the class below it (the lowest one that above), as collapsed strata do in surveys (Cochran,
+    Sampling Techniques, 1977, section 5A.12): alone, the patient would be in every resample, as if sure to come again.
     """
     rank = rows["label"].map({name: index for index, name in enumerate(task.classes)})
     worst = rank.groupby(rows["patient"], sort=True).max()
-    return worst if task.patient_level else worst * 0
+    if not task.patient_level:
+        return worst * 0
+    patients = worst.value_counts().sort_index()
+    opens_another = (patients > 1) & (patients.cumsum().shift(fill_value=0) > 1)
+    return worst.map(opens_another.cumsum())
 
 
-def resamples(rows: pd.DataFrame, task: Task, bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
-    """Return the patients, and the weight of each of them in each resample, shape (resample, patient).
+def redrawn(stratum: np.ndarray, bootstraps: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the weight of each patient in each resample, shape (resample, patient).
 
     Patients are the clusters: whatever belongs to one (lesions, slices, repeats) is drawn together. They are drawn
     with replacement within their `strata`, n - 1 of n, each counting n / (n - 1) times (Rao and Wu, JASA 83, 1988):
     every stratum keeps its weight, and the variance of a mean is unbiased, where drawing n of n gives (n - 1) / n of
     it. A patient who is alone in a stratum is in every resample.
+
+    Args:
+        stratum: of each patient, shape (patient,).
+        bootstraps: number of resamples.
+        rng: draws.
     """
-    return (by_patient := strata(rows, task)).index, redrawn(by_patient.to_numpy(), bootstraps, rng)
-
-
-def redrawn(stratum: np.ndarray, bootstraps: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the weights of `resamples`, shape (resample, patient), from the stratum of each patient."""
     weights = np.ones((bootstraps, len(stratum)))
     for members in _members(stratum):
         n = len(members)

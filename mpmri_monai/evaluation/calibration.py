@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpmri_monai.errors import EvaluationError
+from mpmri_monai.errors import EvaluationError, LeakageError
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.abstention import REFERRED, CertaintyThresholds, abstention, fit_thresholds
 from mpmri_monai.evaluation.conformal import (
@@ -22,7 +22,7 @@ from mpmri_monai.evaluation.conformal import (
 )
 from mpmri_monai.evaluation.fitted import INNER, LEVEL, VAL, Fitted, NotFitted, new_salt
 from mpmri_monai.evaluation.intervals import NO_INTERVAL
-from mpmri_monai.evaluation.levels import FIT
+from mpmri_monai.evaluation.levels import FIT, UNIT
 from mpmri_monai.evaluation.predictions import check_predictions
 from mpmri_monai.evaluation.proportion import clustered_proportion
 from mpmri_monai.evaluation.reliability import reliability
@@ -36,7 +36,7 @@ KINDS: tuple[type[Fitted], ...] = (Temperature, MarginalSets, ClassConditionalSe
 
 NOTES = (
     "Fitted on lesions (mean probability over slices) such that every calibration patient counts once; scored on test "
-    "lesions that count once each.",
+    "lesions, each of which counts once in every repeat that tests it.",
     "Intervals take the patients as the independent units. They hold for these networks and these fitted values: to "
     "train or to calibrate again would add to them.",
     "The expected calibration error of a small sample is too high even for a perfectly calibrated network.",
@@ -87,12 +87,14 @@ def calibrate(predictions: pd.DataFrame, task: Task, seed: int = 0, bootstraps: 
 
     Raises:
         EvaluationError: no labelled test row, or not a table of this task.
-        LeakageError: a patient has two roles in one fit, or was seen by what would score it.
+        LeakageError: a patient has two roles in one fit, takes part in the inner folds of a fit that tests it, or was
+            seen by what would score it.
     """
     predictions = check_predictions(predictions, "the predictions to calibrate")
     rng = np.random.default_rng(seed)
     salt = new_salt(rng)
     test = scored(predictions, task, LEVEL)
+    _check_inner(predictions, test)
     source = INNER if ((predictions["inner"] != "") & (predictions["role"] == "val")).any() else VAL
     calibrators = []
     for number, (repeat, outer) in enumerate(test.units[FIT].drop_duplicates().itertuples(index=False)):
@@ -102,7 +104,7 @@ def calibrate(predictions: pd.DataFrame, task: Task, seed: int = 0, bootstraps: 
     return {
         "level": LEVEL,
         "from": source,
-        "lesions": len(test.truth),
+        "lesions": len(test.units.drop_duplicates(UNIT[LEVEL])),
         "patients": len(set(test.patients)),
         "notes": [*NOTES, EPOCH_NOTE if source == VAL else INNER_NOTE],
         "fitted": [part.as_json() for c in calibrators for part in c.parts if isinstance(part, Fitted)],
@@ -125,6 +127,20 @@ def read_fitted(entries: Sequence[Mapping[str, Any]]) -> list[Fitted]:
                 where="the reference of the weights",
             )
     return [kinds[entry["kind"]].from_json(entry) for entry in entries]
+
+
+def _check_inner(predictions: pd.DataFrame, test: Scored) -> None:
+    """Raise LeakageError where a patient trains or validates an inner fold of the fit that tests it."""
+    inner = predictions.loc[(predictions["inner"] != "") & (predictions["role"] != "test"), [*FIT, "patient"]]
+    shared = inner.merge(test.units[[*FIT, "patient"]])["patient"].unique()
+    if len(shared):
+        raise LeakageError(
+            expected="inner folds without the test patients of their outer fold",
+            found=f"{len(shared)} of them, such as {', '.join(sorted(shared)[:3])}",
+            where="predictions",
+            fix="divide the patients that are left after the outer test set is taken",
+            code="E_LEAK",
+        )
 
 
 def _calibration_lesions(predictions: pd.DataFrame, task: Task, source: str, repeat: int, outer: int) -> Scored | None:

@@ -11,10 +11,11 @@ from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME
 
 METHOD = "patient bootstrap, score interval"
 METHOD_IN_WORDS = (
-    "Patients are redrawn within their class, each with all lesions, slices and repeats. The variance of the resampled "
-    "metric, or that of the jackknife over patients where it is larger, says of how many independent cases the metric "
-    "is worth; the interval is Wilson's score interval of so many, with Student's t, whose degrees of freedom come "
-    "from the number of patients that the metric depends on, in place of the normal quantile."
+    "Patients are redrawn within their class (a class of one patient together with the class beside it), each with all "
+    "lesions, slices and repeats. The variance of the resampled metric, or that of the jackknife over patients where "
+    "it is larger, says of how many independent cases the metric is worth; the interval is Wilson's score interval of "
+    "so many, with Student's t, whose degrees of freedom come from the number of patients that the metric depends on, "
+    "in place of the normal quantile."
 )
 LIMITS = (
     "The predictions are taken as fixed: the interval says what other patients would change, and leaves out the "
@@ -115,7 +116,7 @@ def _why_not(
     if name in NO_INTERVAL:
         return NO_INTERVAL[name]
     if np.unique(stratum, return_counts=True)[1].min() == 1:
-        return "a class has one patient, who says nothing about the spread"
+        return "one patient says nothing about the spread"
     if defined.size < DEFINED * resampled.size:
         return f"not defined in {resampled.size - defined.size} of {resampled.size} resamples"
     if np.ptp(defined) < SAME:

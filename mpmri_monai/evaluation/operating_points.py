@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm, t
 
 from mpmri_monai.errors import EvaluationError
-from mpmri_monai.evaluation.bootstrap import CONFIDENCE
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME
+from mpmri_monai.evaluation.intervals import DEFINED
 from mpmri_monai.evaluation.levels import RULES
-from mpmri_monai.evaluation.pooling import cannot_be_pooled
 from mpmri_monai.evaluation.roc import roc_steps, true_positives
-from mpmri_monai.evaluation.scored import Redrawn, Scored, or_none, percentiles, resampling, scored
+from mpmri_monai.evaluation.scored import Redrawn, Scored, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 SPECIFICITIES = (0.9, 0.85, 0.8)
@@ -54,9 +55,10 @@ def operating_points(
         ``{"level", "rule", "convention", "confidence", "bootstraps", "points": [{"class", "specificity", "value",
         "low", "high", "resamples", "patients", "why", "positives"}]}``: ``value`` is the sensitivity, ``patients`` have
         units of the class, ``positives`` are these units in all fits. It is None, and ``why`` says so, where no fit
-        scored units of two patients, the class and the rest among them; ``low`` and ``high`` are None where all
-        resamples agree. The interval is the expanded percentile interval with one degree of freedom less than
-        ``patients``: a point of a curve has no jackknife, on which the intervals of metrics rely.
+        scored units of two patients, the class and the rest among them. ``low`` and ``high`` are None where all
+        resamples agree, a tenth of them has no curve, or one patient has the class. The interval is the expanded
+        percentile interval with one degree of freedom less than ``patients``: a point of a curve has no jackknife, on
+        which the intervals of metrics rely.
 
     Raises:
         EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
@@ -91,7 +93,7 @@ def operating_points(
 def _point(found: Redrawn, patients: int) -> dict[str, Any]:
     """Return a sensitivity with its interval from the number of patients who have the class."""
     defined = bool(np.isfinite(found.value))
-    low, high = percentiles(found.resampled, patients - 1) if defined else (None, None)
+    low, high = _percentiles(found.resampled, patients - 1) if defined else (None, None)
     return {
         "value": or_none(found.value),
         "low": low,
@@ -102,10 +104,24 @@ def _point(found: Redrawn, patients: int) -> dict[str, Any]:
     }
 
 
+def _percentiles(resampled: np.ndarray, freedom: int) -> tuple[float | None, float | None]:
+    """Return the expanded percentile interval (Hesterberg 2015) over the resamples in which the value is defined.
+
+    Its percentiles are those at which a normal quantile equals Student's, since plain ones are too close for few
+    patients.
+    """
+    defined = resampled[np.isfinite(resampled)]
+    if freedom < 1 or defined.size < DEFINED * resampled.size or np.ptp(defined) < SAME:
+        return None, None
+    tail = norm.cdf(-t.ppf((1 + CONFIDENCE) / 2, freedom))
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def _sensitivities(units: Scored, k: int, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
     """Return the sensitivity for class ``k``, shape (resample, specificity); NaN where no fit has both classes."""
     rates = 1 - np.asarray(specificities)
-    if cannot_be_pooled("auc", units.patients, units.fits):
+    if not units.comparable("auc"):
         return np.full((len(weights), len(rates)), np.nan)
     found, positives = np.zeros((len(weights), len(rates))), np.zeros(len(weights))
     for fit in np.unique(units.fits):

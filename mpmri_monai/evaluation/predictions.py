@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mpmri_monai.artefacts import whole_file
+from mpmri_monai.cohort.splits import ROLES
 from mpmri_monai.errors import EvaluationError
 
 KEY_COLUMNS = ("task", "patient", "study", "lesion", "sample", "site", "repeat", "outer", "inner", "role", "label")
@@ -73,7 +74,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return a predictions table with its types set; ``where`` says whose it is.
 
     Raises:
-        EvaluationError: a column is missing, unknown or of another type, or a row is there twice.
+        EvaluationError: a column is missing, unknown or of another type, a role is none, or a row is there twice.
     """
     probabilities, present = _prefixed(table, PROBABILITY), _prefixed(table, PRESENT)
     missing = [column for column in KEY_COLUMNS if column not in table]
@@ -97,6 +98,13 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
             found=str(error),
             where=where,
         ) from error
+    for column, known, expected in (
+        ("role", typed["role"].isin(ROLES), f"a role among {', '.join(ROLES)}"),
+        ("inner", typed["inner"].str.fullmatch(r"\d*"), "an inner fold's number, or nothing for an outer fit"),
+    ):
+        if not known.all():
+            found = ", ".join(map(repr, sorted(set(typed.loc[~known, column]))[:3]))
+            raise EvaluationError(expected=expected, found=f"{found} in {int((~known).sum())} rows", where=where)
     repeated = typed.duplicated(list(ROW_ORDER))
     if repeated.any():
         first = typed[repeated].iloc[0]

@@ -40,8 +40,8 @@ def ranking(
 
     Returns:
         Columns ``name, value, low, high, rank, p_win, rank_low, rank_high``: value with the interval that
-        `evaluate` gives, mean rank of ties, percentiles of the rank over the resamples. Equal values keep the order
-        of ``tables``.
+        `evaluate` gives (NaN where there is none), mean rank of ties, percentiles of the rank over the resamples.
+        Equal values keep the order of ``tables``.
 
     Raises:
         EvaluationError: no table, tables of different patients, an undefined metric; as `evaluate`.

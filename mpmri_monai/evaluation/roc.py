@@ -39,7 +39,27 @@ def true_positives(false: np.ndarray, true: np.ndarray, rates: np.ndarray) -> np
         true: true positives at the same thresholds.
         rates: in [0, 1].
     """
-    return np.interp(np.asarray(rates) * false[-1] + ROUNDING, false, true)
+    wanted = np.asarray(rates) * false[-1]
+    reached = false[np.searchsorted(false, wanted + ROUNDING, side="right") - 1]
+    return np.interp(np.maximum(wanted, reached), false, true)
+
+
+def roc(positive: np.ndarray, scores: np.ndarray, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return false and true positive rates from corner to corner, or None when no fit has both classes.
+
+    All steps of the curve of one fit; of several, their `mean_curve`.
+
+    Args:
+        positive: bool, shape (unit,).
+        scores: shape (unit,).
+        fits: number of the model that scored each unit, shape (unit,).
+    """
+    if len(np.unique(fits)) == 1 and positive.any() and not positive.all():
+        (false,), (true,) = roc_steps(positive, scores, np.ones((1, len(scores))))
+        return false / false[-1], true / true[-1]
+    heights = mean_curve(positive, scores, fits)
+    # A curve starts in the corner: at rate 0 its grid value is already the upper end of the first step.
+    return None if heights is None else (np.r_[0, GRID], np.r_[0, heights])
 
 
 def mean_curve(positive: np.ndarray, scores: np.ndarray, fits: np.ndarray) -> np.ndarray | None:

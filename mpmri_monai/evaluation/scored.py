@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME, left_out, redrawn, strata
-from mpmri_monai.evaluation.intervals import interval, jackknife_variance
+from mpmri_monai.evaluation.intervals import DEFINED, interval, jackknife_variance
 from mpmri_monai.evaluation.levels import (
     FIT,
     UNIT,
@@ -74,7 +74,7 @@ class Resampling:
         """Return the interval of a difference of metrics: value ± t · standard error.
 
         As for single metrics, but on the scale of the metric, since a difference has no bounds to keep. Both ends are
-        None where the difference is not defined, or all resamples agree.
+        None where the difference is not defined, here or in more than a few resamples, or all resamples agree.
         """
         variance, freedom = self.variance(found)
         return around(found.value, variance, freedom)
@@ -82,10 +82,12 @@ class Resampling:
     def variance(self, found: Redrawn) -> tuple[float, float]:
         """Return the variance from the patients, as for single metrics, and its degrees of freedom.
 
-        It is NaN where the number is not defined, and 0 where all resamples agree.
+        It is NaN where the number is not defined, here or in too many resamples, and 0 where all resamples agree.
         """
         defined = found.resampled[np.isfinite(found.resampled)]
-        if not np.isfinite(found.value) or not np.isfinite(found.jackknife).all() or defined.size == 0:
+        if not np.isfinite(found.value) or not np.isfinite(found.jackknife).all():
+            return float("nan"), 1.0
+        if defined.size < DEFINED * found.resampled.size:
             return float("nan"), 1.0
         if np.ptp(defined) < SAME or np.ptp(found.jackknife) < SAME:
             return 0.0, 1.0
@@ -129,13 +131,17 @@ class Scored:
         """Return the weights of the units, shape (row, unit), from those of their patients, a column each."""
         return weights.to_numpy()[:, weights.columns.get_indexer(pd.Index(self.patients))]
 
-    def measured(self, names: Sequence[str], weights: pd.DataFrame) -> dict[str, np.ndarray]:
+    def comparable(self, name: str) -> bool:
+        """Return whether the models' scores allow the metric; see `pooling.cannot_be_pooled`."""
+        return not cannot_be_pooled(name, self.patients, self.fits)
+
+    def measured(self, names: Sequence[str] | None, weights: pd.DataFrame) -> dict[str, np.ndarray]:
         """Return the named metrics, each with shape (row,), NaN where one is not defined.
 
         Metrics of the order of scores are not defined where every model was tested on one patient.
 
         Args:
-            names: of the metrics.
+            names: of the metrics; None for all that the task has.
             weights: a column for each patient; there may be others than here.
 
         Raises:
@@ -143,6 +149,7 @@ class Scored:
         """
         step = max(1, CHUNK // len(self.truth))
         blocks = [self._all(weights.iloc[start : start + step]) for start in range(0, len(weights), step)]
+        names = list(blocks[0]) if names is None else names
         unknown = [name for name in names if name not in blocks[0]]
         if unknown:
             near = get_close_matches(unknown[0], blocks[0], n=1)
@@ -152,9 +159,9 @@ class Scored:
                 fix=f"did you mean {near[0]!r}?" if near else None,
             )
         return {
-            name: np.full(len(weights), np.nan)
-            if cannot_be_pooled(name, self.patients, self.fits)
-            else np.concatenate([block[name] for block in blocks])
+            name: np.concatenate([block[name] for block in blocks])
+            if self.comparable(name)
+            else np.full(len(weights), np.nan)
             for name in names
         }
 
@@ -163,7 +170,7 @@ class Scored:
         once = pd.DataFrame(np.ones((1, len(set(self.patients)))), columns=sorted(set(self.patients)))
         return {name: float(values[0]) for name, values in self.measured(names, once).items()}
 
-    def redrawn(self, names: Sequence[str], drawn: Resampling) -> dict[str, Redrawn]:
+    def redrawn(self, names: Sequence[str] | None, drawn: Resampling) -> dict[str, Redrawn]:
         """Return the named metrics of the patients as they are, redrawn, and with each left out."""
         return {name: drawn.split(values) for name, values in self.measured(names, drawn.weights).items()}
 
@@ -186,13 +193,24 @@ def scored(predictions: pd.DataFrame, task: Task, level: str, role: str = "test"
             ``unit`` patient, stored copies stand among the samples.
         LeakageError: a patient has two roles in one fit, and ``unit`` is ``patient``.
     """
+    rows = scored_rows(predictions, task, role, unit)
+    levels = levels_of(rows, task)
+    if level not in levels:
+        raise EvaluationError(expected=f"a level that the predictions have: {', '.join(levels)}", found=repr(level))
+    return units_of(rows, task, level)
+
+
+def scored_rows(predictions: pd.DataFrame, task: Task, role: str = "test", unit: str = "patient") -> pd.DataFrame:
+    """Return the rows that `scored` takes, checked; arguments and errors as there."""
     rows = tested_rows(check_predictions(predictions, "predictions"), task, role, unit)
     if unit == "patient":
         check_no_copies(rows)
     check_complete(rows, role, unit)
-    levels = levels_of(rows, task)
-    if level not in levels:
-        raise EvaluationError(expected=f"a level that the predictions have: {', '.join(levels)}", found=repr(level))
+    return rows
+
+
+def units_of(rows: pd.DataFrame, task: Task, level: str) -> Scored:
+    """Return the units at one of `levels_of` the rows, which are from `scored_rows`."""
     units = at_level(rows, task, level)
     return Scored(
         task=task,
@@ -213,27 +231,6 @@ def resampling(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generat
     stratum = by_patient.to_numpy()
     weights = np.vstack([np.ones(len(stratum)), redrawn(stratum, bootstraps, rng), left_out(stratum)])
     return Resampling(pd.DataFrame(weights, columns=by_patient.index), stratum)
-
-
-def draws(tables: Sequence[Scored], bootstraps: int, rng: np.random.Generator) -> tuple[pd.Index, np.ndarray]:
-    """Return the patients of all tables and their weights in each resample, shape (resample, patient)."""
-    drawn = resampling(tables, bootstraps, rng)
-    return drawn.patients, drawn.weights.to_numpy()[1 : 1 + bootstraps]
-
-
-def percentiles(resampled: np.ndarray, freedom: float = np.inf) -> tuple[float | None, float | None]:
-    """Return the percentile interval over the resamples in which the value is defined.
-
-    With finite degrees of freedom the percentiles are those at which a normal quantile equals Student's: the expanded
-    percentiles of Hesterberg (2015), since plain ones are too close for few patients. Both ends are None where there
-    are none, or where all resamples agree: they then say nothing about the spread.
-    """
-    defined = resampled[np.isfinite(resampled)]
-    if defined.size == 0 or np.ptp(defined) < SAME or freedom <= 0:
-        return None, None
-    tail = norm.cdf(-t.ppf((1 + CONFIDENCE) / 2, freedom))
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def around(value: float, variance: float, freedom: float) -> tuple[float | None, float | None]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpmri_monai.errors import ConfigError
+from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import evaluate, permutation_p
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Content, Context
@@ -60,6 +60,12 @@ class Permutation:
         observed = evaluate(context.predictions(OBSERVED), question.task, seed=context.seed)
         values = {level: found["metrics"][METRIC] for level, found in observed["levels"].items()}
         null = _null(context, question, values)
+        undefined = [level for level in values if values[level]["value"] is None]
+        if undefined:
+            raise EvaluationError(
+                expected=f"a {METRIC} with the labels as they are",
+                found=f"none at level {', '.join(undefined)}: {values[undefined[0]]['why']}",
+            )
         tests = {level: permutation_p(values[level]["value"], null[level].dropna().to_numpy()) for level in values}
         return {
             "title": f"Permuted labels: {question.title}",

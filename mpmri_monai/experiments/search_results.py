@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from mpmri_monai.evaluation import compare, evaluate, inner_fits, ranking
-from mpmri_monai.evaluation.scored import scored
+from mpmri_monai.evaluation.scored import or_none, scored
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.search import CHOSEN, LEVEL, METRIC, OuterFold, Search, outer_cell
 from mpmri_monai.experiments.texts import with_interval
@@ -189,7 +189,7 @@ def _ranking_table(search: Search, ranked: pd.DataFrame) -> dict[str, Any]:
         [
             f"{row.rank:g}",
             row.name,
-            with_interval({"value": row.value, "low": row.low, "high": row.high}),
+            with_interval({key: or_none(getattr(row, key)) for key in ("value", "low", "high")}),
             f"{row.rank_low:.0f}–{row.rank_high:.0f}",
             f"{row.p_win:.3f}",
             str(_reached(search, row.name)),
@@ -237,9 +237,9 @@ def _figure(ranked: pd.DataFrame) -> dict[str, Any]:
             "name": row.name,
             "probability": row.p_win,
             "value": row.value,
-            "low": row.low,
-            "high": row.high,
-            "ceiling": None if np.isnan(row.ceiling) else row.ceiling,
+            "low": or_none(row.low),
+            "high": or_none(row.high),
+            "ceiling": or_none(row.ceiling),
         }
         for row in ranked.head(SHOWN).itertuples(index=False)
     ]

@@ -119,7 +119,7 @@ def _ranked(context: Context, question: Question, tables: Mapping[str, pd.DataFr
     if len(tables) < 2 or len(patients) > 1 or len({len(context.runs(name)) for name in tables}) > 1:
         return []
     found = ranking(tables, question.task, LEVEL, "macro_auc", seed=context.seed)
-    rows = [[cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row] for row in found.itertuples(index=False)]
+    rows = [[_cell(cell) for cell in row] for row in found.itertuples(index=False)]
     return [
         {
             "key": "ranking",
@@ -129,6 +129,12 @@ def _ranked(context: Context, question: Question, tables: Mapping[str, pd.DataFr
             "rows": rows,
         }
     ]
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return NOTHING if pd.isna(value) else f"{value:.3g}"
 
 
 def _bars(results: Mapping[str, Any], tops: Mapping[str, Any], metric: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ def rows():
     return pd.DataFrame(
         {
             "patient": ["P1", "P1", "P2"],
+            "study": ["P1-1", "P1-1", "P2-1"],
             "lesion": ["L1", "L1", "L1"],
             "label": ["well", "well", "poorly"],
             "extent_mm": [20.0, 20.0, 31.5],
@@ -41,3 +42,10 @@ def test_ranges_are_of_what_was_seen(rows):
 def test_signal_curves_are_relative_to_the_plain_phase(rows):
     assert signal_curves(rows, ("T2", "S0", "S1")) == {"poorly": {"S0": 1.0}, "well": {"S0": 1.0, "S1": 1.5}}
     assert signal_curves(rows, ("T2", "S1")) == {}
+
+
+def test_lesions_of_two_studies_are_two_in_the_curves(rows):
+    """Each by its own plain phase: 1.5 and 3, not the ratio of the means over both."""
+    rows["label"], rows["patient"], rows["study"] = "well", "P1", ["P1-1", "P1-1", "P1-2"]
+    rows["signal_S1"] = [150.0, 180.0, 600.0]
+    assert signal_curves(rows, ("S0", "S1"))["well"]["S1"] == pytest.approx((1.5 + 3) / 2)

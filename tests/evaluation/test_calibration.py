@@ -151,3 +151,14 @@ def test_an_entry_that_is_none_is_refused(table):
     ):
         with pytest.raises(EvaluationError):
             read_fitted([broken])
+
+
+def test_lesions_of_several_repeats_are_counted_once(table):
+    again = calibrate(pd.concat([table, table.assign(repeat=1)]), GRADE, bootstraps=10)
+    assert again["lesions"] == calibrate(table, GRADE, bootstraps=10)["lesions"]
+
+
+def test_inner_folds_that_trained_on_test_patients_are_refused(table):
+    inner = table.assign(inner="0", role=table["role"].replace("test", "train"))
+    with pytest.raises(LeakageError, match="inner folds without the test patients"):
+        calibrate(pd.concat([table[table["role"] == "test"], inner]), GRADE, bootstraps=10)

@@ -178,3 +178,17 @@ def test_p_values_are_uniform_under_the_null_and_intervals_cover(drawn):
         covered.append(found["low"] <= 0 <= found["high"])
     assert [np.mean(np.array(p) <= level) for level in (0.05, 0.25, 0.5)] == pytest.approx([0.05, 0.25, 0.5], abs=0.08)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
+
+
+def test_a_class_of_one_patient_gives_no_interval_to_what_depends_on_it(drawn):
+    """He alone is half of that class's balance in both models, and would come again for certain."""
+    rng = np.random.default_rng(0)
+    a = drawn(rng, 40)
+    b = drawn(rng, 40)
+    poorly = a["label"] == "poorly"
+    kept = ~poorly | (a["patient"] == a.loc[poorly, "patient"].iloc[0])
+    found = compare(a[kept], b[kept], GRADE, bootstraps=200)["metrics"]
+    assert found["accuracy"]["low"] is not None
+    for name in ("macro_auc", "balanced_accuracy"):
+        assert found[name]["difference"] is not None
+        assert (found[name]["low"], found[name]["high"]) == (None, None)

@@ -1,13 +1,15 @@
 """Intervals against closed forms."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from mpmri_monai.evaluation.bootstrap import left_out, redrawn
+from mpmri_monai.evaluation.bootstrap import left_out, redrawn, strata
 from mpmri_monai.evaluation.intervals import interval, jackknife_variance, score_interval
+from mpmri_monai.sequences import GRADES, TASKS
 
 
 def of_mean(values, stratum, resamples=4000, name="accuracy"):
@@ -116,3 +118,17 @@ def test_resamples_without_a_value_are_counted_and_said():
     found = interval("accuracy", 0.5, resampled, jackknife, stratum)
     assert found["low"] is None
     assert "20 of 100" in found["why"]
+
+
+@given(st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(sum))
+@example([1, 5, 6])
+@example([5, 6, 1])
+@example([1, 1, 1])
+def test_classes_of_one_patient_join_the_class_beside_them(sizes):
+    labels = np.repeat(GRADES, sizes)
+    rows = pd.DataFrame({"patient": [f"P{number:02d}" for number in range(len(labels))], "label": labels})
+    stratum = strata(rows, TASKS["hcc_grade"]).to_numpy()
+    counts = np.unique(stratum, return_counts=True)[1]
+    assert counts.min() > 1 or len(labels) == 1
+    assert (np.diff(stratum) >= 0).all()  # never over a class that stays by itself
+    assert len(counts) >= sum(size > 1 for size in sizes)

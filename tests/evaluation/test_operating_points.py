@@ -100,3 +100,10 @@ def test_mean_curve_of_fits_has_the_pooled_area(drawn):
     curve = mean_curve(positive, table["p_well"].to_numpy(), table["outer"].to_numpy())
     assert (curve[-1], (np.diff(curve) >= 0).all()) == (1, True)
     assert mean_curve(positive, table["p_well"].to_numpy(), np.arange(len(table))) is None
+
+
+def test_scores_that_say_nothing_have_no_interval(drawn):
+    """The point lies on the diagonal whoever is drawn: rounding is no spread."""
+    (point, *_) = operating_points(of_scores(drawn, [0.5] * 6, [0.5] * 7), BACKGROUND, bootstraps=50)["points"]
+    assert point["value"] == pytest.approx(0.1, abs=1e-12)
+    assert (point["low"], point["high"]) == (None, None)

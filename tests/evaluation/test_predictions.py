@@ -4,6 +4,7 @@ import pytest
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import class_names, read_predictions, write_predictions
+from mpmri_monai.evaluation.predictions import check_predictions
 
 
 def test_rows_in_any_order_give_the_same_bytes(predictions, tmp_path):
@@ -75,3 +76,13 @@ def test_other_files_are_refused(tmp_path, content):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(EvaluationError, match="No such file"):
         read_predictions(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"), [("role", "Test", "train, val, test"), ("inner", "nan", "fold")]
+)
+def test_a_role_or_an_inner_fold_that_is_none_is_refused(predictions, column, value, expected):
+    """Its rows would be left out of every number without a word."""
+    predictions.loc[:2, column] = value
+    with pytest.raises(EvaluationError, match=rf"{expected}.*{value}' in 3 rows"):
+        check_predictions(predictions, "here")

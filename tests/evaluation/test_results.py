@@ -96,15 +96,36 @@ def test_intervals_hold_the_value(predictions):
                 assert "why" not in metric
 
 
-@pytest.mark.parametrize(("patients", "skill"), [(3, 1.0), (24, 100.0)])
-def test_resamples_that_cannot_differ_give_no_interval(drawn, patients, skill):
-    """One patient a class, or a perfect result: an interval of width 0 would claim certainty."""
-    table = drawn(np.random.default_rng(0), patients, skill=skill)
+def test_resamples_that_cannot_differ_give_no_interval(drawn):
+    """A perfect result: an interval of width 0 would claim certainty."""
+    table = drawn(np.random.default_rng(0), 24, skill=100.0)
     result = evaluate(table[table["lesion"].str.endswith("L1")], GRADE, bootstraps=50)
     for metric in result["levels"]["lesion"]["metrics"].values():
         assert metric["value"] is not None
         assert metric["low"] is None
         assert metric["high"] is None
+
+
+def test_one_patient_has_no_interval(drawn):
+    metrics = evaluate(drawn(np.random.default_rng(0), 1), GRADE, bootstraps=50)["levels"]["slice"]["metrics"]
+    assert metrics["accuracy"]["value"] is not None
+    assert metrics["accuracy"]["low"] is None
+    assert "one patient" in metrics["accuracy"]["why"]
+
+
+def test_a_class_of_one_patient_leaves_the_other_metrics_their_intervals(drawn):
+    """It says nothing of that class, and little of the whole; an accuracy of many patients is known all the same."""
+    table = drawn(np.random.default_rng(0), 60, skill=1.5, slices=1)
+    table = table[table["lesion"].str.endswith("L1")]
+    poorly = table["label"] == "poorly"
+    table = table[~poorly | (table["patient"] == table.loc[poorly, "patient"].iloc[0])]
+    metrics = evaluate(table, GRADE, bootstraps=200)["levels"]["lesion"]["metrics"]
+    p = metrics["accuracy"]["value"]
+    wald = 2 * 1.96 * np.sqrt(p * (1 - p) / len(table))
+    assert metrics["accuracy"]["high"] - metrics["accuracy"]["low"] == pytest.approx(wald, rel=0.15)
+    for name in ("sensitivity_poorly", "auc_poorly", "macro_auc", "balanced_accuracy"):
+        assert metrics[name]["low"] is None
+        assert "of 200 resamples" in metrics[name]["why"]
 
 
 def test_bootstrap_of_independent_lesions_is_as_wide_as_the_binomial(drawn):
@@ -143,7 +164,7 @@ def test_repeats_do_not_narrow_the_interval_as_if_they_were_patients(drawn):
 
 def test_resamples_in_blocks_are_the_same(predictions, monkeypatch):
     whole = evaluate(predictions, GRADE, bootstraps=100)["levels"]["slice"]["metrics"]
-    monkeypatch.setattr("mpmri_monai.evaluation.results.CHUNK", 7 * len(predictions))
+    monkeypatch.setattr("mpmri_monai.evaluation.scored.CHUNK", 7 * len(predictions))
     blocks = evaluate(predictions, GRADE, bootstraps=100)["levels"]["slice"]["metrics"]
     for name, metric in whole.items():
         ends = ("value", "low", "high")
@@ -248,6 +269,7 @@ def test_auc_is_not_pooled_over_fits_of_one_patient(drawn):
     for name in ("macro_auc", "auc_poorly", "macro_average_precision"):
         assert content["metrics"][name]["value"] is None
         assert "repeated k-fold" in content["metrics"][name]["why"]
+    assert content["roc"]["poorly"] is None
     assert content["metrics"]["accuracy"]["low"] is not None
     two_a_fit = evaluate(table.assign(outer=number // 2), GRADE, bootstraps=20)["levels"]["lesion"]
     assert two_a_fit["metrics"]["auc_poorly"]["value"] is not None

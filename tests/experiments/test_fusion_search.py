@@ -4,6 +4,8 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from mpmri_monai.experiments.fusion_search import FusionSearch
 from mpmri_monai.experiments.halving import best_first, rungs
 from mpmri_monai.experiments.question import Question
 from mpmri_monai.experiments.search import CHOSEN, Search, candidates
+from mpmri_monai.experiments.search_results import _figure
 from mpmri_monai.phantom.truth import ceiling
 from mpmri_monai.sequences import SEQUENCES, fusion
 
@@ -139,3 +142,11 @@ def test_options_that_are_none_are_refused(tmp_path, truth):
     for options in ({"rungs": "a,b"}, {"candidates": "fours"}, {"folds": "x"}):
         with pytest.raises(ConfigError):
             FusionSearch().stages(make_context(tmp_path, truth, BUNDLE, options=options))
+
+
+def test_a_perfect_fusion_has_no_interval_in_the_figure():
+    """Its macro AUC of 1 in every resample has none; NaN would make the content no JSON."""
+    ranked = pd.DataFrame({"name": ["T2", "S0"], "value": [1, 0.8], "low": [None, 0.7], "high": [None, 0.9]})
+    figure = _figure(ranked.assign(p_win=[1.0, 0.0], ceiling=np.nan))
+    assert figure["data"]["bars"][0]["low"] is None
+    json.dumps(figure, allow_nan=False)
