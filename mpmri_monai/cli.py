@@ -226,6 +226,21 @@ def experiment(
 
 
 @app.command()
+def compare(
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="The reference, then others: a run folder, a folder of runs (folds, repeats), or a CSV."),
+    ],
+    level: Annotated[str, typer.Option(help="slice, lesion or patient.")] = "lesion",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for all that was found (JSON).")] = None,
+) -> None:
+    """Say whether models differ on the same patients: differences with intervals, paired p-values, corrected."""
+    from mpmri_monai.evaluation.compare_command import compare_command
+
+    raise typer.Exit(compare_command(models, level, output))
+
+
+@app.command()
 def audit(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run, or of an experiment.")],
 ) -> None:

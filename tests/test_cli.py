@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-COMMANDS = ("phantom", "scan", "deidentify", "manifest", "check", "contact-sheet", "prepare", "audit", "bundle")
+COMMANDS = (
+    "phantom",
+    "scan",
+    "deidentify",
+    "manifest",
+    "check",
+    "contact-sheet",
+    "prepare",
+    "audit",
+    "bundle",
+    "compare",
+    "experiment",
+)
 
 
 def mpmri(*arguments):
@@ -39,6 +51,9 @@ def test_help_does_not_wait_for_torch():
         ("phantom", "{empty}/new", "--preset", "quik"),
         ("phantom", "{empty}/new", "--patients", "1"),
         ("audit", "{empty}"),
+        ("compare", "{empty}", "{empty}/other"),
+        ("experiment", "nonsense", "--bundle", "{empty}", "--manifest", "{empty}/m.json", "--out", "{empty}/out"),
+        ("experiment", "repeats", "--bundle", "{empty}", "--manifest", "{empty}/m.json", "--out", "{empty}/out"),
         ("bundle", "adopt", "{empty}", "{empty}"),
     ],
 )

@@ -20,7 +20,14 @@ from mpmri_monai.bundle.reference import write_reference
 from mpmri_monai.bundle.run_folder import RunFolder
 from mpmri_monai.bundle.workflow import on_command_line
 from mpmri_monai.cohort import NOT_DISJOINT, ROLES
-from mpmri_monai.evaluation import calibrate, evaluate, metrics_table, roi_baseline, write_predictions
+from mpmri_monai.evaluation import (
+    calibrate,
+    evaluate,
+    metrics_table,
+    operating_points,
+    roi_baseline,
+    write_predictions,
+)
 from mpmri_monai.networks import load_weights
 from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.report import write_report
@@ -111,6 +118,7 @@ def write_metrics(folder: Path, cohort: CohortData, predictions: pd.DataFrame) -
     metrics["fusion"] = fusion_name(cohort.fusion)
     metrics["baseline"] = _baseline(cohort)
     metrics["ceiling"] = _ceiling(cohort, predictions)
+    metrics["operating_points"] = operating_points(predictions, cohort.task, seed=cohort.seed)
     metrics["calibration"] = calibrate(predictions, cohort.task, seed=cohort.seed)
     artefacts.write_json(folder / "metrics.json", metrics)
     Console().print(metrics_table(metrics))

@@ -107,6 +107,7 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "headline": tables.headline_rows(metrics),
         "levels": [{"name": name, **metrics["levels"][name]} for name in levels],
         "metrics": tables.metric_rows(metrics),
+        "operating": {"header": tables.operating_header(metrics), "rows": tables.operating_rows(metrics)},
         "percent": wording.percent(metrics),
         "bootstraps": metrics["bootstraps"],
         "confusion": metrics["levels"]["lesion"]["confusion"],

@@ -113,6 +113,22 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def operating_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+    """Return rows of ``class, sensitivity at each specificity`` of lesions, with intervals."""
+    points = (metrics.get("operating_points") or {}).get("points", [])
+    return [
+        [name, *(with_interval(point, point["why"] or "") for point in points if point["class"] == name)]
+        for name in dict.fromkeys(point["class"] for point in points)
+    ]
+
+
+def operating_header(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the header that goes with ``operating_rows``."""
+    points = (metrics.get("operating_points") or {}).get("points", [])
+    rates = dict.fromkeys(point["specificity"] for point in points)
+    return ["class", *(f"at {100 * rate:.0f} % specificity" for rate in rates)]
+
+
 def pooling_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     """Return rows of ``how several fits become one number, metrics``, of the lesion level."""
     ways: dict[str, list[str]] = {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
-from mpmri_monai.errors import EvaluationError
+from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import evaluate
 from mpmri_monai.experiments import repeats, single
 from mpmri_monai.experiments.repeats import CELL, Repeats
@@ -64,6 +65,25 @@ def test_repetitions_are_pooled_and_spread(context, truth):
     kinds = {figure["kind"]: figure["data"]["curves"] for figure in content["figures"]}
     assert [curve["name"] for curve in kinds["epochs"]] == ["training", "validation"]
     assert [curve["name"] for curve in kinds["roc_band"]] == ["well", "moderately", "poorly"]
+
+
+def test_inner_folds_calibrate_and_are_not_scored(tmp_path, truth, context):
+    given = replace(context, options={"inner_folds": "2"})
+    (stage,) = Repeats().stages(given)
+    runs = stage.runs()
+    assert stage.count == len(runs) == 2 * (1 + 2)
+    assert [run.options["split#inner"] for run in runs[:3]] == [-1, 0, 1]
+    assert {run.options["split#val"] for run in runs} == {0.0}
+    finish_all(Repeats(), given, TrainedObserver(truth))
+    content = Repeats().collect(given)
+    outer = pd.concat([given.run_predictions(run) for run in given.runs(CELL)])
+    assert f"On {outer.loc[outer['role'] == 'test', 'lesion'].nunique()} lesions" in content["headline"][0]
+    assert content["calibration"]["from"] == "inner folds"
+
+
+def test_one_inner_fold_is_refused(context):
+    with pytest.raises(ConfigError, match="at least 2"):
+        Repeats().stages(replace(context, options={"inner_folds": "1"}))
 
 
 def test_every_sequence_is_trained_alone(context):
