@@ -85,6 +85,8 @@ class CohortData:
         self.settings = Settings(**settings)
         self.split = cohort.SplitSettings(**split)
         self.seed, self.permutation, self.workers = int(seed), int(permutation), int(workers)
+        if self.permutation < -1:
+            raise ConfigError(expected="a permutation of at least 0, or -1 for none", found=str(permutation))
 
     @property
     def replica(self) -> bool:
@@ -108,6 +110,7 @@ class CohortData:
         store = prepare(self.manifest, self.settings, cache_folder(), workers=self.workers)
         for study, why in sorted(store.failed.items()):
             logger.warning("study %s is left out: %s", study, why)
+        cohort.refuse_shared_voxels(self._image_table(store), self.manifest.name)
         return store
 
     @cached_property
@@ -215,10 +218,13 @@ class CohortData:
 
     def image_table(self) -> pd.DataFrame:
         """Return ``patient, study, sequence, voxels``: the sha256 of the voxels of every image that was sampled."""
+        return self._image_table(self.store)
+
+    def _image_table(self, store: Store) -> pd.DataFrame:
         patients = {study.study: study.patient for study in self.manifest.studies}
         records = [
             (patients[study], study, sequence, voxels)
-            for study, images in sorted(self.store.voxels.items())
+            for study, images in sorted(store.voxels.items())
             for sequence, voxels in images.items()
         ]
         return pd.DataFrame(records, columns=["patient", "study", "sequence", "voxels"])

@@ -13,6 +13,8 @@ from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.evaluation.fitted import new_salt, salted
 
 SCRATCH = "scratch"
+WEIGHTS = "pretrained"
+"""Under which the record of a run keeps the sha256 of the weights that it began with."""
 SALT_STREAM = 2
 """Sets the salt of the training patients apart from other random numbers of the same seed."""
 
@@ -50,6 +52,14 @@ def seen_by(pretrained: str) -> list[dict[str, Any]] | None:
             {"salt": str(one["salt"]), "patients": list(one["patients"])} for one in reference["trained_on"]["seen"]
         ]
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def weights_digest(pretrained: str) -> str | None:
+    """Return the sha256 of the weights ``pretrained``; None from scratch, or when there is no such file."""
+    try:
+        return None if pretrained == SCRATCH else artefacts.file_digest(pretrained)
+    except OSError:
         return None
 
 

@@ -16,6 +16,7 @@ import torch
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.provenance import SCRATCH, WEIGHTS, weights_digest
 from mpmri_monai.bundle.workflow import MONAI_KEYS, as_json, running_config
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.errors import ConfigError, OutputError
@@ -95,7 +96,7 @@ class RunFolder:
 
     def _claim(self, device: str | torch.device) -> None:
         config = as_json(running_config())
-        environment = _environment(device, self.cohort)
+        environment = _environment(device, self.cohort, str(config.get("pretrained", SCRATCH)))
         claimed = all((self.path / name).is_file() for name in CLAIM)
         trained = self._holds_more_than_a_claim()
         if self.path.exists() and (not self.path.is_dir() or (trained and not claimed)):
@@ -193,7 +194,8 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def _environment(device: str | torch.device, cohort: CohortData) -> dict[str, Any]:
+def _environment(device: str | torch.device, cohort: CohortData, pretrained: str) -> dict[str, Any]:
+    weights = weights_digest(pretrained)
     return {
         "software": software(),
         "device": str(device),
@@ -201,7 +203,7 @@ def _environment(device: str | torch.device, cohort: CohortData) -> dict[str, An
         "threads": torch.get_num_threads(),
         "processes": idist.get_world_size(),
         "git_revision": _git_revision(),
-        "data": cohort.digests(),
+        "data": cohort.digests() | ({WEIGHTS: weights} if weights else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from mpmri_monai.cohort.build import Finding, build_manifest
 from mpmri_monai.cohort.check import Inspection, check_manifest, inspect_study
-from mpmri_monai.cohort.leaks import refuse_shared_images
+from mpmri_monai.cohort.leaks import refuse_shared_images, refuse_shared_voxels
 from mpmri_monai.cohort.manifest import (
     DicomImage,
     Lesion,
@@ -61,6 +61,7 @@ __all__ = [
     "permuted_labels",
     "read_splits",
     "refuse_shared_images",
+    "refuse_shared_voxels",
     "roles_of",
     "row_roles",
     "save_manifest",

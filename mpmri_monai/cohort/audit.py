@@ -7,7 +7,7 @@ that it did not see.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from mpmri_monai.cohort.splits import NOT_DISJOINT, OUTER_FIT, UNITS, row_roles, splits_digest
 
 PASSED, LEAK, UNKNOWN = "passed", "LEAK", "cannot tell"
+NO_PREDICTIONS = "no predictions.csv that can be read"
 COPY_MARK = "+"
 """Joins the name of a sample and that of a stored copy of it."""
 OWN_PARTS = {"train": "$@cohort.samples('train')", "validate": "$@cohort.samples('val')"}
@@ -43,6 +44,12 @@ class Fit:
     inner: str = OUTER_FIT
 
 
+def rows_of(splits: pd.DataFrame, fit: Fit) -> pd.DataFrame:
+    """Return the rows of one fit."""
+    chosen = (splits["repeat"] == fit.repeat) & (splits["outer"] == fit.outer) & (splits["inner"] == fit.inner)
+    return splits[chosen]
+
+
 def check_unit(splits: pd.DataFrame) -> Check:
     """What was divided: patients, or parts of them."""
     units = sorted(set(splits["unit"]))
@@ -69,7 +76,10 @@ def check_roles(splits: pd.DataFrame) -> Check:
     found = [f"{len(doubled)} of {total} patients in more than one role of a fit"] if doubled else []
     found += [f"{len(inside)} test patients inside the inner folds of their own fit"] if inside else []
     return _check(
-        "patients across roles", "E_LEAK_ROLES", "; ".join(found), f"{total} patients, each in one role (fits looked at: {fits})"
+        "patients across roles",
+        "E_LEAK_ROLES",
+        "; ".join(found),
+        f"{total} patients, each in one role (fits looked at: {fits})",
     )
 
 
@@ -77,13 +87,13 @@ def check_images(images: pd.DataFrame | None, splits: pd.DataFrame, fit: Fit) ->
     """Images with the same voxels under the names of two patients in different roles.
 
     Args:
-        images: patient, study, sequence, voxels (their sha256); None when the run kept none.
+        images: patient, study, sequence, voxels (their sha256); None when there are none to look at.
         splits, fit: the roles.
     """
     name = "same images under two names"
     if images is None:
-        return Check(name, UNKNOWN, "the run kept no images.csv")
-    rows = _rows_of(splits, fit)
+        return Check(name, UNKNOWN, "no images.csv that can be read")
+    rows = rows_of(splits, fit)
     roles = rows.groupby("patient")["role"].agg(set)
     across, alike = 0, 0
     for _, group in images.groupby("voxels", sort=False):
@@ -92,6 +102,9 @@ def check_images(images: pd.DataFrame | None, splits: pd.DataFrame, fit: Fit) ->
         if len(owners) > 1:
             alike += 1
             across += len(set().union(*held)) > 1
+    unseen = set(rows["patient"]) - set(images["patient"])
+    if unseen and not across:
+        return Check(name, UNKNOWN, f"no images of {len(unseen)} of {rows['patient'].nunique()} patients in images.csv")
     return _check(
         name,
         "E_LEAK_IMAGES",
@@ -105,14 +118,14 @@ def check_copies(predictions: pd.DataFrame | None) -> Check:
     """Augmented copies that are scored as if they were samples."""
     name = "augmented copies counted as samples"
     if predictions is None:
-        return Check(name, UNKNOWN, "no predictions yet")
+        return Check(name, UNKNOWN, NO_PREDICTIONS)
     tested = predictions.loc[predictions["role"] == "test", "sample"].astype(str)
     copies = int(tested.str.contains(COPY_MARK, regex=False).sum())
     return _check(
         name,
         "E_LEAK_COPIES",
         f"{copies} of {len(tested)} test rows are copies of others" if copies else "",
-        f"{len(tested)} test rows, none of them a copy",
+        f"{len(tested)} test rows, none of them named as a copy",
     )
 
 
@@ -125,17 +138,29 @@ def check_recorded_splits(splits: pd.DataFrame, recorded: str | None) -> Check:
     return _check(name, "E_LEAK_SPLITS", "splits.csv was changed since" if other else "", "same hash as at the start")
 
 
-def check_predicted_roles(predictions: pd.DataFrame | None, splits: pd.DataFrame, fit: Fit) -> Check:
-    """Whether every prediction stands in the role that its patient (or lesion, or sample) has in the splits."""
+def check_predicted_roles(
+    predictions: pd.DataFrame | None, splits: pd.DataFrame, fit: Fit, imaged: Collection[str] | None = None
+) -> Check:
+    """Whether every prediction stands in the role that its patient (or lesion, or sample) has in the splits.
+
+    Args:
+        predictions: None when there are none to look at.
+        splits, fit: the roles.
+        imaged: patients with an image of the fusion; of the others there can be no prediction. None for everybody.
+    """
     name = "predictions in the roles of the splits"
     if predictions is None:
-        return Check(name, UNKNOWN, "no predictions yet")
+        return Check(name, UNKNOWN, NO_PREDICTIONS)
     fits = predictions[["repeat", "outer", "inner"]].drop_duplicates()
     if [tuple(row) for row in fits.itertuples(index=False)] != [(fit.repeat, fit.outer, fit.inner)]:
         return _check(name, "E_LEAK_PREDICTIONS", "they are of another fit than the configuration", "")
     rows = predictions.assign(sample=predictions["sample"].astype(str).str.split(COPY_MARK, regex=False).str[0])
     given = row_roles(rows, _one_role(splits, fit), fit.repeat, fit.outer, fit.inner)
     other = int((given != rows["role"]).sum())
+    expected = set(rows_of(splits, fit)["patient"]) & set(splits["patient"] if imaged is None else imaged)
+    absent = len(expected - set(rows["patient"]))
+    if absent and not other:
+        return Check(name, UNKNOWN, f"no prediction of {absent} of {len(expected)} patients who have images")
     return _check(
         name,
         "E_LEAK_PREDICTIONS",
@@ -144,16 +169,20 @@ def check_predicted_roles(predictions: pd.DataFrame | None, splits: pd.DataFrame
     )
 
 
-def check_fitted(seen: Mapping[str, int], tested: int) -> Check:
+def check_fitted(seen: Mapping[str, int] | None, tested: int) -> Check:
     """Whether what was fitted after training saw test patients.
 
     Args:
-        seen: how many of the test patients each fitted thing (temperature, threshold, quantile) saw, by its name.
+        seen: how many of the test patients each fitted thing (temperature, threshold, quantile) saw, by its name; None
+            when that is not known.
         tested: how many there are.
     """
+    name = "calibration and thresholds"
+    if seen is None:
+        return Check(name, UNKNOWN, "no reference.json that says what was fitted on whom")
     leaks = [f"{name} saw {count} of {tested} test patients" for name, count in seen.items() if count]
     return _check(
-        "calibration and thresholds",
+        name,
         "E_LEAK_FITTED",
         "; ".join(leaks),
         f"{', '.join(seen)} fitted without the {tested} test patients" if seen else "nothing was fitted after training",
@@ -182,7 +211,7 @@ def check_epoch(parts: Mapping[str, str | None], splits: pd.DataFrame, fit: Fit,
         validated: whether the learning curves hold validation metrics; None when there are none to look at.
     """
     name = "best epoch chosen on the test set"
-    rows = _rows_of(splits, fit)
+    rows = rows_of(splits, fit)
     if parts.get("validate") != OWN_PARTS["validate"]:
         return _told_apart(name, "E_LEAK_EPOCH", "validation", parts.get("validate"))
     if (rows["unit"] != "patient").any():
@@ -190,7 +219,7 @@ def check_epoch(parts: Mapping[str, str | None], splits: pd.DataFrame, fit: Fit,
     if (rows["role"] == "val").any():
         return Check(name, PASSED, "validation patients of its own")
     if validated is None:
-        return Check(name, UNKNOWN, "no learning curves")
+        return Check(name, UNKNOWN, "no learning curves that can be read")
     return _check(
         name, "E_LEAK_EPOCH", "validated although nobody validates" if validated else "", "the last one counts"
     )
@@ -238,12 +267,7 @@ def _told_apart(name: str, code: str, what: str, data: str | None) -> Check:
     return Check(name, UNKNOWN, f"{what} was configured to read other samples than the bundle's")
 
 
-def _rows_of(splits: pd.DataFrame, fit: Fit) -> pd.DataFrame:
-    chosen = (splits["repeat"] == fit.repeat) & (splits["outer"] == fit.outer) & (splits["inner"] == fit.inner)
-    return splits[chosen]
-
-
 def _one_role(splits: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """Return the fit with the first role of each unit: a second one is a finding of `check_roles`."""
-    rows = _rows_of(splits, fit)
+    rows = rows_of(splits, fit)
     return rows.drop_duplicates(UNITS[rows["unit"].iloc[0]]) if len(rows) else rows

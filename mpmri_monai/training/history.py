@@ -96,9 +96,14 @@ class EarlyStop:
     """Handler that ends training when the validation loss has not improved for ``patience`` epochs; 0 never does.
 
     It looks at nothing but the history, so that a resumed run stops where an uninterrupted one does.
+
+    Raises:
+        ConfigError: a negative patience.
     """
 
     def __init__(self, history: History, patience: int = 0) -> None:
+        if patience < 0:
+            raise ConfigError(expected="a patience of at least 1, or 0 for none", found=str(patience))
         self.history, self.patience = history, patience
 
     def attach(self, engine: Engine) -> None:

@@ -31,7 +31,7 @@ class Trainer(SupervisedTrainer):
         **options: of SupervisedTrainer.
 
     Raises:
-        ConfigError: there is no epoch to train; untrained weights are never a result.
+        ConfigError: there is no epoch to train (untrained weights are never a result), or none between validations.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class Trainer(SupervisedTrainer):
     ) -> None:
         if options.get("max_epochs", 1) < 1:
             raise ConfigError(expected="max_epochs of at least 1", found=str(options["max_epochs"]))
+        if any(getattr(handler, "interval", 1) < 1 for handler in train_handlers or []):
+            raise ConfigError(expected="a val_interval of at least 1", found="less")
         options = {"prepare_batch": prepare_batch, "decollate": False, "optim_set_to_none": True} | options
         last = [checkpoint.history, checkpoint] + ([early_stop] if early_stop else [])
         super().__init__(

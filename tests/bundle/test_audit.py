@@ -9,12 +9,22 @@ import pytest
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.audit import audit_run
-from mpmri_monai.bundle.provenance import count_seen
+from mpmri_monai.bundle.provenance import count_seen, weights_digest
 from mpmri_monai.cohort import audit, holdout, splits_digest, unit_table, write_splits
-from mpmri_monai.errors import BundleError
+from mpmri_monai.errors import BundleError, MpmriError
 from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.evaluation.fitted import salted
 from mpmri_monai.sequences import GRADES
+
+
+def group(part, loader="@{0}::dataloader", dataset="@{0}::dataset"):
+    """The part of a configuration that reads samples, as MONAI writes it into the record."""
+    engine, name = ("trainer", "train_data_loader") if part == "train" else ("evaluator", "val_data_loader")
+    return {
+        "dataset": {"data": audit.OWN_PARTS[part]},
+        "dataloader": {"dataset": dataset.format(part)},
+        engine: {name: loader.format(part)},
+    }
 
 
 @pytest.fixture
@@ -32,16 +42,20 @@ def make(tmp_path):
             [rows, *(rows[rows["role"] == "test"].assign(sample=lambda t, c=c: t["sample"] + c) for c in copies)]
         )
         rows = rows.assign(task="hcc_grade", repeat=0, outer=0, inner="", p_well=0.5, p_moderately=0.3, p_poorly=0.2)
-        parts = {part: {"dataset": {"data": data}} for part, data in audit.OWN_PARTS.items()}
+        parts = {part: group(part) for part in audit.OWN_PARTS}
         write_splits(folder / "splits.csv", splits)
         write_predictions(folder / "predictions.csv", rows)
         images = pd.DataFrame({"patient": splits["patient"].unique(), "study": "s", "sequence": "T2"})
         images.assign(voxels=images["patient"]).to_csv(folder / "images.csv", index=False)
         (folder / "history.csv").write_text("epoch,val_loss\n1,\n")
         artefacts.write_json(
-            folder / "config.json", {"split": {"unit": unit}, "pretrained": "scratch", **parts, **config}
+            folder / "config.json",
+            {"split": {"unit": unit}, "fusion": "T2", "results": "predictions", **parts, **config},
         )
-        artefacts.write_json(folder / "environment.json", {"data": {"splits": splits_digest(splits)}})
+        weights = weights_digest(config.get("pretrained", "scratch"))
+        artefacts.write_json(
+            folder / "environment.json", {"data": {"splits": splits_digest(splits), "pretrained": weights}}
+        )
         if fitted is not None:
             artefacts.write_json(folder / "reference.json", {"fitted": fitted})
         return folder
@@ -109,6 +123,76 @@ def test_what_is_missing_or_damaged_is_not_passed(make):
     found = outcomes(folder)
     assert list(found.values()).count(audit.UNKNOWN) == 5
     assert audit.LEAK not in found.values()
+
+
+def edited(folder, name, change):
+    table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    change(table).to_csv(folder / name, index=False)
+    return outcomes(folder)
+
+
+def test_images_of_all_patients_must_be_there_to_be_compared(make):
+    name = "same images under two names"
+    assert edited(make("short"), "images.csv", lambda t: t.iloc[2:])[name] == audit.UNKNOWN
+    assert edited(make("blind"), "images.csv", lambda t: t.drop(columns="voxels"))[name] == audit.UNKNOWN
+
+
+def test_patients_who_were_taken_out_of_the_predictions_are_missed(make):
+    name = "predictions in the roles of the splits"
+    gone = make("gone")
+    assert edited(gone, "predictions.csv", lambda t: t[t["role"] != "test"])[name] == audit.UNKNOWN
+    # Nothing can be predicted of patients without an image of the fusion.
+    roles = pd.read_csv(gone / "splits.csv").set_index("patient")["role"]
+    shown = {"test": "S0", "train": "T2"}
+    unseen = edited(gone, "images.csv", lambda t: t.assign(sequence=t["patient"].map(roles).map(shown)))
+    assert unseen[name] == audit.PASSED
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"fitted": null}', '{"fitted": [{"kind": "temperature"}]}'])
+def test_a_report_without_a_readable_reference_does_not_say_that_nothing_was_fitted(make, content):
+    folder = make(results="report")
+    if content is not None:
+        (folder / "reference.json").write_text(content)
+    assert outcomes(folder)["calibration and thresholds"] == audit.UNKNOWN
+
+
+@pytest.mark.parametrize("loader, dataset", [("@{0}#dataloader", "@test_samples"), ("@other", "@{0}#dataset")])
+def test_an_engine_that_reads_other_samples_than_its_part_is_not_passed(make, loader, dataset):
+    found = outcomes(make(validate=group("validate", loader, dataset), train=group("train", loader, dataset)))
+    assert found["best epoch chosen on the test set"] != audit.PASSED
+    assert found["training data and normalisation"] != audit.PASSED
+
+
+def test_weights_that_were_replaced_since_are_not_asked(make, tmp_path):
+    weights = tmp_path / "weights" / "model.pt"
+    artefacts.write_text(weights, "first")
+    folder = make(pretrained=str(weights))
+    artefacts.write_text(weights, "second")
+    artefacts.write_json(
+        weights.parent / "reference.json",
+        {"weights_sha256": artefacts.file_digest(weights), "trained_on": {"seen": []}},
+    )
+    assert outcomes(folder)["pretraining patients in the test set"] == audit.UNKNOWN
+
+
+def test_splits_without_the_fit_of_the_run_are_refused(make):
+    with pytest.raises(BundleError, match="none of its rows"):
+        audit_run(make(split={"unit": "patient", "fold": 3}))
+
+
+@pytest.mark.parametrize("record", [[], {"data": None}, {"data": []}])
+def test_an_environment_without_hashes_is_no_record(make, record):
+    folder = make()
+    artefacts.write_json(folder / "environment.json", record)
+    assert outcomes(folder)["splits as recorded"] == audit.UNKNOWN
+
+
+@pytest.mark.parametrize("record", ['{"split": null}', '["split"]', '{"split": {"folds": "many"}}'])
+def test_a_configuration_that_is_none_is_refused(make, record):
+    folder = make()
+    (folder / "config.json").write_text(record)
+    with pytest.raises(MpmriError):
+        audit_run(folder)
 
 
 def test_an_experiment_is_the_table_of_its_runs(make, tmp_path):

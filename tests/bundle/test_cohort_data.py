@@ -68,9 +68,9 @@ def table(absent=()):
 
 @pytest.fixture
 def make(manifest, monkeypatch):
-    def build(rows=None, failed=None, task="hcc_grade", permutation=-1, **split):
+    def build(rows=None, failed=None, task="hcc_grade", permutation=-1, same_voxels=(), **split):
         images = lambda indices, names: np.random.default_rng(0).random((len(indices), len(names), 52, 52), "f")  # noqa: E731
-        voxels = {f"P{i}-1": {"T2": f"v{i}"} for i in range(PATIENTS)}
+        voxels = {f"P{i}-1": {"T2": "same" if i in same_voxels else f"v{i}"} for i in range(PATIENTS)}
         table_ = table() if rows is None else rows
         store = SimpleNamespace(table=table_, failed=failed or {}, images=images, voxels=voxels)
         monkeypatch.setattr("mpmri_monai.bundle.cohort_data.prepare", lambda *_, **__: store)
@@ -208,6 +208,17 @@ def test_one_image_under_two_patients_is_refused(make, manifest):
     manifest.write_text(json.dumps(content))
     with pytest.raises(LeakageError, match="P0, P1"):
         make()
+
+
+def test_the_same_voxels_under_two_patients_are_refused_whatever_their_files(make):
+    with pytest.raises(LeakageError, match="P3, P7 with an image in common"):
+        _ = make(same_voxels=(3, 7)).splits
+    assert "role" in make(same_voxels=(3,)).splits.columns
+
+
+def test_labels_are_permuted_or_they_are_not(make):
+    with pytest.raises(ConfigError, match="permutation"):
+        make(permutation=-2)
 
 
 def test_the_default_cohort_is_made_when_its_manifest_is_asked_for_and_not_before(tmp_path, monkeypatch):

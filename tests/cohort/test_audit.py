@@ -59,13 +59,16 @@ def test_the_same_images_under_two_names_leak_across_roles_only(splits):
     names = {role: list(rows["patient"]) for role, rows in splits.groupby("role")}
     everybody = images(sorted(splits["patient"]), [f"v{i}" for i in range(9)])
     assert audit.check_images(everybody, splits, Fit(0, 0)).outcome == PASSED
-    within = audit.check_images(images(names["train"][:2], ["v", "v"]), splits, Fit(0, 0))
+    one, other = names["train"][:2]
+    alike = everybody["voxels"].where(everybody["patient"] != one, everybody.set_index("patient").at[other, "voxels"])
+    within = audit.check_images(everybody.assign(voxels=alike), splits, Fit(0, 0))
     assert within.outcome == PASSED
     assert "1 under two patients of one role" in within.found
     across = audit.check_images(images([names["train"][0], names["test"][0]], ["v", "v"]), splits, Fit(0, 0))
     assert across.outcome == LEAK
     assert "1 images under two patients" in across.found
     assert audit.check_images(None, splits, Fit(0, 0)).outcome == UNKNOWN
+    assert "no images of 7 of 9 patients" in audit.check_images(everybody[:2], splits, Fit(0, 0)).found
 
 
 def test_copies_among_the_test_rows_leak(predictions):

@@ -40,7 +40,9 @@ def build(make_samples):
     return functools.partial(build_trainer, make_samples)
 
 
-def build_trainer(make_samples, folder, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2, views=1):
+def build_trainer(
+    make_samples, folder, *, epochs=3, keep_best=False, patience=0, signal=1.0, dropout=0.2, views=1, interval=1
+):
     seed_everything(0)
     network = SPPResNet(embedding=8, dropout=dropout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -64,7 +66,7 @@ def build_trainer(make_samples, folder, epochs=3, keep_best=False, patience=0, s
         network=network,
         optimizer=optimizer,
         loss_function=torch.nn.CrossEntropyLoss(),
-        train_handlers=[ValidationHandler(1, evaluator), LrScheduleHandler(scheduler, print_lr=False)],
+        train_handlers=[ValidationHandler(interval, evaluator), LrScheduleHandler(scheduler, print_lr=False)],
         checkpoint=checkpoint,
         early_stop=EarlyStop(history, patience),
     )
@@ -158,6 +160,12 @@ def test_a_loss_that_is_no_number_ends_training_before_it_is_saved(build, tmp_pa
 def test_untrained_weights_are_never_a_result(build, tmp_path, epochs):
     with pytest.raises(ConfigError, match="max_epochs"):
         build(tmp_path, epochs=epochs)
+
+
+@pytest.mark.parametrize("option", [{"interval": 0}, {"interval": -1}, {"patience": -1}])
+def test_counts_of_epochs_that_mean_nothing_are_refused(build, tmp_path, option):
+    with pytest.raises(ConfigError, match="of at least 1"):
+        build(tmp_path, **option)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -129,6 +129,8 @@ def read_splits(path: Path | str) -> pd.DataFrame:
         for column, known in {"unit": tuple(UNITS), "role": ROLES}.items():
             if unknown := sorted(set(splits[column]) - set(known)):
                 raise ValueError(f"{column} {unknown[0]!r}, which is not one of {', '.join(known)}")
+        if unknown := sorted(name for name in set(splits["inner"]) if name != OUTER_FIT and not name.isdecimal()):
+            raise ValueError(f"inner {unknown[0]!r}, which is neither empty nor the number of an inner fold")
         if splits.empty or (splits["patient"] == "").any():
             raise ValueError("no row, or a row without a patient")
         return splits.astype({"repeat": int, "outer": int})

@@ -60,6 +60,8 @@ def test_missing_fold_is_refused(patients_of):
         ",".join(COLUMNS) + "\npatient,a,,,0,0,,tst\n",
         ",".join(COLUMNS) + "\npatient,a,,,zero,0,,test\n",
         ",".join(COLUMNS) + "\nperson,a,,,0,0,,test\n",
+        ",".join(COLUMNS) + "\npatient,a,,,0,0, ,test\n",
+        ",".join(COLUMNS) + "\npatient,a,,,0,0,nan,test\n",
     ],
 )
 def test_other_files_are_refused(tmp_path, text):
