@@ -136,11 +136,16 @@ def compare_many(
         )
         for name in others
     ]
-    for metric in metrics:
+    return {"reference": reference, "correction": add_holm(comparisons), "comparisons": comparisons}
+
+
+def add_holm(comparisons: Sequence[dict[str, Any]]) -> str:
+    """Put ``p_holm`` beside each ``p`` of several results of `compare` with one model; return the words for it."""
+    for metric in comparisons[0]["metrics"] if comparisons else ():
         found = [comparison["metrics"][metric] for comparison in comparisons]
         for one, corrected in zip(found, holm([one["p"] for one in found]), strict=True):
             one["p_holm"] = corrected
-    return {"reference": reference, "correction": HOLM.format(n=len(others)), "comparisons": comparisons}
+    return HOLM.format(n=len(comparisons))
 
 
 def check_paired(first: Scored, second: Scored) -> None:

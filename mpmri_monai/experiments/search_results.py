@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from mpmri_monai.evaluation import compare, evaluate, inner_fits, ranking
+from mpmri_monai.evaluation.comparison import add_holm
 from mpmri_monai.evaluation.scored import or_none, scored
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.search import CHOSEN, LEVEL, METRIC, OuterFold, Search, outer_cell
@@ -79,6 +80,7 @@ def _outer_results(search: Search) -> dict[str, dict[str, Any]]:
             comparison = {"name": f"{SEARCHED} − {title}", **compare(tables[SEARCHED], table, task, LEVEL)}
         metrics = evaluate(table, task, seed=context.seed)["levels"][LEVEL]["metrics"]
         results[title] = {"metrics": metrics, "comparison": comparison}
+    add_holm([found["comparison"] for found in results.values() if found["comparison"] is not None])
     return results
 
 

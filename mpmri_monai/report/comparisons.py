@@ -31,6 +31,7 @@ def _rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "b": found["b"],
             "difference": {"value": found["difference"], "low": found["low"], "high": found["high"]},
             "p": found["p"],
+            **({"p (Holm)": found["p_holm"]} if "p_holm" in found else {}),
         }
         for name, found in record["metrics"].items()
     ]

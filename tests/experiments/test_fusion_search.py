@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
 from mpmri_monai.errors import ConfigError, EvaluationError
+from mpmri_monai.evaluation import holm
 from mpmri_monai.experiments.fusion_search import FusionSearch
 from mpmri_monai.experiments.halving import best_first, rungs
 from mpmri_monai.experiments.question import Question
@@ -110,6 +111,8 @@ def test_a_good_observer_leads_to_the_fusion_with_the_highest_ceiling(context, t
     assert wins[0]["probability"] > 0.9
     assert sum(bar["probability"] for bar in wins) == pytest.approx(1)
     assert wins[0]["ceiling"] == pytest.approx(ceilings[best])
+    tested = [comparison["metrics"]["macro_auc"] for comparison in content["comparisons"]]
+    assert [found["p_holm"] for found in tested] == holm([found["p"] for found in tested])
     json.dumps(content, allow_nan=False)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
-from mpmri_monai.errors import ConfigError
+from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.permutation import Permutation
 from mpmri_monai.sequences import task
@@ -78,3 +78,13 @@ def test_one_permutation_has_no_spread(tmp_path, truth):
 def test_numbers_of_permutations_that_are_none_are_refused(tmp_path, truth, count):
     with pytest.raises(ConfigError, match="E_OPTION"):
         Permutation().stages(make_context(tmp_path, truth, BUNDLE, options={"permutations": count}))
+
+
+def test_a_metric_that_the_true_labels_do_not_define_is_refused(context, truth, monkeypatch):
+    finish_all(Permutation(), context, Observer(truth))
+    undefined = {"metrics": {"macro_auc": {"value": None, "low": None, "high": None, "why": "no lesion of class well"}}}
+    monkeypatch.setattr(
+        "mpmri_monai.experiments.permutation.evaluate", lambda *_, **__: {"levels": {"lesion": undefined}}
+    )
+    with pytest.raises(EvaluationError, match="no lesion of class well"):
+        Permutation().collect(context)
