@@ -164,5 +164,6 @@ def _pretraining(pretrained: str, began_with: str | None, tested: list[str]) -> 
     if weights_digest(pretrained) != began_with:
         why = "the pretrained weights are not, or not known to be, those that training began with"
         return audit.check_pretraining(None, len(tested), why)
-    why = f"they have seen {sum(len(one['patients']) for one in seen)} patients" if seen else "trained from scratch"
+    patients = sum(len(one["patients"]) for one in seen)
+    why = f"they have seen {patients} patients, told apart by their codes" if seen else "trained from scratch"
     return audit.check_pretraining(count_seen(seen, tested), len(tested), why)

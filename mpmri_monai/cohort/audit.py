@@ -109,7 +109,7 @@ def check_images(images: pd.DataFrame | None, splits: pd.DataFrame, fit: Fit) ->
         name,
         "E_LEAK_IMAGES",
         f"{across} images under two patients in different roles" if across else "",
-        f"{images['voxels'].nunique()} images compared by their voxels"
+        f"{images['voxels'].nunique()} images compared by their voxels as stored"
         + (f"; {alike} under two patients of one role, who may be one person" if alike else ", each under one patient"),
     )
 
