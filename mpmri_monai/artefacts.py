@@ -26,7 +26,7 @@ def cache_folder() -> Path:
 def make_folder(path: Path | str) -> None:
     """Create a folder and those above it, if they are not there; raise OutputError when that cannot be."""
     path = Path(path)
-    with _clear_error(path):
+    with clear_error(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
@@ -39,12 +39,12 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     make_folder(path.parent)
-    with _clear_error(path):
+    with clear_error(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
     part = Path(name)
     try:
-        with _clear_error(path):
+        with clear_error(path):
             yield part
             part.chmod(0o666 & ~_umask())
             part.replace(path)
@@ -63,10 +63,10 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     if path.exists():
         raise OutputError(expected="a folder that does not exist yet", found=str(path), fix="name another one")
     make_folder(path.parent)
-    with _clear_error(path):
+    with clear_error(path):
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
-        with _clear_error(path):
+        with clear_error(path):
             yield part
             part.chmod(0o777 & ~_umask())
             part.rename(path)
@@ -103,7 +103,8 @@ def digest(content: Any) -> str:
 
 
 @contextmanager
-def _clear_error(path: Path) -> Iterator[None]:
+def clear_error(path: Path) -> Iterator[None]:
+    """Raise OutputError, with what to do, where the block cannot write ``path``."""
     try:
         yield
     except OSError as error:

@@ -5,6 +5,7 @@ Start it with ``dask scheduler`` and, on each machine, ``dask worker tcp://HOST:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
@@ -12,6 +13,8 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.processes import Job, Outcome, Result, WorkerError
 
 CONNECT_SECONDS = 20
+"""How long to wait for the scheduler to answer, and then for its first worker."""
+ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]+")
 
 
 class DaskWorkers:
@@ -24,8 +27,8 @@ class DaskWorkers:
         scheduler: its address, such as ``tcp://host:8786``.
 
     Raises:
-        WorkerError: it cannot be reached.
-        ConfigError: Dask is not installed.
+        WorkerError: it cannot be reached, or has no worker.
+        ConfigError: Dask is not installed, or this is no address.
     """
 
     def __init__(self, scheduler: str) -> None:
@@ -38,6 +41,12 @@ class DaskWorkers:
                 fix="pip install 'mpmri_monai[cluster]'",
                 code="E_OPTION",
             ) from error
+        if not ADDRESS.fullmatch(scheduler):
+            raise ConfigError(
+                expected="the address of a Dask scheduler, such as tcp://HOST:8786",
+                found=repr(scheduler),
+                code="E_OPTION",
+            )
         try:
             self._client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -45,6 +54,16 @@ class DaskWorkers:
                 expected="a Dask scheduler",
                 found=f"none that answers at {scheduler}",
                 fix="start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`",
+                code="E_SCHEDULER",
+            ) from error
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            self._client.close()
+            raise WorkerError(
+                expected="a Dask scheduler with workers",
+                found=f"none at {scheduler}",
+                fix=f"start them with `dask worker {scheduler} --nworkers N --nthreads 1`",
                 code="E_SCHEDULER",
             ) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import worker_jobs
-from mpmri_monai.processes import in_processes, open_workers
+from mpmri_monai.processes import WorkerError, in_processes, open_workers
 
 pytest.importorskip("distributed")
 TESTS = Path(__file__).parent
@@ -32,6 +32,19 @@ def cluster(tmp_path_factory):
     for process in reversed(processes):
         process.terminate()
         process.wait()
+
+
+def test_a_scheduler_without_workers_is_told_and_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("mpmri_monai.cluster.CONNECT_SECONDS", 3)
+    file = tmp_path / "scheduler.json"
+    scheduler = _dask(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+    try:
+        _wait_until(file.exists)
+        with pytest.raises(WorkerError, match="with workers"):
+            open_workers(2, json.loads(file.read_text())["address"])
+    finally:
+        scheduler.terminate()
+        scheduler.wait()
 
 
 def test_results_are_those_of_local_workers_in_order(cluster):

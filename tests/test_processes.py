@@ -125,6 +125,13 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
         open_workers(2, "tcp://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:8786", "tcp://", ""])
+def test_what_is_no_address_of_a_scheduler_is_refused_at_once(address):
+    pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="tcp://HOST:8786"):
+        open_workers(2, address)
+
+
 def test_dask_is_asked_for_by_name_when_it_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match="cluster"):

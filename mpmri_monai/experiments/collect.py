@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mpmri_monai import sequences
@@ -13,6 +15,7 @@ from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.experiments.context import Content, Context, Experiment
 from mpmri_monai.experiments.estimate import training_config
 from mpmri_monai.experiments.planning import Plan, total_seconds
+from mpmri_monai.report.wording import without_folders
 
 SCHEMA = "mpmri-monai/experiment/1"
 
@@ -27,7 +30,7 @@ def collected(chosen: Experiment, context: Context, plan: Plan, left_out: Mappin
         left_out: why studies could not be sampled, by study.
     """
     manifest = load_manifest(context.manifest)
-    failures = context.failures
+    failures = [{**failure, "error": without_folders(failure["error"])} for failure in context.failures]
     found = chosen.collect(context)
     if "audit" not in found and context.runs():
         found = {**found, "audit": audit_run(context.out)}
@@ -35,7 +38,7 @@ def collected(chosen: Experiment, context: Context, plan: Plan, left_out: Mappin
     if failures:
         runs = sum(stage["count"] for stage in plan["stages"])
         warnings.append(f"{len(failures)} of {runs} runs failed: what is reported comes from the others")
-    return {
+    content = {
         "schema": SCHEMA,
         "experiment": chosen.name,
         "cohort": _cohort(manifest, context, left_out),
@@ -47,44 +50,63 @@ def collected(chosen: Experiment, context: Context, plan: Plan, left_out: Mappin
             "seconds": None if math.isnan(total_seconds(plan)) else round(total_seconds(plan)),
         },
         **found,
-        "warnings": [*found.get("warnings", ()), *warnings],
+        "warnings": [*found.get("warnings", ()), *map(without_folders, warnings)],
     }
+    return _without_nan(content)
+
+
+def _without_nan(content: Any) -> Any:
+    """Return ``content`` with None for numbers that are not defined, for JSON has no NaN."""
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def command(chosen: Experiment, context: Context) -> str:
-    """Return the command that makes the experiment again."""
+    """Return the command that makes the experiment again; of paths only the names, for others have other folders."""
     words = ["mpmri experiment", chosen.name]
-    words += [f"--bundle {bundle}" for bundle in context.bundles]
-    words += [f"--manifest {context.manifest}", f"--out {context.out}", f"--seed {context.seed}"]
+    words += [f"--bundle {_name(bundle)}" for bundle in context.bundles]
+    words += [f"--manifest {_name(context.manifest)}", f"--out {_name(context.out)}", f"--seed {context.seed}"]
     if context.repeats is not None:
         words.append(f"--repeats {context.repeats}")
     words.append(f"--precision {context.common['precision']}")
-    words += [f"--option {key}={value}" for key, value in sorted(context.options.items())]
+    options = [f"{key}={without_folders(value)}" for key, value in sorted(context.options.items())]
+    words += [f"--option {shlex.quote(option) if ' ' in option else option}" for option in options]
     return " ".join(words)
+
+
+def _name(path: Path) -> str:
+    return f"…/{shlex.quote(path.name)}"
 
 
 def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -> dict[str, Any]:
     """Return how many studies, patients and lesions there are, by class of each bundle's task, and by site."""
     used = [study for study in manifest.studies if study.study not in left_out]
+    lesions = [lesion for study in used for lesion in study.lesions]
     flow: list[list[Any]] = [
         ["studies in the manifest", len(manifest.studies)],
         ["studies that could be sampled", len(used)],
         ["patients", len({study.patient for study in used})],
-        ["lesions", sum(len(study.lesions) for study in used)],
+        ["lesions", len(lesions)],
     ]
     rows = []
     for name in dict.fromkeys(str(training_config(bundle)["task"]) for bundle in context.bundles):
         task = sequences.task(name)
         if task.label not in manifest.classes:
             continue
+        unknown = sum(lesion.labels.get(task.label) not in manifest.classes[task.label] for lesion in lesions)
+        if unknown:
+            flow.append([f"lesions without a {task.label}, not counted in {name}", unknown])
         for value in manifest.classes[task.label]:
-            lesions = [
+            labelled = [
                 (study.patient, lesion.id)
                 for study in used
                 for lesion in study.lesions
                 if lesion.labels.get(task.label) == value
             ]
-            rows.append([value, len({patient for patient, _ in lesions}), len(lesions)])
+            rows.append([value, len({patient for patient, _ in labelled}), len(labelled)])
     sites = [
         [
             site,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from mpmri_monai.artefacts import digest, make_folder, write_json
+from mpmri_monai.artefacts import clear_error, digest, make_folder, write_json
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.errors import BundleError, ConfigError, OutputError
 from mpmri_monai.experiments.collect import collected
-from mpmri_monai.experiments.context import Context, Experiment
+from mpmri_monai.experiments.context import PLAN, Context, Experiment
 from mpmri_monai.experiments.estimate import seconds_by_stage, training_config
 from mpmri_monai.experiments.execute import execute
 from mpmri_monai.experiments.plan import Run, Stage, checked_runs
@@ -34,9 +34,12 @@ from mpmri_monai.experiments.progress import watching
 from mpmri_monai.experiments.registry import experiment
 from mpmri_monai.processes import Workers, open_workers
 from mpmri_monai.report.experiment import write_experiment_report
+from mpmri_monai.report.wording import without_folders
 from mpmri_monai.samples import Settings, prepare
 
 LOCK = ".lock"
+OURS = ("report.html", "experiment.json", "runs")
+"""What is written over, or into; found without a plan it is somebody else's."""
 WORKER = "mpmri_monai.experiments.worker"
 SAMPLES = "samples#"
 
@@ -58,6 +61,17 @@ def experiment_command(name: str, context: Context, plan_only: bool = False) -> 
     """
     chosen = experiment(name)
     context = _checked(chosen, context)
+    try:
+        return _done(chosen, context, plan_only)
+    except KeyboardInterrupt:
+        print(
+            f"Stopped. Finished runs are kept in {context.out}: the same command goes on with the rest.",
+            file=sys.stderr,
+        )
+        raise
+
+
+def _done(chosen: Experiment, context: Context, plan_only: bool) -> int:
     with (
         _alone_in(context.out),
         open_workers(max(context.workers, 1), context.scheduler, [WORKER]) as workers,
@@ -68,18 +82,29 @@ def experiment_command(name: str, context: Context, plan_only: bool = False) -> 
             taken = {run.name for runs in known for run in runs}
             known.append([] if stage.adaptive else checked_runs(stage, taken))
         left_out, data = _prepared(load_manifest(context.manifest), stages, known, context)
-        plan = _planned(name, stages, known, context, workers, data)
+        plan = _planned(chosen.name, stages, known, context, workers, data)
         Console().print(shown_plan(plan, workers.count))
         if plan_only:
             return 0
         plan = _executed(plan, stages, context, workers, data)
+    for line in failed_in_words(context.failures):
+        print(line, file=sys.stderr)
     content = collected(chosen, context, plan, left_out)
     write_json(context.out / "experiment.json", content)
     report = write_experiment_report(context.out, content)
-    for failure in context.failures:
-        print(f"failed: {failure['run']}: {failure['error']}", file=sys.stderr)
     print(f"Report: {report}\nResults: {context.out / 'experiment.json'}")
     return 1 if context.failures or left_out else 0
+
+
+def failed_in_words(failures: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return one line for each reason for which runs failed, with the first of them."""
+    runs: dict[str, list[str]] = {}
+    for failure in failures:
+        runs.setdefault(without_folders(failure["error"]), []).append(failure["run"])
+    return [
+        f"failed: {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
+        for error, names in runs.items()
+    ]
 
 
 def _checked(chosen: Experiment, context: Context) -> Context:
@@ -104,7 +129,17 @@ def _checked(chosen: Experiment, context: Context) -> Context:
 def _alone_in(out: Path) -> Iterator[None]:
     """Keep other processes out of the experiment's folder until the block ends or this process does."""
     make_folder(out)
-    with (out / LOCK).open("a") as file:
+    foreign = [] if (out / PLAN).exists() else [name for name in OURS if (out / name).exists()]
+    if foreign:
+        raise OutputError(
+            expected=f"a folder of an experiment, or one without {', '.join(OURS)}",
+            found=f"{', '.join(foreign)} of something else in {out}",
+            fix="name another --out",
+            code="E_OUTPUT",
+        )
+    with clear_error(out):
+        lock = (out / LOCK).open("a")
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

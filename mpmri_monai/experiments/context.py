@@ -21,6 +21,8 @@ PREDICTIONS = "predictions.csv"
 """The last file that a run of an experiment writes: with it the run is finished."""
 PLAN = "plan.json"
 ERROR = "error.json"
+KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
+"""What a person is told that an option must be."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Context:
                 return {"true": True, "false": False, "yes": True, "no": False}[typed.lower()]
             return type(default)(typed)
         except (ValueError, KeyError) as error:
-            kind = type(default).__name__
-            raise ConfigError(expected=f"a {kind} for --option {name}", found=repr(typed), code="E_OPTION") from error
+            kind = KINDS[type(default)]
+            raise ConfigError(expected=f"{kind} for --option {name}", found=repr(typed), code="E_OPTION") from error
 
     def folder(self, run: Run) -> Path:
         """Return the run folder of ``run``."""
@@ -85,8 +87,9 @@ class Context:
         path = self.out / PLAN
         if not path.is_file():
             return []
+        bundles = {bundle.name: bundle for bundle in self.bundles}
         return [
-            Run(run["name"], run["cell"], Path(run["bundle"]), run["options"])
+            Run(run["name"], run["cell"], bundles.get(Path(run["bundle"]).name, Path(run["bundle"])), run["options"])
             for stage in read_json(path)["stages"]
             for run in stage["runs"]
         ]

@@ -6,6 +6,7 @@ The plan is also what makes an experiment: the same command in the same folder g
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mpmri_monai.experiments.context import PLAN, Context
 from mpmri_monai.experiments.estimate import epochs_of
 from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.progress import in_words
+from mpmri_monai.report.wording import plural
 
 SCHEMA = "mpmri-monai/plan/1"
 TABLE = "plan.csv"
@@ -117,26 +119,33 @@ def total_seconds(plan: Plan) -> float:
 def shown_plan(plan: Plan, workers: int) -> Table:
     """Return the plan by stage as a table for the terminal."""
     runs = sum(stage["count"] for stage in plan["stages"])
-    title = (
-        f"{plan['experiment']}: {runs} trainings, about {in_words(total_seconds(plan) / workers)} with {workers} "
-        f"worker{'s' if workers > 1 else ''} (an estimate from a few short runs)"
+    whole = total_seconds(plan) / workers
+    title = f"{plan['experiment']}: {plural(runs, 'training')} with {workers} worker{'s' if workers > 1 else ''}, " + (
+        "time unknown (the short runs for the estimate failed)"
+        if math.isnan(whole)
+        else f"about {in_words(whole)} (an estimate from a few short runs)"
     )
     table = Table("stage", "runs", "cells", "epochs", "a run", "one after the other", title=title)
     for stage in plan["stages"]:
         seconds = _number(stage["seconds"])
         cells = str(len({run["cell"] for run in stage["runs"]})) if stage["runs"] else "later"
-        total = in_words(seconds * stage["count"])
-        table.add_row(stage["title"], str(stage["count"]), cells, str(stage["epochs"]), f"{seconds:.1f} s", total)
+        each = "unknown" if math.isnan(seconds) else f"{seconds:.1f} s"
+        total = "unknown" if math.isnan(seconds) else in_words(seconds * stage["count"])
+        table.add_row(stage["title"], str(stage["count"]), cells, str(stage["epochs"]), each, total)
     return table
 
 
 def _entry(run: Run) -> dict[str, Any]:
-    return {"name": run.name, "cell": run.cell, "bundle": str(run.bundle), "options": dict(run.options)}
+    return {"name": run.name, "cell": run.cell, "bundle": run.bundle.name, "options": dict(run.options)}
 
 
 def _outline(stage: Mapping[str, Any]) -> list[Any]:
-    """Return what of a stage must stay the same; runs that are found later may differ from none."""
-    return [stage["title"], stage["count"], stage["epochs"], [] if stage["adaptive"] else stage["runs"]]
+    """Return what of a stage must stay the same; runs that are found later may differ from none.
+
+    Where a bundle lies may change, and is not written any more; its training configuration is among the settings.
+    """
+    runs = [{**run, "bundle": Path(run["bundle"]).name} for run in stage["runs"]]
+    return [stage["title"], stage["count"], stage["epochs"], [] if stage["adaptive"] else runs]
 
 
 def _number(seconds: float | None) -> float:

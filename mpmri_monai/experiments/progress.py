@@ -22,13 +22,13 @@ class Watch:
     Args:
         progress: the bar.
         total: number of runs.
-        seconds: the estimate for all of them, one after the other.
+        seconds: the estimate for all of them, one after the other; NaN where there is none.
         workers: how many are done at the same time.
     """
 
     def __init__(self, progress: Progress, total: int, seconds: float, workers: int) -> None:
         self.progress, self.total, self.workers = progress, total, workers
-        self.left = 0.0 if math.isnan(seconds) else seconds
+        self.left = seconds
         self.expected = self.taken = 0.0
         self.done = self.failed = 0
         self.task = progress.add_task("runs", total=total, left="")
@@ -38,12 +38,12 @@ class Watch:
         failed."""
         self.done += 1
         self.failed += taken is None
-        if not math.isnan(expected):
-            self.left -= expected
-            if taken:
-                self.expected, self.taken = self.expected + expected, self.taken + taken
+        self.left -= expected
+        if taken and not math.isnan(expected):
+            self.expected, self.taken = self.expected + expected, self.taken + taken
         ratio = self.taken / self.expected if self.expected else 1.0
-        left = f"about {in_words(max(self.left, 0.0) * ratio / self.workers)} left"
+        seconds = max(self.left, 0.0) * ratio / self.workers
+        left = "time left unknown" if math.isnan(seconds) else f"about {in_words(seconds)} left"
         title = f"runs, {self.failed} failed" if self.failed else "runs"
         self.progress.update(self.task, advance=1, left=left, description=title)
         if self.progress.disable and taken != 0.0:

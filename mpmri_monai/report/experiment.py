@@ -49,8 +49,8 @@ from mpmri_monai.report.template import template
 SCHEMA = "mpmri-monai/experiment/1"
 NEEDED = {"schema": str, "experiment": str, "title": str, "headline": list}
 RETRAINING = (
-    "How much the numbers would change with networks trained again: an interval in brackets redraws the patients and "
-    "keeps the trained networks; a “±” is the standard deviation over repeats, not an interval."
+    "How much the numbers would change with networks trained again: a 95 % interval in brackets redraws the patients "
+    "and keeps the trained networks; a “±” is the standard deviation over repeats, not an interval."
 )
 NOT_DISJOINT_COLUMNS = (
     "How the method would do on new patients, where a column is marked “not patient-disjoint”: it copies a published "
@@ -198,8 +198,14 @@ def plan_sentence(plan: Mapping[str, Any]) -> str:
     if plan.get("seconds") is None:
         return f"{sentence}."
     minutes = plan["seconds"] / 60
-    length = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
-    return f"{sentence} and was expected to take {length}."
+    length = (
+        "less than two minutes"
+        if minutes < 2
+        else f"{minutes:.0f} minutes"
+        if minutes < 90
+        else f"{minutes / 60:.1f} hours"
+    )
+    return f"{sentence} and was expected to take {length} of computing, one run after the other."
 
 
 def _outcome(check: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mpmri_monai.errors import ConfigError, OutputError
+from mpmri_monai.artefacts import write_json
+from mpmri_monai.errors import ConfigError, EvaluationError, OutputError
+from mpmri_monai.experiments import registry
 from mpmri_monai.experiments.arguments import context_of
-from mpmri_monai.experiments.commands import experiment_command
+from mpmri_monai.experiments.collect import command
+from mpmri_monai.experiments.commands import experiment_command, failed_in_words
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE.parents[1] / "bundles" / "hcc_grade"
@@ -69,6 +73,57 @@ def test_a_failed_run_is_reported_and_the_rest_goes_on(given, capsys):
     content = json.loads((context.out / "experiment.json").read_text())
     assert [failure["run"] for failure in content["failures"]] == ["grade/repeat1"]
     assert len(_predictions(context.out)) == 2
+
+
+def test_runs_that_failed_alike_are_told_once():
+    failures = [{"run": f"a/{number}", "error": "E_X: bad"} for number in range(3)] + [{"run": "b", "error": "E_Y"}]
+    assert failed_in_words(failures) == ["failed: a/0 and 2 more: E_X: bad", "failed: b: E_Y"]
+
+
+def test_where_every_run_failed_the_reason_is_told(given, capsys, monkeypatch):
+    monkeypatch.setattr("mpmri_monai.experiments.commands._executed", _nothing_but_failures)
+    with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):
+        experiment_command("tiny", given())
+    assert "failed: grade/repeat0 and 1 more: E_TEST: it is a test" in capsys.readouterr().err
+
+
+def _nothing_but_failures(plan, stages, context, *_):
+    for run in context.planned():
+        write_json(context.folder(run) / "error.json", {"run": run.name, "error": "E_TEST: it is a test"})
+    return plan
+
+
+def test_the_recorded_command_names_no_folder_and_can_be_typed(given):
+    context = given("two words", options=["failing=7"])
+    words = shlex.split(command(registry.experiment("tiny"), context))
+    assert words[words.index("--out") + 1] == "…/two words"
+    assert "/" not in "".join(words).replace("…/", "")
+
+
+def test_an_interrupt_says_that_what_is_finished_is_kept(given, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpmri_monai.experiments.commands._prepared", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        experiment_command("tiny", given())
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_folder_of_something_else_is_left_alone(given):
+    context = given()
+    context.out.mkdir()
+    (context.out / "report.html").write_text("of a run")
+    with pytest.raises(OutputError, match="of something else"):
+        experiment_command("tiny", context)
+    assert [path.name for path in context.out.iterdir()] == ["report.html"]
+
+
+def test_a_folder_that_takes_no_lock_is_told(given):
+    context = given()
+    (context.out / ".lock").mkdir(parents=True)
+    with pytest.raises(OutputError, match="E_OUTPUT"):
+        experiment_command("tiny", context)
 
 
 def test_options_that_the_experiment_lacks_are_refused(given):

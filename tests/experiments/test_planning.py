@@ -1,13 +1,22 @@
 import json
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.planning import keep_plan, known_plan, new_plan, plan_table, total_seconds, with_runs
+from mpmri_monai.experiments.planning import (
+    keep_plan,
+    known_plan,
+    new_plan,
+    plan_table,
+    shown_plan,
+    total_seconds,
+    with_runs,
+)
 
 SETTINGS = {"seed": 0, "manifest": "abc"}
 
@@ -79,6 +88,25 @@ def test_epochs_are_the_run_s_own_or_the_bundle_s(bundle):
     assert [stage["epochs"] for stage in _plan(bundle)["stages"]] == [30, 4]
 
 
-def test_the_plan_has_no_place_that_is_not_text(bundle, context):
+def test_the_plan_names_no_folder_of_this_machine_and_goes_on_where_the_bundle_lies_now(bundle, context):
     keep_plan(_plan(bundle), context)
-    assert Path(context.planned()[0].bundle) == bundle
+    assert str(bundle.parent) not in "".join(path.read_text() for path in context.out.iterdir())
+    moved = bundle.rename(bundle.parent / "elsewhere")
+    (bundle.parent / "new").mkdir()
+    moved = moved.rename(bundle.parent / "new" / "bundle")
+    assert known_plan(_plan(moved), context.out) is not None
+    assert replace(context, bundles=(moved,)).planned()[0].bundle == moved
+
+
+def test_a_plan_that_named_whole_paths_goes_on(bundle, context):
+    keep_plan(_plan(bundle), context)
+    path = context.out / "plan.json"
+    path.write_text(path.read_text().replace('"bundle": "bundle"', f'"bundle": "/elsewhere/{bundle.name}"'))
+    assert known_plan(_plan(bundle), context.out) is not None
+
+
+def test_a_plan_without_an_estimate_says_so_in_words(bundle, capsys):
+    plan = _plan(bundle)
+    Console(width=200).print(shown_plan(plan, 2))
+    shown = capsys.readouterr().out
+    assert "time unknown" in shown and "nan" not in shown

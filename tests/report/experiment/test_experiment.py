@@ -79,7 +79,7 @@ def test_no_folder_of_the_machine_is_told(html):
 def test_failures_plan_comparisons_and_audit_are_told(html):
     text = text_of(html)
     assert "grade-T2-IN-OUT/repeat3" in text and "found none" in text
-    assert "680 runs and was expected to take 5.8 hours" in text
+    assert "680 runs and was expected to take 5.8 hours of computing" in text
     assert "0.030 (-0.050 to 0.110)" in text and "0.410" in text
     assert "same images under two names" in text
 
@@ -148,7 +148,14 @@ def test_limits_follow_from_the_content():
     [
         ({}, ""),
         ({"runs": 1, "seconds": None}, "The plan had 1 run."),
-        ({"runs": 30, "seconds": 600}, "The plan had 30 runs and was expected to take 10 minutes."),
+        (
+            {"runs": 30, "seconds": 600},
+            "The plan had 30 runs and was expected to take 10 minutes of computing, one run after the other.",
+        ),
+        (
+            {"runs": 2, "seconds": 2},
+            "The plan had 2 runs and was expected to take less than two minutes of computing, one run after the other.",
+        ),
     ],
 )
 def test_the_plan_in_words(plan, text):
