@@ -17,6 +17,7 @@ from mpmri_monai.experiments.summary import NOTHING, audited, baseline, mean_and
 from mpmri_monai.experiments.tables_comparisons import comparisons
 from mpmri_monai.experiments.tables_figures import figures
 from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.report.wording import plural
 
 NO_WEIGHTS = "needs pretrained weights (see the pretraining bundle)"
 NO_RUN = "no finished run"
@@ -207,13 +208,21 @@ def _main_rows() -> list[tuple[Model, Row]]:
 
 
 def _main_sentence(pair: Pair, row: Row) -> str:
-    gap = with_interval(pair.optimism["metrics"]["accuracy"]["optimism"])
+    found = pair.optimism["metrics"]["accuracy"]["optimism"]
     return (
         f"{pair.model.task}, {row.name}: accuracy of slices {value_at(pair.honest, 'slice', 'accuracy')} with patients "
         f"apart and {value_at(pair.replica, 'slice', 'accuracy')} in the replica of the published protocol "
-        f"({NOT_DISJOINT}). That protocol looks better by {gap}. The paper reports "
+        f"({NOT_DISJOINT}): optimism {with_interval(found)}{shown_or_not(found)}. The paper reports "
         f"{_published(row, 'accuracy')} on its own patients."
     )
+
+
+def shown_or_not(difference: Mapping[str, Any]) -> str:
+    """Return the words that keep a difference from being believed whose interval holds zero, or is not there."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return ", which is not shown to differ from zero"
+    return ""
 
 
 def warnings(pairs: Mapping[Model, Pair], done: Mapping[Model, Pair]) -> list[str]:
@@ -244,8 +253,8 @@ def protocol(context: Context) -> list[str]:
     """Return both protocols in words."""
     repeats = max((len(context.runs(run.cell)) for run in context.runs()), default=0)
     return [
-        f"Every model was trained {repeats} times under each protocol. The k-th repetition has the same seed of "
-        "weights and batches in all cells, and the same held-out patients (samples, in the replica) in all cells of a "
+        f"Every model was trained {plural(repeats, 'time')} under each protocol. The k-th repetition has the same seed "
+        "of weights and batches in all cells, and the same held-out patients (samples, in the replica) in all cells of a "
         "protocol.",
         "Both protocols: 3:2 division into training and test, stratified by class; no validation set, so that both "
         "train on the same share; 30 epochs of Adam with the paper's learning rate, steps, batch size, six views and "

@@ -17,7 +17,7 @@ from mpmri_monai.experiments import tables_content
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.published import DETECTOR, GRADER, TABLE_6
 from mpmri_monai.experiments.tables import PATIENT, PROTOCOLS, SAMPLE, Tables, cell_name, cell_options
-from mpmri_monai.experiments.tables_content import NO_WEIGHTS
+from mpmri_monai.experiments.tables_content import NO_WEIGHTS, shown_or_not
 from mpmri_monai.sequences import task
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -193,3 +193,8 @@ def test_the_parts_of_the_optimism_add_up(context, predictions_alone):
     right = given == tested["label"].map(GRADES.index)
     originals = ~tested["sample"].str.contains("+", regex=False)
     assert copies == pytest.approx(right.mean() - right[originals].mean(), abs=0.001)
+
+
+@pytest.mark.parametrize(("low", "high", "shown"), [(-0.1, 0.3, False), (0.1, 0.3, True), (None, None, False)])
+def test_an_optimism_whose_interval_holds_zero_is_not_called_one(low, high, shown):
+    assert (shown_or_not({"value": 0.1, "low": low, "high": high}) == "") == shown
