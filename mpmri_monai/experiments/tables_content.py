@@ -254,8 +254,8 @@ def protocol(context: Context) -> list[str]:
     repeats = max((len(context.runs(run.cell)) for run in context.runs()), default=0)
     return [
         f"Every model was trained {plural(repeats, 'time')} under each protocol. The k-th repetition has the same seed "
-        "of weights and batches in all cells, and the same held-out patients (samples, in the replica) in all cells of a "
-        "protocol.",
+        "of weights and batches in all cells, and the same held-out patients (samples, in the replica) in all cells of "
+        "a protocol.",
         "Both protocols: 3:2 division into training and test, stratified by class; no validation set, so that both "
         "train on the same share; 30 epochs of Adam with the paper's learning rate, steps, batch size, six views and "
         "random crops, unless the options say otherwise; the same samples, from the same store.",
