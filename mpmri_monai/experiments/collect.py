@@ -94,7 +94,8 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
     rows = []
     for name in dict.fromkeys(str(training_config(bundle)["task"]) for bundle in context.bundles):
         task = sequences.task(name)
-        if task.label not in manifest.classes:
+        if task.label not in manifest.classes:  # every lesion is one, and every liver has its background regions
+            rows.append([f"{task.classes[-1]} ({name})", len({s.patient for s in used if s.lesions}), len(lesions)])
             continue
         unknown = sum(lesion.labels.get(task.label) not in manifest.classes[task.label] for lesion in lesions)
         if unknown:

@@ -85,9 +85,22 @@ class Question:
 
 
 def recipe(context: Context, question: Question) -> dict[str, Any]:
-    """Return the overrides that the options ``epochs`` and ``views`` stand for; none where they were not given."""
-    return {
-        key: context.option(option, question.config[key])
-        for option, key in SHORTER.items()
-        if option in context.options
-    }
+    """Return the overrides that the options ``epochs`` and ``views`` stand for; none where they were not given.
+
+    Raises:
+        ConfigError: one of them is no positive number.
+    """
+    asked = {option: key for option, key in SHORTER.items() if option in context.options}
+    return {key: positive_option(context, option, question.config[key]) for option, key in asked.items()}
+
+
+def positive_option(context: Context, option: str, default: int) -> int:
+    """Return an option that counts something.
+
+    Raises:
+        ConfigError: it is less than 1.
+    """
+    value = context.option(option, default)
+    if value < 1:
+        raise ConfigError(expected=f"at least 1 for --option {option}", found=str(value), code="E_OPTION")
+    return value

@@ -24,6 +24,7 @@ from mpmri_monai.experiments.summary import (
     mean_over_epochs,
     mean_roc,
     metrics_by_level,
+    small_classes,
     value_at,
 )
 from mpmri_monai.experiments.texts import with_interval
@@ -64,6 +65,7 @@ class Repeats:
             "title": f"Repetitions: {question.title}",
             "headline": _headline(result, floor, top),
             "protocol": [f"{question.sentence} Fusion {question.fusion}.", *holdouts_in_words(context, CELL)],
+            "limits": small_classes([result]),
             "tables": [metrics_by_level(result, floor, top), _operating(predictions, question.task, context.seed)],
             "figures": [_epochs(context), _roc(predictions, question.task)],
             "calibration": calibrate(self._with_inner(context, predictions), question.task, context.seed),

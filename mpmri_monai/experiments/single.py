@@ -15,7 +15,14 @@ from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.published import REPEATS
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.repetitions import repetitions
-from mpmri_monai.experiments.summary import NOTHING, baseline, holdouts_in_words, mean_and_sd, value_at
+from mpmri_monai.experiments.summary import (
+    NOTHING,
+    baseline,
+    holdouts_in_words,
+    mean_and_sd,
+    small_classes,
+    value_at,
+)
 from mpmri_monai.experiments.texts import with_interval
 
 LEVEL = "lesion"
@@ -55,6 +62,7 @@ class Single:
             "headline": _headline(results, floor),
             "warnings": _warnings(question, names),
             "protocol": [f"{question.sentence} One channel at a time.", *holdouts_in_words(context, names[0])],
+            "limits": small_classes(results.values()),
             "tables": [_table(results, tops, floor), *_ranked(context, question, tables)],
             "figures": [_bars(results, tops, metric) for metric in ("accuracy", "macro_auc")],
         }

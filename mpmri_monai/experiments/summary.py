@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from mpmri_monai.bundle.audit import audit_run
-from mpmri_monai.evaluation import evaluate, roi_baseline
+from mpmri_monai.evaluation import coverage, evaluate, roi_baseline
 from mpmri_monai.evaluation.repeats_summary import over_epochs, roc_band
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.perturbed import TrainedRun
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.report.wording import coverage_sentence, metric_name
 from mpmri_monai.sequences import Task
 
 NOTHING = "–"
@@ -60,7 +61,7 @@ def metrics_by_level(
         bound = (top or {}).get(metric)
         rows.append(
             [
-                metric.replace("_", " "),
+                metric_name(metric),
                 *(value_at(result, level, metric) for level in levels),
                 mean_and_sd(result, "lesion", metric),
                 value_at(floor, "lesion", metric),
@@ -80,6 +81,12 @@ def metrics_by_level(
         ],
         "rows": rows,
     }  # fmt: skip
+
+
+def small_classes(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return how often intervals held in simulations of as few patients a class, where there are few; each once."""
+    said = (coverage_sentence(result["levels"]["lesion"], coverage) for result in results)
+    return [sentence for sentence in dict.fromkeys(said) if sentence]
 
 
 def audited(context: Context, runs: Sequence[Run], whose: str = "") -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.published import LEARNING_RATE, RECIPE, REPEATS, Model, models
+from mpmri_monai.experiments.question import positive_option
 from mpmri_monai.experiments.repetitions import bundles_by_task, repetitions
 from mpmri_monai.experiments.tables_content import content
 
@@ -101,8 +102,8 @@ def cell_options(context: Context, model: Model, protocol: str) -> dict[str, Any
     own = {key: value for key, value in asdict(model).items() if key in ("task", "fusion", "pooling", "embedding")}
     recipe = {
         **RECIPE,
-        "max_epochs": context.option("epochs", RECIPE["max_epochs"]),
-        "views": context.option("views", RECIPE["views"]),
+        "max_epochs": positive_option(context, "epochs", RECIPE["max_epochs"]),
+        "views": positive_option(context, "views", RECIPE["views"]),
         "learning_rate": LEARNING_RATE[model.start],
         "pretrained": pretrained_file(context, model) if model.start == "pretrained" else "scratch",
     }

@@ -10,10 +10,10 @@ import numpy as np
 from mpmri_monai.cohort import NOT_DISJOINT, load_manifest
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.paired_protocols import PARTS, Pair
-from mpmri_monai.experiments.published import DETECTOR, GRADER, SOURCE, TABLES, Model, Row, Table
-from mpmri_monai.experiments.question import Question
+from mpmri_monai.experiments.published import DETECTOR, GRADER, RECIPE, SOURCE, TABLES, Model, Row, Table
+from mpmri_monai.experiments.question import SHORTER, Question
 from mpmri_monai.experiments.repetitions import bundle_config, bundles_by_task
-from mpmri_monai.experiments.summary import NOTHING, audited, baseline, mean_and_sd, value_at
+from mpmri_monai.experiments.summary import NOTHING, audited, baseline, mean_and_sd, small_classes, value_at
 from mpmri_monai.experiments.tables_comparisons import comparisons
 from mpmri_monai.experiments.tables_figures import figures
 from mpmri_monai.experiments.texts import with_interval
@@ -51,7 +51,7 @@ def content(context: Context, cells: Mapping[Model, tuple[str, str]]) -> Content
         "title": f"Tables 4-7 of Jia et al. (2019) on {load_manifest(context.manifest).name}, under two protocols",
         "headline": [*headline(done), *floors(context, done)],
         "warnings": warnings(pairs, done),
-        "limits": limits(done),
+        "limits": [*limits(done), *small_classes(pair.honest for pair in done.values())],
         "protocol": protocol(context),
         "tables": [
             optimism_table(done),
@@ -251,14 +251,15 @@ def limits(pairs: Mapping[Model, Pair]) -> list[str]:
 
 def protocol(context: Context) -> list[str]:
     """Return both protocols in words."""
+    epochs, views = (context.option(name, RECIPE[key]) for name, key in SHORTER.items())
     repeats = max((len(context.runs(run.cell)) for run in context.runs()), default=0)
     return [
         f"Every model was trained {plural(repeats, 'time')} under each protocol. The k-th repetition has the same seed "
         "of weights and batches in all cells, and the same held-out patients (samples, in the replica) in all cells of "
         "a protocol.",
         "Both protocols: 3:2 division into training and test, stratified by class; no validation set, so that both "
-        "train on the same share; 30 epochs of Adam with the paper's learning rate, steps, batch size, six views and "
-        "random crops, unless the options say otherwise; the same samples, from the same store.",
+        f"train on the same share; {epochs} epochs of Adam with the paper's learning rate, steps and batch size, "
+        f"{views} views and random crops; the same samples, from the same store.",
         "Patients apart: patients are divided, stratified by their worst class; each sample is scored once, as it is; "
         "the last epoch's weights count, and see the test patients once.",
         f"Replica ({NOT_DISJOINT}): samples are divided, stratified by class; the six stored views of each test sample "
