@@ -25,7 +25,7 @@ from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, left_out, redrawn
 from mpmri_monai.evaluation.coverage import TABLE
-from mpmri_monai.evaluation.intervals import LIMITS, METHOD_IN_WORDS, NO_INTERVAL, interval
+from mpmri_monai.evaluation.intervals import EXACT_IN_WORDS, LIMITS, METHOD_IN_WORDS, NO_INTERVAL, interval
 from mpmri_monai.sequences import TASKS, Task
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
@@ -216,8 +216,8 @@ reads it.
 each shift the logit of every class by a normal effect of SD {spread}, so that slices and lesions of one patient are
 alike; the logit of the true class is {skill} higher (well, moderately, poorly). Repeats are further models that share
 the effects of patient and lesion. {data_sets} data sets for each scenario and number of patients, {resamples}
-resamples each; the simulation's own error is {error:.1f} points (one SD). Data sets without an interval (a perfect
-result) are left out; the column "none" gives their largest share.
+resamples each; the simulation's own error is {error:.1f} points (one SD). Data sets without such an interval (a perfect
+result) are left out; the column "none" gives their largest share. {exact}
 
 {answer}
 Average precision within folds of few patients comes out a little larger than in one large test set, since precision
@@ -251,6 +251,7 @@ def page(table: pd.DataFrame) -> str:
         enough=ENOUGH,
         method=METHOD_IN_WORDS,
         limits=LIMITS,
+        exact=EXACT_IN_WORDS,
         lesions=", ".join(f"{100 * share:.0f} %" for share in LESIONS),
         spread=SPREAD,
         skill=", ".join(map(str, SKILL)),

@@ -17,6 +17,12 @@ METHOD_IN_WORDS = (
     "so many, with Student's t, whose degrees of freedom come from the number of patients that the metric depends on, "
     "in place of the normal quantile."
 )
+EXACT = "exact binomial, one case a patient"
+EXACT_IN_WORDS = (
+    "An accuracy, sensitivity or specificity of exactly 0 or 1 has the exact binomial interval (Clopper and Pearson "
+    "1934) of as many cases as there are patients, as if all lesions of a patient were always alike; other perfect "
+    "values have none."
+)
 LIMITS = (
     "The predictions are taken as fixed: the interval says what other patients would change, and leaves out the "
     "variance of training the model again."

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mpmri_monai.errors import EvaluationError, LeakageError
 from mpmri_monai.evaluation import delong_interval, evaluate, read_predictions, write_predictions
-from mpmri_monai.evaluation.intervals import METHOD
+from mpmri_monai.evaluation.intervals import EXACT, METHOD
 from mpmri_monai.sequences import GRADES, TASKS
 
 GRADE, BACKGROUND = TASKS["hcc_grade"], TASKS["hcc_vs_bg"]
@@ -92,18 +92,36 @@ def test_intervals_hold_the_value(predictions):
                 assert metric["why"]
             else:
                 assert metric["low"] <= metric["value"] <= metric["high"]
-                assert metric["method"] == METHOD
+                assert metric["method"] == (EXACT if metric["value"] == 1 else METHOD)
                 assert "why" not in metric
 
 
-def test_resamples_that_cannot_differ_give_no_interval(drawn):
-    """A perfect result: an interval of width 0 would claim certainty."""
+SHARES = ("accuracy", "sensitivity", "specificity")
+
+
+def test_resamples_that_cannot_differ_give_no_interval_of_width_0(drawn):
+    """A perfect result: shares have the exact interval of their patients, what has no exact one has none."""
     table = drawn(np.random.default_rng(0), 24, skill=100.0)
-    result = evaluate(table[table["lesion"].str.endswith("L1")], GRADE, bootstraps=50)
-    for metric in result["levels"]["lesion"]["metrics"].values():
+    result = evaluate(table, GRADE, bootstraps=50)
+    for name, metric in result["levels"]["slice"]["metrics"].items():
         assert metric["value"] is not None
-        assert metric["low"] is None
-        assert metric["high"] is None
+        if name.split("_")[0] in SHARES:
+            assert metric["low"] < 1 == metric["high"]
+            assert "why" not in metric
+        else:
+            assert metric["low"] is None
+            assert metric["why"]
+    lesions = result["levels"]["lesion"]
+    assert lesions["metrics"]["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 24))
+    poorly = lesions["patients_per_class"]["poorly"]
+    assert lesions["metrics"]["sensitivity_poorly"]["low"] == pytest.approx(0.025 ** (1 / poorly))
+
+
+def test_what_is_never_right_has_the_other_end(drawn):
+    table = drawn(np.random.default_rng(0), 24, skill=-100.0)
+    accuracy = evaluate(table, GRADE, bootstraps=50)["levels"]["lesion"]["metrics"]["accuracy"]
+    assert accuracy["value"] == accuracy["low"] == 0
+    assert accuracy["high"] == pytest.approx(1 - 0.025 ** (1 / 24))
 
 
 def test_one_patient_has_no_interval(drawn):
