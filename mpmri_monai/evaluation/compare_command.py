@@ -94,7 +94,7 @@ def _print(found: dict[str, Any], level: str) -> None:
     table = Table(
         Column("model", overflow="fold"), "metric", "value", "reference", "difference", "p", "p (Holm)",
         title=f"Against {found['reference']}: {first['n']} {level}s of {first['patients']} patients",
-        caption=f"With 95 % interval; {first['method']}. {found['correction']}. "
+        caption=f"With 95 % interval; {first['method']}. {found['correction']}; "
         f"{first['limits']}. Research use only.",
     )  # fmt: skip
     for one in found["comparisons"]:

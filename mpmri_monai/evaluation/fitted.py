@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -50,7 +51,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(ABC):
     """A value fitted on the lesions of some patients. Each subclass names its ``kind`` and applies its ``value``."""
 
     kind: ClassVar[str]
@@ -103,9 +104,9 @@ class Fitted:
             ) from error
 
     @staticmethod
+    @abstractmethod
     def read_value(value: Any) -> Any:
         """Return the value as typed; raise ValueError or TypeError when it is none of this kind."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,11 @@ def _done(chosen: Experiment, context: Context, plan_only: bool) -> int:
         Console().print(shown_plan(plan, workers.count))
         if plan_only:
             return 0
-        plan = _executed(plan, stages, context, workers, data)
-    for line in failed_in_words(context.failures):
-        print(line, file=sys.stderr)
+        try:
+            plan = _executed(plan, stages, context, workers, data)
+        finally:  # a stage that cannot choose among failed runs ends here: why they failed comes first
+            for line in failed_in_words(context.failures):
+                print(line, file=sys.stderr)
     content = collected(chosen, context, plan, left_out)
     write_json(context.out / "experiment.json", content)
     report = write_experiment_report(context.out, content)

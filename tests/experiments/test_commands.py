@@ -80,6 +80,12 @@ def test_runs_that_failed_alike_are_told_once():
     assert failed_in_words(failures) == ["failed: a/0 and 2 more: E_X: bad", "failed: b: E_Y"]
 
 
+def test_a_stage_that_finds_nothing_to_choose_among_tells_why_its_runs_failed(given, capsys):
+    with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):
+        experiment_command("tiny", given(repeats=1, options=["failing=0"]))
+    assert "failed: grade/repeat0: " in capsys.readouterr().err
+
+
 def test_where_every_run_failed_the_reason_is_told(given, capsys, monkeypatch):
     monkeypatch.setattr("mpmri_monai.experiments.commands._executed", _nothing_but_failures)
     with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):

@@ -30,7 +30,6 @@ def cache(tmp_path, monkeypatch):
 
 
 def unpacked(cache):
-    """What lies in the folder of unpacked archives."""
     return [path.name for path in (cache / "unpacked").iterdir() if path.name != "lock"]
 
 
