@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import ignite.distributed as idist
 import torch
 from torch import nn
 
+from mpmri_monai.artefacts import write_json
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import warm_start
+from mpmri_monai.networks import initialise, warm_start
 
 PATIENTS_TO_CHOOSE_BY = 10
 """Validation patients per class below which choosing the best epoch chooses noise."""
+REPORT = "warm_start.json"
 
 logger = logging.getLogger(__name__)
 
 
-def start_from(network: nn.Module, pretrained: str) -> nn.Module:
-    """Return ``network`` with the weights of the file ``pretrained``, or as it is for ``scratch``.
+def start_from(network: nn.Module, pretrained: str, init: str = "he", folder: Path | str | None = None) -> nn.Module:
+    """Return ``network`` with random weights (``scratch``), or with what fits of the file ``pretrained``.
+
+    Args:
+        network: a new one.
+        pretrained: ``scratch`` or a file of weights. The head is always new: a file names no classes.
+        init: how all that no file fills is drawn: ``he``, ``gaussian`` or ``xavier``, as in ``networks.initialise``.
+        folder: of the run; the first process leaves ``warm_start.json`` there, what became of every tensor.
 
     Raises:
         WeightsError: the file is missing, damaged, or belongs to another network.
+        ConfigError: there is no such ``init``.
+        OutputError: the report cannot be written.
     """
+    initialise(network, init)
+    first = folder is not None and idist.get_rank() == 0
     if pretrained == SCRATCH:
+        if first:  # of a start that another configuration made here before its first epoch
+            (Path(folder) / REPORT).unlink(missing_ok=True)
         return network
-    logger.info("pretrained weights: %s", warm_start(network, pretrained))
+    report = warm_start(network, pretrained)
+    logger.info("pretrained weights: %s", report)
+    if first:
+        write_json(Path(folder) / REPORT, report.as_json())
     return network
 
 

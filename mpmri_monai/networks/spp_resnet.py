@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,13 @@ from torch.nn import functional
 from mpmri_monai.errors import ConfigError
 
 STAGE_CHANNELS = (16, 32, 64)
+LAYERS = {
+    "stem": ("absent", "conv1", "norm1"),
+    **{f"block{3 * stage + block + 1}": (f"stage{stage + 1}.{block}",) for stage in range(3) for block in range(3)},
+    "embedding": ("embedding",),
+    "head": ("classifier",),
+}
+"""The twelve layers that fine-tuning counts, from the image to the classes, and the network's parts in each."""
 TYPICAL_EXTENT_MM = 25.0
 """Lesion size that the size feature is measured against, so that it stays near zero."""
 
@@ -136,6 +144,52 @@ class SPPResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.tuned_depth = len(LAYERS)
+
+    def layers(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Return the parameters of each layer by their names in the state dict, in the order of ``LAYERS``."""
+        parameters = dict(self.named_parameters())
+        return {
+            layer: {name: p for name, p in parameters.items() if name in parts or name.startswith(_prefixes(parts))}
+            for layer, parts in LAYERS.items()
+        }
+
+    def tune(self, depth: int) -> Self:
+        """Train the last ``depth`` layers and freeze those below; return the network.
+
+        A frozen layer keeps every bit: its parameters want no gradient, and its batch norm uses and keeps the
+        statistics that it has, in training too. It stays so whatever ``train`` is called with.
+
+        Args:
+            depth: 0 (none) to 12 (all, as in a new network); 1 is the head alone.
+
+        Raises:
+            ConfigError: there is no such depth.
+        """
+        if not 0 <= depth <= len(LAYERS):
+            raise ConfigError(expected=f"a depth of 0 to {len(LAYERS)} layers", found=repr(depth))
+        self.tuned_depth = depth
+        frozen = self.frozen_layers
+        for layer, parameters in self.layers().items():
+            for parameter in parameters.values():
+                parameter.requires_grad_(layer not in frozen)
+                if layer in frozen:
+                    parameter.grad = None  # one of an earlier step would still move it
+        return self.train(self.training)
+
+    @property
+    def frozen_layers(self) -> tuple[str, ...]:
+        """Names of the layers that are not trained."""
+        return tuple(LAYERS)[: len(LAYERS) - self.tuned_depth]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; frozen layers stay in evaluation."""
+        super().train(mode)
+        for layer in self.frozen_layers:
+            for part in LAYERS[layer]:
+                if part != "absent":  # a parameter, which has no mode
+                    self.get_submodule(part).eval()
+        return self
 
     def embed(self, image: Tensor, present: Tensor | None = None) -> Tensor:
         """Return the embedding (batch, embedding) of ``image`` (batch, channel, row, column) in [0, 1]."""
@@ -146,6 +200,10 @@ class SPPResNet(nn.Module):
         x = self.stage3(self.stage2(self.stage1(x)))
         return self.embedding(self.pool(x))
 
+    def features(self, image: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return what the head sees of ``image``: the embedding (batch, embedding), rectified with embedding_relu."""
+        return self.rectify(self.embed(image, present))
+
     def forward(self, image: Tensor, present: Tensor | None = None, extent_mm: Tensor | None = None) -> Tensor:
         """Return class logits (batch, class).
 
@@ -154,7 +212,7 @@ class SPPResNet(nn.Module):
             present: bool (batch, channel); None means that every sequence is there.
             extent_mm: (batch,), largest extent of the lesion; read only with ``size_feature``.
         """
-        x = self.dropout(self.rectify(self.embed(image, present)))
+        x = self.dropout(self.features(image, present))
         if self.size_feature:
             if extent_mm is None:
                 raise ConfigError(expected="the lesion's extent in mm for a network with size_feature", found="none")
@@ -168,6 +226,10 @@ class _GlobalAverage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features.mean(dim=(-2, -1))
+
+
+def _prefixes(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{part}." for part in parts)
 
 
 def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import io
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from monai.networks.utils import copy_model_state
 from torch import Tensor, nn
 
 from mpmri_monai.artefacts import whole_file
 from mpmri_monai.errors import WeightsError
 
 LARGEST_FILE_BYTES = 2 * 1024**3
-SMALLEST_WARM_START = 0.5
-"""Share of the network's tensors that pretrained weights must fill; below it, they belong to another network."""
 
 
 def save_weights(network: nn.Module, path: Path | str) -> None:
@@ -47,13 +43,35 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
         raise WeightsError(expected=wanted, found=f"{path.stat().st_size} bytes", where=str(path), code="E_WEIGHTS")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # damaged bytes make torch raise anything; the answer for the user is the same
+        coded = isinstance(error, pickle.UnpicklingError)
+        found = "pickled code or objects, none of which was run" if coded else "a damaged or truncated file"
+        raise WeightsError(expected=wanted, found=found, where=str(path), code="E_WEIGHTS") from error
+    other = _what_is_no_tensor(state)
+    if other:
         raise WeightsError(
-            expected=wanted, found="something else, or a damaged file", where=str(path), code="E_WEIGHTS"
-        ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(expected=wanted, found=f"a {type(state).__name__}", where=str(path), code="E_WEIGHTS")
+            expected=wanted,
+            found=other,
+            where=str(path),
+            fix="save the network's state_dict() alone",
+            code="E_WEIGHTS",
+        )
     return state
+
+
+def _what_is_no_tensor(state: object) -> str | None:
+    """Say what, in something read from a file, is no state dict of plain tensors of a sane size."""
+    if not isinstance(state, dict) or not state:
+        return f"an empty {type(state).__name__}" if state == {} else f"a {type(state).__name__}"
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return f"a {type(value).__name__} under {str(name)[:40]!r}"
+        if value.layout is not torch.strided or value.is_quantized:
+            return f"a sparse or quantised tensor under {name[:40]!r}"
+    # a tensor may be a view that is larger than what the file stores of it
+    if sum(value.numel() * value.element_size() for value in state.values()) > LARGEST_FILE_BYTES:
+        return f"tensors of more than {LARGEST_FILE_BYTES} bytes"
+    return None
 
 
 def load_weights(network: nn.Module, path: Path | str) -> None:
@@ -85,44 +103,3 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
             code="E_WEIGHTS",
         )
     network.load_state_dict(state)
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """What a warm start took from a file, by tensor name."""
-
-    loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
-    ignored: tuple[str, ...]
-
-    def __str__(self) -> str:
-        text = f"{len(self.loaded)} tensors from the file, {len(self.fresh)} fresh"
-        if self.fresh:
-            text += f" ({', '.join(self.fresh[:6])}{', …' if len(self.fresh) > 6 else ''})"
-        return text + (f", {len(self.ignored)} of the file not used" if self.ignored else "")
-
-
-def warm_start(network: nn.Module, path: Path | str, leave_out: str | None = "classifier") -> WarmStart:
-    """Copy the tensors of ``path`` that fit ``network`` by name and shape; return what was and was not copied.
-
-    Args:
-        network: changed in place.
-        path: state dict to start from.
-        leave_out: tensors whose name contains this keep their fresh values (the head of another task).
-
-    Raises:
-        WeightsError: fewer than half of the network's tensors fit, which is training from scratch in disguise.
-    """
-    state = read_weights(path)
-    _, loaded, fresh = copy_model_state(network, state, exclude_vars=leave_out, inplace=True)
-    report = WarmStart(tuple(loaded), tuple(fresh), tuple(name for name in state if name not in set(loaded)))
-    total = len(report.loaded) + len(report.fresh)
-    if len(report.loaded) < SMALLEST_WARM_START * total:
-        raise WeightsError(
-            expected=f"pretrained weights that fill at least half of the network's {total} tensors",
-            found=str(report),
-            where=str(path),
-            fix="give weights of the same kind of network, or 'scratch'",
-            code="E_WEIGHTS",
-        )
-    return report

@@ -1,0 +1,173 @@
+"""Starting from pretrained weights: what is taken, what is adapted, what stays fresh, and why, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mpmri_monai.artefacts import file_digest
+from mpmri_monai.errors import WeightsError
+from mpmri_monai.networks.weights import read_weights
+
+LEAST_SHARE = 0.5
+"""Share of the network's tensors that pretrained weights must fill; below it, they belong to another network."""
+HEAD = "classifier"
+STEM = "conv1.weight"
+STEM_RULE = (
+    "a first convolution of other channels: each channel gets the mean over the file's channels × "
+    "(channels in the file / channels here), so that a picture with equal channels gives the same response"
+)
+SHOWN = 6
+"""Names that a line of text lists before it says that there are more."""
+
+Outcome = Literal["taken", "adapted", "fresh", "unused"]
+
+
+@dataclass(frozen=True)
+class TensorStart:
+    """Where one tensor of the network, or of the file, has gone.
+
+    Attributes:
+        tensor: its name in the state dict.
+        outcome: ``taken`` from the file as it is, ``adapted`` from it, ``fresh`` (the network's own random or neutral
+            values), or ``unused`` (in the file alone).
+        why: the reason where it was not simply taken, else empty.
+        shape_from: shape in the file; None when it is not there.
+        shape_to: shape in the network; None when it is not there.
+    """
+
+    tensor: str
+    outcome: Outcome
+    why: str
+    shape_from: tuple[int, ...] | None
+    shape_to: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a warm start made of a file of weights.
+
+    Attributes:
+        weights_sha256: of the file.
+        tensors: the network's tensors in its order, then those that only the file has.
+    """
+
+    weights_sha256: str
+    tensors: tuple[TensorStart, ...]
+
+    def names(self, outcome: Outcome) -> tuple[str, ...]:
+        """Return the names of the tensors with this outcome."""
+        return tuple(one.tensor for one in self.tensors if one.outcome == outcome)
+
+    @property
+    def share(self) -> float:
+        """Share of the network's tensors that the file filled, taken or adapted; in [0, 1]."""
+        counts = Counter(one.outcome for one in self.tensors)
+        filled = counts["taken"] + counts["adapted"]
+        return filled / (filled + counts["fresh"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values for a run's record."""
+        return {
+            "weights_sha256": self.weights_sha256,
+            "share": round(self.share, 4),
+            "stem_rule": STEM_RULE,
+            "counts": {outcome: len(self.names(outcome)) for outcome in ("taken", "adapted", "fresh", "unused")},
+            "tensors": [asdict(one) for one in self.tensors],
+        }
+
+    def __str__(self) -> str:
+        parts = []
+        for outcome in ("taken", "adapted", "fresh", "unused"):
+            found = [one for one in self.tensors if one.outcome == outcome]
+            if not found:
+                continue
+            text = f"{len(found)} {outcome}"
+            if outcome != "taken":
+                named = [f"{one.tensor}: {one.why}" for one in found[:SHOWN]]
+                text += f" ({'; '.join(named)}{'; …' if len(found) > SHOWN else ''})"
+            parts.append(text)
+        return "tensors: " + ", ".join(parts)
+
+
+def warm_start(
+    network: nn.Module, path: Path | str, leave_out: str | None = HEAD, least: float = LEAST_SHARE
+) -> WarmStart:
+    """Copy the tensors of ``path`` that fit ``network`` by name and shape; return what was and was not copied.
+
+    The first convolution (filter, channel, row, column) is adapted to another number of channels: every channel gets
+    the mean over the file's channels × C_file / C_network, so that a picture with equal channels gives the same
+    response. The constants of absent channels then stay fresh (0).
+
+    Args:
+        network: changed in place, once it is sure that the weights fit.
+        path: state dict to start from.
+        leave_out: tensors whose name contains this keep their fresh values: a file names no classes, so the head is
+            that of another task. Empty or None to go on with the same task.
+        least: share of the network's tensors, in [0, 1], that the file must fill.
+
+    Raises:
+        WeightsError: the file is missing, damaged or holds more than tensors; it holds values that are not finite; or
+            it fills less than ``least`` of the network, which is training from scratch in disguise. The network is
+            left as it was.
+    """
+    state = read_weights(path)
+    _refuse_not_finite(state, path)
+    own = network.state_dict()
+    tensors = [_compare(name, state.get(name), own[name], leave_out) for name in own]
+    tensors += [
+        TensorStart(name, "unused", "not in the network", tuple(state[name].shape), None)
+        for name in state
+        if name not in own
+    ]
+    report = WarmStart(file_digest(path), tuple(tensors))
+    if report.share < least:
+        raise WeightsError(
+            expected=f"pretrained weights that fill at least {least:.0%} of the network's {len(own)} tensors",
+            found=f"{report.share:.0%}; {report}",
+            where=str(path),
+            fix="give weights of the same kind of network, or 'scratch'",
+            code="E_WEIGHTS",
+        )
+    own |= {name: state[name] for name in report.names("taken")}
+    own |= {name: _adapt_channels(state[name], own[name].shape[1]) for name in report.names("adapted")}
+    network.load_state_dict(own)
+    return report
+
+
+def _compare(name: str, found: Tensor | None, own: Tensor, leave_out: str | None) -> TensorStart:
+    shape_to = tuple(own.shape)
+    if found is None:
+        return TensorStart(name, "fresh", "not in the file", None, shape_to)
+    shape_from = tuple(found.shape)
+    if leave_out and leave_out in name:
+        return TensorStart(name, "fresh", "head of another task", shape_from, shape_to)
+    if found.dtype.is_floating_point != own.dtype.is_floating_point:
+        return TensorStart(name, "fresh", f"other numbers ({found.dtype} for {own.dtype})", shape_from, shape_to)
+    if shape_from == shape_to:
+        return TensorStart(name, "taken", "", shape_from, shape_to)
+    if name == STEM and len(shape_from) == 4 and (shape_from[0], *shape_from[2:]) == (shape_to[0], *shape_to[2:]):
+        return TensorStart(name, "adapted", f"{shape_from[1]} → {shape_to[1]} channels", shape_from, shape_to)
+    return TensorStart(name, "fresh", f"other shape {shape_from} for {shape_to}", shape_from, shape_to)
+
+
+def _adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """Spread a convolution's weight (filter, channel, row, column) evenly over ``channels``; its sum stays the same."""
+    return (weight.sum(dim=1, keepdim=True) / channels).repeat(1, channels, 1, 1)
+
+
+def _refuse_not_finite(state: dict[str, Tensor], path: Path | str) -> None:
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise WeightsError(
+            expected="weights that are finite numbers",
+            found=f"NaN or infinity in {', '.join(broken[:SHOWN])}{', …' if len(broken) > SHOWN else ''}",
+            where=str(path),
+            fix="train those weights again, or give others",
+            code="E_WEIGHTS",
+        )
