@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from mpmri_monai.cohort.splits.strata import Roles, deal, divide
+from mpmri_monai.cohort.splits.strata import Roles, deal, divide, first_of_each
 from mpmri_monai.cohort.splits.table import COLUMNS, OUTER_FIT, UNITS
 from mpmri_monai.cohort.splits.units import unit_of
 from mpmri_monai.errors import SplitError
@@ -17,6 +17,8 @@ Part = tuple[int, int, str, Roles]
 
 INNER_STREAM = 1
 """Sets the random numbers of inner folds apart from those of the outer ones."""
+TRAIN_STREAM = 2
+"""Sets those that choose who trains, where not all do, apart from both: nobody else's role depends on them."""
 
 
 def holdout(
@@ -27,6 +29,7 @@ def holdout(
     repeats: int = 1,
     by_site: bool = False,
     inner_folds: int = 0,
+    train_share: float = 1.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Divide the patients ``repeats`` times at random into train, val and test, stratified by worst class.
@@ -38,6 +41,9 @@ def holdout(
         repeats: number of independent divisions.
         by_site: stratify by site as well.
         inner_folds: folds within each outer fit's patients of train and val (nested validation); 0 for none.
+        train_share: of the patients that would train, in each class, only this share does (rounded, at least one); the
+            others have no role, in the inner folds either. Those of a smaller share are among those of a larger one,
+            and nobody who validates or tests changes with it.
         seed: the same seed gives the same splits.
 
     Returns:
@@ -46,7 +52,7 @@ def holdout(
     Raises:
         SplitError: a share or a count out of range, or a class with too few patients for every role to hold one.
     """
-    _check_shares(test=test, val=val, repeats=repeats)
+    _check_shares(test=test, val=val, repeats=repeats, train_share=train_share)
     units = _sorted(units)
     shares = {"train": (1 - test) * (1 - val), "val": (1 - test) * val, "test": test}
     fix = f"{_without(val)}merged classes, or more patients"
@@ -54,7 +60,7 @@ def holdout(
         (repeat, 0, OUTER_FIT, divide(units, shares, np.random.default_rng([seed, repeat]), by_site, fix))
         for repeat in range(repeats)
     ]
-    return _table(units, parts, ("train", "val", "test"), inner_folds, by_site, seed)
+    return _table(units, parts, ("train", "val", "test"), inner_folds, by_site, train_share, seed)
 
 
 def kfold(
@@ -65,12 +71,13 @@ def kfold(
     repeats: int = 1,
     by_site: bool = False,
     inner_folds: int = 0,
+    train_share: float = 1.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Let every patient be tested once in each repeat, in ``folds`` folds stratified by worst class.
 
     Args:
-        units, repeats, by_site, inner_folds, seed: as `holdout`.
+        units, repeats, by_site, inner_folds, train_share, seed: as `holdout`.
         folds: number of outer folds.
         val: share of the patients that are not in the fold's test set; 0 for no validation set.
 
@@ -80,7 +87,7 @@ def kfold(
     Raises:
         SplitError: a share or a count out of range, or a class with too few patients for every role to hold one.
     """
-    _check_shares(val=val, repeats=repeats)
+    _check_shares(val=val, repeats=repeats, train_share=train_share)
     if folds < 2:
         raise SplitError(expected="at least 2 folds", found=str(folds))
     units = _sorted(units)
@@ -90,7 +97,7 @@ def kfold(
         fold_of = deal(units, folds, rng, by_site, f"fewer folds (--split#folds), {_without(val)}or merged classes")
         tested = [[unit for unit, fold in fold_of.items() if fold == outer] for outer in range(folds)]
         parts += _tested_in_turn(units, repeat, tested, val, rng, by_site)
-    return _table(units, parts, ("train", "val", "test"), inner_folds, by_site, seed)
+    return _table(units, parts, ("train", "val", "test"), inner_folds, by_site, train_share, seed)
 
 
 def leave_one_patient_out(
@@ -100,16 +107,17 @@ def leave_one_patient_out(
     repeats: int = 1,
     by_site: bool = False,
     inner_folds: int = 0,
+    train_share: float = 1.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Test each patient alone, in the order of their names; arguments, result and errors as `kfold`.
 
     No AUC may be pooled over such folds: each has its own classifier, and pure noise then gives less than 0.5.
     """
-    _check_shares(val=val, repeats=repeats)
+    _check_shares(val=val, repeats=repeats, train_share=train_share)
     patients = _sorted(patients)
     tested = [[unit] for unit in patients.index]
-    return _leave_out(patients, tested, val, repeats, by_site, inner_folds, seed)
+    return _leave_out(patients, tested, val, repeats, by_site, inner_folds, train_share, seed)
 
 
 def leave_one_site_out(
@@ -119,6 +127,7 @@ def leave_one_site_out(
     repeats: int = 1,
     by_site: bool = False,
     inner_folds: int = 0,
+    train_share: float = 1.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Test each site's patients on what the other sites taught, in the order of the sites' names; as `kfold`.
@@ -126,7 +135,7 @@ def leave_one_site_out(
     Raises:
         SplitError: there is one site only, or a patient was examined at two, who would be on both sides.
     """
-    _check_shares(val=val, repeats=repeats)
+    _check_shares(val=val, repeats=repeats, train_share=train_share)
     patients = _sorted(patients)
     at_two = int(patients["site"].str.contains(" ").sum())
     sites = sorted(set(patients["site"]))
@@ -136,16 +145,23 @@ def leave_one_site_out(
             found=f"{at_two} patients at two sites" if at_two else f"{len(sites)} site",
         )
     tested = [list(patients.index[patients["site"] == site]) for site in sites]
-    return _leave_out(patients, tested, val, repeats, by_site, inner_folds, seed)
+    return _leave_out(patients, tested, val, repeats, by_site, inner_folds, train_share, seed)
 
 
 def _leave_out(
-    units: pd.DataFrame, tested: list[list[int]], val: float, repeats: int, by_site: bool, inner_folds: int, seed: int
+    units: pd.DataFrame,
+    tested: list[list[int]],
+    val: float,
+    repeats: int,
+    by_site: bool,
+    inner_folds: int,
+    train_share: float,
+    seed: int,
 ) -> pd.DataFrame:
     parts = []
     for repeat in range(repeats):
         parts += _tested_in_turn(units, repeat, tested, val, np.random.default_rng([seed, repeat]), by_site)
-    return _table(units, parts, ("train", "val"), inner_folds, by_site, seed)
+    return _table(units, parts, ("train", "val"), inner_folds, by_site, train_share, seed)
 
 
 def _tested_in_turn(
@@ -160,10 +176,19 @@ def _tested_in_turn(
     return parts
 
 
+def _fewer_train(units: pd.DataFrame, outer_fit: Part, share: float, seed: int) -> Part:
+    """Return the outer fit with the role train for ``share`` of those who have it; the others lose it."""
+    repeat, outer, inner, roles = outer_fit
+    rng = np.random.default_rng([seed, repeat, outer, TRAIN_STREAM])
+    training = units.loc[[unit for unit in units.index if roles[unit] == "train"]]
+    kept = first_of_each(training, share, rng)
+    return repeat, outer, inner, {unit: role for unit, role in roles.items() if role != "train" or unit in kept}
+
+
 def _inner_parts(units: pd.DataFrame, outer_fit: Part, folds: int, by_site: bool, seed: int) -> list[Part]:
     """Return the inner fits of one outer fit: each fold of its train and val patients is held out once."""
     repeat, outer, _, roles = outer_fit
-    rest = units.loc[[unit for unit in units.index if roles[unit] != "test"]]
+    rest = units.loc[[unit for unit in units.index if roles.get(unit, "test") != "test"]]
     rng = np.random.default_rng([seed, repeat, outer, INNER_STREAM])
     fold_of = deal(rest, folds, rng, by_site, "fewer inner folds (--split#inner_folds), or merged classes")
     return [
@@ -182,7 +207,13 @@ def _sorted(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(
-    units: pd.DataFrame, parts: list[Part], complete: tuple[str, ...], inner_folds: int, by_site: bool, seed: int
+    units: pd.DataFrame,
+    parts: list[Part],
+    complete: tuple[str, ...],
+    inner_folds: int,
+    by_site: bool,
+    train_share: float,
+    seed: int,
 ) -> pd.DataFrame:
     """Return the splits table of some outer fits and their inner ones; roles in ``complete`` must hold every class."""
     if inner_folds == 1 or inner_folds < 0:
@@ -191,7 +222,8 @@ def _table(
     names = {column: units[column].tolist() if column in UNITS[unit] else [""] * len(units) for column in COLUMNS[1:4]}
     held = units["holds"].to_dict()
     records = []
-    for part in parts:
+    for whole in parts:
+        part = _fewer_train(units, whole, train_share, seed) if train_share < 1 else whole
         inner = _inner_parts(units, part, inner_folds, by_site, seed) if inner_folds else []
         for repeat, outer, number, roles in [part, *inner]:
             _check_classes({place: role for place, role in roles.items() if role in complete}, held, unit)
@@ -212,14 +244,16 @@ def _check_classes(roles: Roles, held: Mapping[int, str], unit: str) -> None:
                 expected=f"a lesion of every class in {role}",
                 found=f"none of {', '.join(sorted(classes - there))}; {unit}s that hold each class: "
                 + ", ".join(f"{name} {count}" for name, count in counts.items()),
-                fix="another --seed, fewer parts (--split#val 0, --split#folds) or merged classes",
+                fix="another --seed, fewer parts (--split#val 0, --split#folds), a larger --split#train_share or "
+                "merged classes",
                 code="E_CLASS_EMPTY",
             )
 
 
-def _check_shares(*, val: float, repeats: int, test: float = 0.5) -> None:
-    if not 0 < test < 1 or not 0 <= val < 1:
-        raise SplitError(expected="0 < test < 1 and 0 <= val < 1", found=f"test {test}, val {val}")
+def _check_shares(*, val: float, repeats: int, train_share: float, test: float = 0.5) -> None:
+    if not 0 < test < 1 or not 0 <= val < 1 or not 0 < train_share <= 1:
+        found = f"test {test}, val {val}, train_share {train_share}"
+        raise SplitError(expected="0 < test < 1, 0 <= val < 1 and 0 < train_share <= 1", found=found)
     if repeats < 1:
         raise SplitError(expected="at least 1 repeat", found=str(repeats))
 

@@ -40,6 +40,9 @@ class SplitSettings(BaseModel):
     """Share of the patients in a holdout's test set; 0.4 is the 3:2 of Jia et al. 2019."""
     val: float = 0.15
     """Share of the other patients that validates. Not used for lesions and samples: their test set validates."""
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of those who would train, the share that does, drawn by worst class; the others have no role. Shares are nested,
+    and nobody who validates or tests changes with it."""
     by_site: bool = False
     """Stratify by site as well as by worst class."""
     repeats: Annotated[int, Field(ge=1)] = 1
@@ -95,6 +98,7 @@ class SplitSettings(BaseModel):
             "repeats": self.repeats,
             "by_site": self.by_site,
             "inner_folds": self.inner_folds,
+            "train_share": self.train_share,
             "seed": seed,
         }
         if self.leave_out:
@@ -115,6 +119,12 @@ def _refuse_contradictions(split: SplitSettings) -> None:
             expected="leave_out and inner_folds of patients",
             found=f"split#unit {split.unit} with {', '.join(f'{name} {value}' for name, value in made.items())}",
             fix=f"{split.unit}s are divided by holdout or folds only, to replicate published protocols",
+        )
+    if split.file and split.train_share < 1:
+        raise ConfigError(
+            expected="split#file or split#train_share",
+            found=f"both: {split.train_share}",
+            fix="leave patients out of the file, whose roles count as they are",
         )
     if split.inner >= 0 and not split.file and split.inner >= split.inner_folds:
         raise ConfigError(

@@ -55,6 +55,19 @@ def deal(units: pd.DataFrame, folds: int, rng: np.random.Generator, by_site: boo
     return fold_of
 
 
+def first_of_each(units: pd.DataFrame, share: float, rng: np.random.Generator) -> set[int]:
+    """Return the units that come first, in a random order within each class: its share, rounded, and at least one.
+
+    The order does not depend on the share, so that the units of a smaller one are among those of a larger one.
+    """
+    chosen: set[int] = set()
+    for _, members in units.groupby("label", sort=True):
+        order = rng.permutation(members.index).tolist()
+        # Halves go up; rounding first, since 0.1 * 25 may be a little less than 2.5.
+        chosen |= set(order[: max(1, int(np.floor(np.round(share * len(order), 9) + 0.5)))])
+    return chosen
+
+
 def _strata(units: pd.DataFrame, least: int, wish: str, fix: str) -> list[list[int]]:
     """Return the units of each class, in the order of the table."""
     strata = {str(label): list(rows.index) for label, rows in units.groupby("label", sort=True)}

@@ -62,6 +62,55 @@ def test_kfold_tests_every_patient_once(patients_of, counts, folds, val, seed):
     assert (per_class.max(axis=1) - per_class.min(axis=1) <= 1).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(counts=counts_per_class, shares=st.tuples(*[st.floats(0.05, 1)] * 2), seed=seeds)
+@pytest.mark.parametrize("make", [holdout, kfold])
+def test_smaller_shares_of_the_training_patients_lie_within_larger_ones(patients_of, make, counts, shares, seed):
+    patients = patients_of(counts)
+    label = patients.set_index("patient")["label"]
+    whole = make(patients, seed=seed)
+    less, more = (make(patients, train_share=share, seed=seed) for share in sorted(shares))
+    for outer in sorted(set(whole["outer"])):
+        everyone, few, many = (roles_of(splits, 0, outer) for splits in (whole, less, more))
+        trained = [{name for name, role in roles.items() if role == "train"} for roles in (few, many, everyone)]
+        assert trained[0] <= trained[1] <= trained[2]
+        for grade in GRADES:
+            there, all_there = (sum(label[name] == grade for name in names) for names in (trained[0], trained[2]))
+            assert there >= 1
+            assert abs(there - min(shares) * all_there) <= 0.5 + 1e-6 or there == 1
+        for roles in (few, many):
+            others = {name: role for name, role in roles.items() if role != "train"}
+            assert others == {name: role for name, role in everyone.items() if role != "train"}
+
+
+def test_inner_folds_are_of_the_patients_who_train_at_all(patients_of):
+    patients = patients_of((20, 20, 20))
+    splits = kfold(patients, folds=3, val=0.0, inner_folds=2, train_share=0.5, seed=4)
+    for outer in range(3):
+        trained = {name for name, role in roles_of(splits, 0, outer).items() if role == "train"}
+        assert len(trained) == pytest.approx(20, abs=1.5)  # of 40, rounded in each of three classes
+        for inner in ("0", "1"):
+            assert set(roles_of(splits, 0, outer, inner)) == trained
+
+
+def test_all_of_the_training_patients_are_the_same_as_no_share(patients_of):
+    patients = patients_of((9, 9, 9))
+    assert splits_digest(holdout(patients, train_share=1.0)) == splits_digest(holdout(patients))
+    with pytest.raises(SplitError, match="train_share 0"):
+        holdout(patients, train_share=0.0)
+
+
+def test_a_share_that_loses_a_class_is_refused_with_counts(lesions_of):
+    """Two patients hold a class that is not stratified for: few of the others' draws have one of them."""
+    extra = [(number, "moderately") for number in (0, 31)]
+    patients = patient_table(lesions_of((30, 0, 30), extra=extra), ("well", "moderately", "poorly"))
+    patients.loc[patients["label"] == "moderately", "label"] = "well"
+    with pytest.raises(SplitError, match=r"every class in train.*hold each class: moderately 2") as error:
+        for seed in range(20):
+            holdout(patients, val=0.0, train_share=0.05, seed=seed)
+    assert "train_share" in str(error.value)
+
+
 @settings(max_examples=8, deadline=None)
 @given(counts=counts_per_class, seed=seeds, shuffle=st.randoms(use_true_random=False), by_site=st.booleans())
 @pytest.mark.parametrize("make", SCHEMES)

@@ -48,12 +48,20 @@ def test_a_replica_has_no_validation_set_of_its_own(samples_of):
         ({"flods": 3}, "known are file, unit, folds"),
         ({"folds": 3, "leave_out": "site"}, "folds or leave_out"),
         ({"unit": "lesion", "inner_folds": 3}, "unit lesion with inner_folds 3"),
+        ({"train_share": 0}, "train_share"),
+        ({"train_share": 0.5, "file": "splits.csv"}, "split#file or split#train_share"),
         ({"inner": 2, "inner_folds": 2}, "split#inner below split#inner_folds"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         SplitSettings(**options)
+
+
+def test_a_share_of_the_training_patients_trains(lesions_of):
+    roles = [made(lesions_of((20, 20, 20)), train_share=share)["role"].value_counts() for share in (1.0, 0.25)]
+    assert roles[1]["train"] == pytest.approx(roles[0]["train"] / 4, abs=1.5)
+    assert roles[1].drop("train").to_dict() == roles[0].drop("train").to_dict()
 
 
 def test_one_inner_fold_is_refused(lesions_of):
