@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from mpmri_monai.artefacts import whole_file
 from mpmri_monai.errors import WeightsError
 
 LARGEST_FILE_BYTES = 2 * 1024**3
+PLAIN_NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8}
 
 
 def save_weights(network: nn.Module, path: Path | str) -> None:
@@ -42,10 +44,15 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     if path.stat().st_size > LARGEST_FILE_BYTES:
         raise WeightsError(expected=wanted, found=f"{path.stat().st_size} bytes", where=str(path), code="E_WEIGHTS")
     try:
+        _refuse_changed_bytes(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make torch raise anything; the answer for the user is the same
-        coded = isinstance(error, pickle.UnpicklingError)
-        found = "pickled code or objects, none of which was run" if coded else "a damaged or truncated file"
+        foreign = isinstance(error, pickle.UnpicklingError)
+        found = (
+            "something other than tensors, such as pickled code; nothing in it was run"
+            if foreign
+            else "a damaged or truncated file"
+        )
         raise WeightsError(expected=wanted, found=found, where=str(path), code="E_WEIGHTS") from error
     other = _what_is_no_tensor(state)
     if other:
@@ -59,6 +66,15 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     return state
 
 
+def _refuse_changed_bytes(path: Path) -> None:
+    """Raise BadZipFile where the file is an archive and its checksums do not hold: torch reads past them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken:
+            raise zipfile.BadZipFile(broken)
+
+
 def _what_is_no_tensor(state: object) -> str | None:
     """Say what, in something read from a file, is no state dict of plain tensors of a sane size."""
     if not isinstance(state, dict) or not state:
@@ -66,8 +82,8 @@ def _what_is_no_tensor(state: object) -> str | None:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             return f"a {type(value).__name__} under {str(name)[:40]!r}"
-        if value.layout is not torch.strided or value.is_quantized:
-            return f"a sparse or quantised tensor under {name[:40]!r}"
+        if value.layout is not torch.strided or value.dtype not in PLAIN_NUMBERS or value.device.type != "cpu":
+            return f"a {value.layout} tensor of {value.dtype} on {value.device} under {name[:40]!r}"
     # a tensor may be a view that is larger than what the file stores of it
     if sum(value.numel() * value.element_size() for value in state.values()) > LARGEST_FILE_BYTES:
         return f"tensors of more than {LARGEST_FILE_BYTES} bytes"

@@ -4,15 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import SpatialPyramidPooling, SPPResNet
+from mpmri_monai.networks import LAYERS, SpatialPyramidPooling, SPPResNet
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(2, 20), st.integers(2, 20))
 def test_pooled_length_does_not_depend_on_the_size_of_the_map(height, width):
     pool = SpatialPyramidPooling((1, 2))
     assert pool(torch.rand(3, 64, height, width)).shape == (3, 320)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(3, 17), st.integers(3, 17))
 def test_pooling_equals_adaptive_max_pooling(height, width):
     maps = torch.rand(2, 5, height, width)
@@ -70,7 +72,7 @@ def test_size_feature_is_wanted_and_used():
     assert not torch.allclose(small, large)
 
 
-@settings(max_examples=5)
+@settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000))
 def test_samples_of_a_batch_do_not_touch_each_other_in_evaluation(seed):
     network = SPPResNet().eval()
@@ -97,3 +99,110 @@ def test_without_rectification_the_logits_are_linear_in_the_embedding():
 
 def test_rectification_has_no_weights_so_that_files_fit_both_ways():
     assert SPPResNet().state_dict().keys() == SPPResNet(embedding_relu=False).state_dict().keys()
+
+
+OPTIMISERS = {
+    "adam": lambda network: torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=0.1),
+    "sgd": lambda network: torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1),
+}
+
+
+def train(network, optimiser, steps=2):
+    """Train as MONAI does: the network is put into training mode anew at every step."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        network.train()
+        image = torch.rand(4, 3, 16, 16, generator=generator)
+        present = torch.tensor([[True, True, True], [False, True, True], [True, False, True], [True, True, False]])
+        loss = torch.nn.functional.cross_entropy(network(image, present), torch.tensor([0, 1, 2, 0]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def layer_of(name):
+    return next(layer for layer, parts in LAYERS.items() if any(f"{name}.".startswith(f"{p}.") for p in parts))
+
+
+def test_the_twelve_layers_hold_every_parameter_once_in_the_order_of_the_forward_pass():
+    network = SPPResNet(size_feature=True)
+    layers = network.layers()
+    assert list(layers) == ["stem", *(f"block{i}" for i in range(1, 10)), "embedding", "head"] == list(LAYERS)
+    names = [name for layer in layers.values() for name in layer]
+    assert names == [name for name, _ in network.named_parameters()]
+    assert all(network.get_parameter(name) is p for layer in layers.values() for name, p in layer.items())
+    assert set(layers["stem"]) == {"absent", "conv1.weight", "norm1.weight", "norm1.bias"}
+    assert layers["block9"]["stage3.2.conv2.weight"] is network.stage3[2].conv2.weight
+    assert set(layers["head"]) == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("depth", [0, 1, 2, 5, 11, 12])
+def test_frozen_layers_keep_every_bit_and_tuned_ones_change(depth, optimiser, tensors_of):
+    network = SPPResNet().tune(depth)
+    network.absent.data += 0.5
+    tuned = list(LAYERS)[12 - depth :]
+    before = tensors_of(network)
+    if depth:
+        train(network, OPTIMISERS[optimiser](network))
+    else:
+        network.train()(torch.rand(4, 3, 16, 16))
+    for name, tensor in network.state_dict().items():
+        changed = not torch.equal(before[name], tensor)
+        assert changed == (layer_of(name) in tuned), name
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_layers_frozen_in_mid_training_stop_at_once_despite_momentum(optimiser, tensors_of):
+    network = SPPResNet()
+    step = OPTIMISERS[optimiser](network)
+    train(network, step)
+    network.tune(2)
+    before = tensors_of(network)
+    step.step()
+    assert not torch.equal(before["embedding.weight"], network.embedding.weight)
+    train(network, step)
+    changed = {layer_of(name) for name, tensor in network.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed == {"embedding", "head"}
+
+
+def test_layers_that_are_thawed_train_again(tensors_of):
+    network = SPPResNet().tune(1)
+    optimiser = OPTIMISERS["sgd"](network)
+    train(network, optimiser)
+    before = tensors_of(network.tune(3))
+    train(network, optimiser)
+    changed = {layer_of(name) for name, tensor in network.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed == {"block9", "embedding", "head"}
+    assert all(parameter.requires_grad for parameter in network.tune(12).parameters())
+    assert all(module.training for module in network.train().modules())
+
+
+def test_frozen_batch_norm_uses_its_statistics_in_training_too():
+    network = SPPResNet().tune(2).train()
+    images = torch.rand(4, 3, 16, 16)
+    expected = SPPResNet().eval()
+    expected.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network.features(images), expected.features(images))
+    torch.testing.assert_close(network.features(images[:1]), network.features(images)[:1], rtol=1e-4, atol=1e-5)
+    assert network.training and not network.norm1.training
+    assert network.frozen_layers == tuple(LAYERS)[:10]
+
+
+def test_tuning_does_not_switch_evaluation_off():
+    assert not any(module.training for module in SPPResNet().eval().tune(5).modules())
+
+
+@pytest.mark.parametrize("depth", [-1, 13])
+def test_a_depth_that_is_none_is_refused(depth):
+    with pytest.raises(ConfigError, match="0 to 12"):
+        SPPResNet().tune(depth)
+
+
+@pytest.mark.parametrize("rectify", [True, False])
+def test_the_head_is_a_function_of_the_features_alone(rectify):
+    network = SPPResNet(embedding_relu=rectify).eval()
+    images, present = torch.rand(4, 3, 16, 16), torch.tensor([[True, False, True]] * 4)
+    features = network.features(images, present)
+    assert (features.min() >= 0) == rectify
+    torch.testing.assert_close(network.classifier(features), network(images, present))

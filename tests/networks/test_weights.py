@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mpmri_monai.errors import WeightsError
-from mpmri_monai.networks import SPPResNet, load_weights, read_weights, save_weights, warm_start
+from mpmri_monai.networks import SPPResNet, load_weights, read_weights, save_weights
 
 
 def states_equal(a, b):
@@ -50,22 +50,39 @@ def test_damaged_or_foreign_files_are_refused(tmp_path, content, capsys):
 
 def test_code_in_a_weights_file_does_not_run(tmp_path, capsys):
     torch.save({"a": Bomb()}, tmp_path / "model.pt")
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="pickled code; nothing in it was run"):
         read_weights(tmp_path / "model.pt")
     assert "ran" not in capsys.readouterr().out
 
 
-def test_warm_start_reports_what_it_took(tmp_path):
-    source = SPPResNet(num_classes=10)
-    save_weights(source, tmp_path / "model.pt")
-    network = SPPResNet(num_classes=3)
-    report = warm_start(network, tmp_path / "model.pt")
-    assert set(report.fresh) == {"classifier.weight", "classifier.bias"}
-    assert len(report.loaded) + len(report.fresh) == len(network.state_dict())
-    assert torch.equal(network.conv1.weight, source.conv1.weight)
+@pytest.mark.parametrize("content", [torch.zeros(3), [torch.zeros(3)], {}, {"a": 1}, {"model": {"a": torch.zeros(3)}}])
+def test_only_a_state_dict_is_one(tmp_path, content):
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="state dict"):
+        read_weights(tmp_path / "model.pt")
 
 
-def test_warm_start_from_another_kind_of_network_is_refused(tmp_path):
-    torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(WeightsError, match="at least half"):
-        warm_start(SPPResNet(), tmp_path / "model.pt")
+@pytest.mark.parametrize(
+    ("tensor", "found"),
+    [
+        (torch.eye(3).to_sparse(), "sparse"),
+        (torch.zeros(3, dtype=torch.complex64), "complex64"),
+        (torch.zeros(3, device="meta"), "on meta"),
+        (torch.zeros(1).expand(10**12), "more than"),
+    ],
+    ids=["sparse", "complex", "without content", "a view far larger than its file"],
+)
+def test_tensors_that_are_no_plain_ones_are_refused(tmp_path, tensor, found):
+    torch.save({"a": tensor}, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=found):
+        read_weights(tmp_path / "model.pt")
+
+
+def test_a_single_changed_bit_is_noticed(tmp_path):
+    path = tmp_path / "model.pt"
+    save_weights(SPPResNet(), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="damaged"):
+        read_weights(path)
