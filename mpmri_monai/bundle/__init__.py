@@ -9,6 +9,7 @@ from mpmri_monai.bundle.network import (
     process_rank,
     start_from,
 )
+from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
 from mpmri_monai.bundle.results import evaluate_run, exit_status, finish_training
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
@@ -23,6 +24,7 @@ __all__ = [
     "bundle_root",
     "channels",
     "check_device",
+    "check_recipe",
     "default_cohort",
     "default_output_dir",
     "device_ids",
@@ -32,7 +34,11 @@ __all__ = [
     "finish_training",
     "guard",
     "larger_unless_nan",
+    "learning_rate",
+    "loss",
+    "lr_scheduler",
     "manifest_of",
+    "optimizer",
     "pin_threads",
     "prepare_batch",
     "process_device",
@@ -41,4 +47,6 @@ __all__ = [
     "seed_everything",
     "start_from",
     "task",
+    "tune",
+    "unfreezing",
 ]

@@ -3,9 +3,10 @@
 from mpmri_monai.training.checkpoint import Checkpoint
 from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.determinism import pin_threads, seed_everything
+from mpmri_monai.training.fine_tuning import GradualUnfreezing, parameter_groups
 from mpmri_monai.training.history import EarlyStop, History
 from mpmri_monai.training.inferer import Inferer
-from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, prepare_batch
+from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, check_balance, prepare_batch
 from mpmri_monai.training.metrics import MacroAUC, larger_unless_nan
 from mpmri_monai.training.prediction import predict, prediction_rows
 from mpmri_monai.training.progress import Progress
@@ -15,6 +16,7 @@ __all__ = [
     "Checkpoint",
     "EarlyStop",
     "EvaluationLoader",
+    "GradualUnfreezing",
     "History",
     "Inferer",
     "MacroAUC",
@@ -23,7 +25,9 @@ __all__ = [
     "SampleDataset",
     "Trainer",
     "TrainingLoader",
+    "check_balance",
     "larger_unless_nan",
+    "parameter_groups",
     "pin_threads",
     "predict",
     "prediction_rows",

@@ -75,3 +75,58 @@ def test_a_negative_jitter_is_refused(samples):
 def test_nothing_to_train_on_is_refused(make_samples):
     with pytest.raises(ConfigError, match="samples to train on"):
         TrainingLoader(SampleDataset(make_samples(0)))
+
+
+@pytest.fixture
+def unequal(make_samples):
+    """20 samples: 12 of class 0, 5 of class 1, 3 of class 2; their extent is their number."""
+    data = make_samples(20)
+    data.label[:] = [0] * 12 + [1] * 5 + [2] * 3
+    data.extent_mm[:] = range(20)
+    return SampleDataset(data)
+
+
+def drawn(loader):
+    """Sample numbers of one epoch, in order."""
+    return torch.cat([batch["extent_mm"] for batch in loader]).long()
+
+
+def test_a_balanced_epoch_has_as_many_of_each_class_as_of_the_smallest(unequal):
+    loader = TrainingLoader(unequal, batch_size=4, views=2, balance="downsample")
+    numbers = drawn(loader)
+    assert unequal.tensors["label"][numbers].bincount().tolist() == [6, 6, 6]
+    assert numbers.bincount()[numbers.unique()].tolist() == [2] * 9  # each in two views, none twice over
+    assert len(loader) == len(list(loader)) == 5
+
+
+def test_balanced_epochs_draw_anew_and_depend_on_seed_and_epoch_alone(unequal):
+    loader, same = (TrainingLoader(unequal, balance="downsample", views=1, seed=3) for _ in range(2))
+    seen = {}
+    for loader.epoch in range(1, 41):
+        seen[loader.epoch] = drawn(loader)
+    assert not torch.equal(seen[1].sort().values, seen[2].sort().values)
+    assert set(torch.cat(list(seen.values())).tolist()) == set(range(20))  # 39 misses of 9 in 12: one in 75 000
+    same.epoch = 7
+    assert torch.equal(drawn(same), seen[7])
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+def test_otherwise_every_sample_is_drawn(unequal, balance):
+    numbers = drawn(TrainingLoader(unequal, views=1, balance=balance))
+    assert numbers.sort().values.tolist() == list(range(20))
+
+
+def test_processes_share_a_balanced_epoch_equally(unequal, monkeypatch):
+    monkeypatch.setattr("mpmri_monai.training.loader.idist.get_world_size", lambda: 2)
+    loader, shares = TrainingLoader(unequal, batch_size=2, views=1, balance="downsample"), []
+    for rank in (0, 1):
+        monkeypatch.setattr("mpmri_monai.training.loader.idist.get_rank", lambda rank=rank: rank)
+        shares.append(drawn(loader))
+        assert len(loader) == len(list(loader)) == 3
+    assert [len(share) for share in shares] == [5, 5]  # nine samples, one of them twice
+    assert len(torch.cat(shares).unique()) == 9
+
+
+def test_an_unknown_balance_is_refused(unequal):
+    with pytest.raises(ConfigError, match="downsample"):
+        TrainingLoader(unequal, balance="upsample")
