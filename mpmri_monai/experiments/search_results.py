@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from mpmri_monai.evaluation import compare, evaluate, inner_fits, ranking
-from mpmri_monai.evaluation.comparison import add_holm
-from mpmri_monai.evaluation.scored import or_none, scored
+from mpmri_monai.evaluation import inner_fits, ranking
+from mpmri_monai.evaluation.scored import or_none
 from mpmri_monai.experiments.context import Content
-from mpmri_monai.experiments.search import CHOSEN, LEVEL, METRIC, OuterFold, Search, outer_cell
+from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
+from mpmri_monai.experiments.search import CHOSEN, Search, outer_cell
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.sequences import fusion
 
@@ -69,23 +69,9 @@ def _ranking(search: Search) -> pd.DataFrame:
 
 
 def _outer_results(search: Search) -> dict[str, dict[str, Any]]:
-    """Return metrics with intervals on the outer folds, and the paired difference from the search's choice."""
-    context, task = search.context, search.question.task
+    """Return what `Nested.outer_results` says of the search's choice and of what nobody searched for."""
     cells = {SEARCHED: CHOSEN, **{name: outer_cell(name) for name in search.compared}}
-    tables = {title: _tested(context.predictions(cell)) for title, cell in cells.items()}
-    results = {}
-    for title, table in tables.items():
-        comparison = None
-        if title != SEARCHED and len(table) == len(tables[SEARCHED]):  # fewer where a training failed
-            comparison = {"name": f"{SEARCHED} − {title}", **compare(tables[SEARCHED], table, task, LEVEL)}
-        metrics = evaluate(table, task, seed=context.seed)["levels"][LEVEL]["metrics"]
-        results[title] = {"metrics": metrics, "comparison": comparison}
-    add_holm([found["comparison"] for found in results.values() if found["comparison"] is not None])
-    return results
-
-
-def _tested(predictions: pd.DataFrame) -> pd.DataFrame:
-    return predictions[predictions["role"] == "test"]
+    return search.outer_results({title: search.context.predictions(cell) for title, cell in cells.items()}, SEARCHED)
 
 
 def _headline(
@@ -164,14 +150,12 @@ def _winners_table(search: Search, winners: dict[OuterFold, str], ranked: pd.Dat
     last = search.rungs[-1]
     rows = []
     for fold, name in winners.items():
-        own = tested[(tested["repeat"] == fold.repeat) & (tested["outer"] == fold.number)]
-        reached = scored(own, search.question.task, LEVEL).values([METRIC])[METRIC] if len(own) else np.nan
         rows.append(
             [
                 f"{fold.repeat + 1}.{fold.number + 1}",
                 name,
                 _number(search.value(last, name, fold)),
-                _number(reached),
+                _number(search.outer_value(tested, fold)),
                 _number(ceilings.get(name, np.nan)),
                 _number(ceilings.max()),
             ]
