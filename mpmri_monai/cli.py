@@ -196,6 +196,10 @@ def experiment(
     scheduler: Scheduler = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    task: Annotated[
+        str | None, typer.Option(help="Instead of the bundle's: a task, or a label that the manifest has classes for.")
+    ] = None,
+    fusion: Annotated[str | None, typer.Option(help="Instead of the bundle's own, such as T2 or T2-OUT-S4.")] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Say what would be run and how long it takes.")
     ] = False,
@@ -219,6 +223,8 @@ def experiment(
         precision=precision,
         seed=seed,
         options=option,
+        task=task,
+        fusion=fusion,
     )
     from mpmri_monai.experiments.commands import experiment_command
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -43,11 +43,31 @@ TASKS = {
 }
 
 
-def task(name: str) -> Task:
-    """Return the task called ``name``; raise ConfigError when there is none."""
-    if name not in TASKS:
-        raise ConfigError(expected=f"a task among {', '.join(TASKS)}", found=repr(name))
-    return TASKS[name]
+def task(name: str, declared: Mapping[str, Sequence[str]] | None = None) -> Task:
+    """Return the task called ``name``: one of `TASKS`, or else the question of a label of that name.
+
+    A label names its classes in order, but not whether the order means something, nor how a patient follows from
+    lesions: such a task is unordered and has no patient level.
+
+    Args:
+        name: of the task, or of a label.
+        declared: the classes of each label that the data at hand have, as in a manifest.
+
+    Raises:
+        ConfigError: neither a task nor a label has that name.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    labels = declared or {}
+    if name not in labels:
+        known = (*TASKS, *labels)
+        near = get_close_matches(str(name), known, n=1)
+        raise ConfigError(
+            expected=f"a task or label among {', '.join(known)}" if labels else f"a task among {', '.join(TASKS)}",
+            found=repr(name),
+            fix=f"did you mean {near[0]}?" if near else None,
+        )
+    return Task(name, name, tuple(labels[name]), ordered=False, patient_level=False)
 
 
 def fusion(wanted: str | Sequence[str], sequences: Sequence[str] = SEQUENCES) -> tuple[str, ...]:

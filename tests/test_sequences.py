@@ -44,8 +44,24 @@ def test_other_anatomy_has_its_own_sequences():
 
 
 def test_unknown_task_lists_the_known():
-    with pytest.raises(ConfigError, match="hcc_grade"):
-        sequences.task("hcc")
+    with pytest.raises(
+        ConfigError, match=r"among hcc_grade, hcc_vs_bg; found 'hcc_grad'.*you mean hcc_grade"
+    ):
+        sequences.task("hcc_grad")
+
+
+def test_a_declared_label_is_a_task_without_order_and_without_patient_level():
+    task = sequences.task("organ", {"side": ["left", "right"], "organ": ["liver", "kidney"]})
+    assert task == sequences.Task("organ", "organ", ("liver", "kidney"), ordered=False, patient_level=False)
+
+
+def test_a_known_task_stays_what_it_is_whatever_is_declared():
+    assert sequences.task("hcc_grade", {"hcc_grade": ["a", "b"]}) is sequences.TASKS["hcc_grade"]
+
+
+def test_unknown_task_lists_the_labels_too():
+    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, organ; found 'spleen'"):
+        sequences.task("spleen", {"organ": ["liver", "kidney"]})
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
 
 DEFAULT_PRESET = "quick"
+MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
 
@@ -28,21 +29,44 @@ logger = logging.getLogger(__name__)
 def default_cohort() -> str:
     """Return the folder of the quick phantom cohort in the named cache, whether it is there yet or not.
 
-    MONAI asks a configuration for its ``dataset_dir`` whenever it checks it; that alone must not write a cohort.
+    MONAI asks a configuration for its ``dataset_dir`` whenever it checks it; only `opened` writes the cohort.
     """
     return str(cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}")
 
 
 def manifest_of(folder: str) -> str:
-    """Return the manifest's place in a cohort's folder; the default cohort is generated when it is not there yet."""
-    if folder == default_cohort():
+    """Return the manifest's place in a cohort's folder."""
+    return str(Path(folder, MANIFEST))
+
+
+def opened(manifest: str | Path) -> cohort.Manifest:
+    """Read a manifest; the default cohort is generated when it is not there yet.
+
+    Raises:
+        ManifestError: as `cohort.load_manifest`.
+    """
+    folder = default_cohort()
+    if str(manifest) == manifest_of(folder):
         if not Path(folder).exists() and idist.get_rank() == 0:
             from mpmri_monai.phantom import write_cohort
 
             print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
             write_cohort(Path(folder), DEFAULT_PRESET)
         idist.barrier()  # the other processes of a distributed training wait for the first
-    return str(Path(folder, "manifest.json"))
+    return cohort.load_manifest(Path(manifest))
+
+
+def task(name: str, manifest: str | Path | None = None) -> sequences.Task:
+    """Return the task called ``name``; the manifest is read only when it is the question of one of its labels.
+
+    A bundle's network can so be built, and checked by MONAI, where the cohort is not at hand.
+
+    Raises:
+        ConfigError: there is no such task, and no such label.
+    """
+    if name in sequences.TASKS or manifest is None:
+        return sequences.task(name)
+    return sequences.task(name, opened(manifest).classes)
 
 
 class CohortData:
@@ -53,7 +77,7 @@ class CohortData:
 
     Args:
         manifest: the manifest's file.
-        task: name of the question, such as ``hcc_grade``.
+        task: name of the question: ``hcc_grade``, ``hcc_vs_bg``, or any label that the manifest has classes for.
         fusion: sequences used as channels, in any form that ``sequences.fusion`` reads.
         settings: of the samples store, see ``samples.Settings``.
         split: the scheme and the fit to use, see ``cohort.SplitSettings``.
@@ -76,10 +100,10 @@ class CohortData:
         permutation: int = -1,
         workers: int = 0,
     ) -> None:
-        self.manifest = cohort.load_manifest(Path(manifest))
+        self.manifest = opened(manifest)
         cohort.refuse_shared_images(self.manifest)
         self.protocol = protocol_named(self.manifest.scan_protocol).name
-        self.task = sequences.task(task)
+        self.task = sequences.task(task, self.manifest.classes)
         _refuse_other_classes(self.manifest, self.task)
         self.fusion = sequences.fusion(fusion, self.manifest.sequences)
         self.settings = Settings(**settings)

@@ -12,9 +12,9 @@ def permuted_labels(rows: pd.DataFrame, task: Task, seed: int) -> pd.Series:
     """Return labels for ``rows`` (patient, label) that are independent of the images, patients kept as wholes.
 
     Where patients differ by their class (grades), each patient gets the worst class of another one, drawn without
-    replacement, for all his lesions: the number of patients of each class stays. Where every patient holds both
-    classes (lesion and background), both names are exchanged in each patient with probability one half: which regions
-    belong together, and how many, stays.
+    replacement, for all his lesions: the number of patients of each class stays. Where one patient holds several
+    classes (lesion and background, organs), the names of all classes are drawn anew in each patient, every order of
+    them as likely as another: which regions belong together, and how many, stays.
 
     Args:
         rows: labelled samples.
@@ -26,7 +26,9 @@ def permuted_labels(rows: pd.DataFrame, task: Task, seed: int) -> pd.Series:
         worst = rows.groupby("patient", sort=True)["label"].agg(lambda labels: max(labels, key=task.classes.index))
         given = dict(zip(worst.index, rng.permutation(worst.to_numpy()).tolist(), strict=True))
         return rows["patient"].map(given)
-    patients = sorted(set(rows["patient"]))
-    exchanged = {patient for patient, coin in zip(patients, rng.random(len(patients)), strict=True) if coin < 0.5}
-    other = dict(zip(task.classes, reversed(task.classes), strict=True))
-    return rows["label"].where(~rows["patient"].isin(exchanged), rows["label"].map(other))
+    names = {
+        patient: dict(zip(task.classes, rng.permutation(task.classes).tolist(), strict=True))
+        for patient in sorted(set(rows["patient"]))
+    }
+    given = [names[patient][label] for patient, label in zip(rows["patient"], rows["label"], strict=True)]
+    return pd.Series(given, index=rows.index, name="label")

@@ -15,7 +15,7 @@ from mpmri_monai.artefacts import write_json
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.comparison import compare_many
 from mpmri_monai.evaluation.levels import UNIT
-from mpmri_monai.evaluation.predictions import read_predictions
+from mpmri_monai.evaluation.predictions import PROBABILITY, read_predictions
 
 FILE = "predictions.csv"
 
@@ -41,7 +41,9 @@ def compare_command(places: Sequence[Path], level: str, output: Path | None) -> 
     tasks = sorted({name for table in tables.values() for name in table["task"]})
     if len(tasks) != 1:
         raise EvaluationError(expected="models of one task", found=", ".join(tasks) or "no prediction")
-    found = compare_many(tables, next(iter(tables)), sequences.task(tasks[0]), level)
+    reference = next(iter(tables))
+    classes = [column.removeprefix(PROBABILITY) for column in tables[reference] if column.startswith(PROBABILITY)]
+    found = compare_many(tables, reference, sequences.task(tasks[0], {tasks[0]: classes}), level)
     _print(found, level)
     if output is not None:
         write_json(output, found)

@@ -24,6 +24,8 @@ def context_of(
     precision: str = "fp32",
     seed: int = 0,
     options: Sequence[str] | None = None,
+    task: str | None = None,
+    fusion: str | None = None,
 ) -> Context:
     """Return the context; every run has one thread, so that results do not depend on how many run at a time.
 
@@ -47,6 +49,7 @@ def context_of(
         repeats=repeats,
         seed=seed,
         options=dict(_pair(option) for option in options or ()),
+        asked={key: value for key, value in (("task", task), ("fusion", fusion)) if value is not None},
         common={"threads": 1, "num_workers": 0, "results": "predictions", "precision": precision},
         cache=cache_folder(),
         workers=workers,

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpmri_monai import sequences
 from mpmri_monai.artefacts import read_json
 from mpmri_monai.bundle.audit import audit_run
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.experiments.context import Content, Context, Experiment
-from mpmri_monai.experiments.estimate import training_config
 from mpmri_monai.experiments.planning import Plan, total_seconds
+from mpmri_monai.experiments.question import Question
 from mpmri_monai.report.wording import without_folders
 
 SCHEMA = "mpmri-monai/experiment/1"
@@ -72,6 +71,7 @@ def command(chosen: Experiment, context: Context) -> str:
     if context.repeats is not None:
         words.append(f"--repeats {context.repeats}")
     words.append(f"--precision {context.common['precision']}")
+    words += [f"--{key} {shlex.quote(value)}" for key, value in context.asked.items()]
     options = [f"{key}={without_folders(value)}" for key, value in sorted(context.options.items())]
     words += [f"--option {shlex.quote(option) if ' ' in option else option}" for option in options]
     return " ".join(words)
@@ -92,14 +92,14 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
         ["lesions", len(lesions)],
     ]
     rows = []
-    for name in dict.fromkeys(str(training_config(bundle)["task"]) for bundle in context.bundles):
-        task = sequences.task(name)
+    for task in dict.fromkeys(Question.about(context, bundle).task for bundle in context.bundles):
         if task.label not in manifest.classes:  # every lesion is one, and every liver has its background regions
-            rows.append([f"{task.classes[-1]} ({name})", len({s.patient for s in used if s.lesions}), len(lesions)])
+            patients = {study.patient for study in used if study.lesions}
+            rows.append([f"{task.classes[-1]} ({task.name})", len(patients), len(lesions)])
             continue
         unknown = sum(lesion.labels.get(task.label) not in manifest.classes[task.label] for lesion in lesions)
         if unknown:
-            flow.append([f"lesions without a {task.label}, not counted in {name}", unknown])
+            flow.append([f"lesions without a {task.label}, not counted in {task.name}", unknown])
         for value in manifest.classes[task.label]:
             labelled = [
                 (study.patient, lesion.id)

@@ -191,6 +191,7 @@ def _planned(
         "repeats": context.repeats,
         "seed": context.seed,
         "options": dict(context.options),
+        **{f"asked {key}": value for key, value in context.asked.items()},
         "common": dict(context.common),
     }
     plan = new_plan(name, settings, stages, known)

@@ -36,6 +36,8 @@ class Context:
         repeats: how many repetitions, or None for the experiment's own number.
         seed: of everything random.
         options: the experiment's own options, as typed: ``--option key=value``.
+        asked: overrides of the training configuration that say what is asked, ``task`` and ``fusion``, where it is not
+            the bundle's own question; a run's own win over them.
         common: overrides of the training configuration that every run gets; they win over a run's own.
         cache: the named cache that holds the samples store.
         workers: local processes; results do not depend on it.
@@ -48,6 +50,7 @@ class Context:
     repeats: int | None = None
     seed: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
     common: Mapping[str, Any] = field(default_factory=dict)
     cache: Path = Path()
     workers: int = 2

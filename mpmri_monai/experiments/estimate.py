@@ -24,7 +24,8 @@ SAME_TIME = {
 def job_of(run: Run, context: Context, data: str) -> RunJob:
     """Return what a worker needs for ``run``; ``data`` is the digest of the samples store."""
     folder = context.folder(run).resolve()
-    options = {**run.options, **context.common, "manifest": str(context.manifest.resolve()), "output_dir": str(folder)}
+    place = {"manifest": str(context.manifest.resolve()), "output_dir": str(folder)}
+    options = {**context.asked, **run.options, **context.common, **place}
     return RunJob(run.bundle.resolve(), folder, options, context.cache.resolve(), data)
 
 

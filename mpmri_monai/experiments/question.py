@@ -27,7 +27,7 @@ class Question:
 
     Attributes:
         bundle: its folder.
-        config: its training configuration as written.
+        config: its training configuration as written, but for what is asked instead of its own question.
         manifest: the cohort.
     """
 
@@ -46,13 +46,17 @@ class Question:
             raise ConfigError(
                 expected="one --bundle for this experiment", found=str(len(context.bundles)), code="E_OPTION"
             )
-        (bundle,) = context.bundles
-        return cls(bundle, bundle_config(bundle), load_manifest(context.manifest))
+        return cls.about(context, context.bundles[0])
+
+    @classmethod
+    def about(cls, context: Context, bundle: Path) -> Question:
+        """Return what the experiment asks with one of its bundles."""
+        return cls(bundle, {**bundle_config(bundle), **context.asked}, load_manifest(context.manifest))
 
     @property
     def task(self) -> sequences.Task:
-        """The question that the bundle answers."""
-        return sequences.task(self.config["task"])
+        """The question that the bundle answers: by its own task, or about a label of the cohort."""
+        return sequences.task(self.config["task"], self.manifest.classes)
 
     @property
     def fusion(self) -> str:

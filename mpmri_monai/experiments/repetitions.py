@@ -62,8 +62,14 @@ def bundles_by_task(context: Context) -> dict[str, Path]:
     """Return the given bundles by the name of their task, in the order in which they were given.
 
     Raises:
-        ConfigError: two of them are about the same task, or one is no bundle.
+        ConfigError: two of them are about the same task, one is no bundle, or another question was asked than theirs.
     """
+    if context.asked:
+        raise ConfigError(
+            expected="the tasks and fusions of the bundles themselves for this experiment",
+            found=" ".join(f"--{key} {value}" for key, value in context.asked.items()),
+            code="E_OPTION",
+        )
     found: dict[str, Path] = {}
     for bundle in context.bundles:
         name = bundle_config(bundle)["task"]

@@ -12,6 +12,7 @@ from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.samples.preparation import prepare
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.store import SHIFT, Store
+from mpmri_monai.sequences import SEQUENCES, fusion_name
 
 
 def prepare_command(
@@ -43,10 +44,19 @@ def prepare_command(
         return 1
     console.print(
         "Next:  python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
-        f"--manifest {manifest_path}" + ("" if align == "none" else f" --samples#align {align}"),
+        f"--manifest {manifest_path}{_question(manifest)}" + ("" if align == "none" else f" --samples#align {align}"),
         soft_wrap=True,
     )
     return 1 if store.failed else 0
+
+
+def _question(manifest: Manifest) -> str:
+    """Return what has to be said of a cohort that is not about the grade of the bundle named, or lacks its sequences.
+
+    Of several labels the first is shown, with all sequences.
+    """
+    words = "" if "grade" in manifest.classes or not manifest.classes else f" --task {next(iter(manifest.classes))}"
+    return words if set(SEQUENCES) <= set(manifest.sequences) else f"{words} --fusion {fusion_name(manifest.sequences)}"
 
 
 def _coverage(store: Store) -> Table:

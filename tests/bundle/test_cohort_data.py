@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from mpmri_monai import cohort
-from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, manifest_of
+from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, manifest_of, task
 from mpmri_monai.bundle.replica import COPIES
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import ConfigError, LeakageError, ManifestError, SplitError
-from mpmri_monai.sequences import GRADES
+from mpmri_monai.sequences import GRADES, Task
 
 PATIENTS = 9
 
@@ -221,12 +221,67 @@ def test_labels_are_permuted_or_they_are_not(make):
         make(permutation=-2)
 
 
-def test_the_default_cohort_is_made_when_its_manifest_is_asked_for_and_not_before(tmp_path, monkeypatch):
+def test_the_default_cohort_is_made_when_it_is_opened_and_not_before(tmp_path, manifest, monkeypatch):
     made = []
+
+    def write(folder, preset):
+        made.append((folder, preset))
+        folder.mkdir(parents=True)
+        manifest.rename(folder / "manifest.json")
+
     monkeypatch.setenv("MPMRI_CACHE", str(tmp_path))
-    monkeypatch.setattr("mpmri_monai.phantom.write_cohort", lambda folder, preset: made.append((folder, preset)))
-    folder = default_cohort()
-    assert manifest_of(str(tmp_path / "own")) == str(tmp_path / "own" / "manifest.json")
+    monkeypatch.setattr("mpmri_monai.phantom.write_cohort", write)
+    place = manifest_of(default_cohort())
+    assert place == f"{default_cohort()}/manifest.json"
+    assert task("hcc_grade", place).classes == GRADES
     assert made == []
-    assert manifest_of(folder) == f"{folder}/manifest.json"
-    assert made == [(Path(folder), "quick")]
+    for _ in range(2):
+        assert CohortData(place, "hcc_grade", "T2", {}, {}).manifest.name == "c"
+    assert made == [(Path(default_cohort()), "quick")]
+
+
+def test_a_cohort_of_ones_own_is_read_where_it_lies(tmp_path):
+    place = manifest_of(str(tmp_path / "own"))
+    assert place == str(tmp_path / "own" / "manifest.json")
+    with pytest.raises(ManifestError, match="No such file"):
+        CohortData(place, "hcc_grade", "T2", {}, {})
+
+
+ORGANS = ("spleen", "liver", "kidney")
+
+
+@pytest.fixture
+def organs(manifest):
+    """The cohort with other labels: two lesions a patient, of organs in turn."""
+    content = json.loads(manifest.read_text())
+    for i, study in enumerate(content["studies"]):
+        study["lesions"] = [
+            {**study["lesions"][0], "id": f"L{k}", "labels": {"organ": ORGANS[(i + k) % 3]}} for k in (1, 2)
+        ]
+    manifest.write_text(json.dumps(content | {"classes": {"organ": ORGANS}}))
+    rows = [table().assign(lesion=f"L{k}", label_organ=[ORGANS[(i + k) % 3] for i in range(PATIENTS)]) for k in (1, 2)]
+    background = table().assign(lesion="BG-1", kind="background", label_organ="")
+    return pd.concat([*rows, background], ignore_index=True).drop(columns="label_grade")
+
+
+def test_any_label_of_the_manifest_is_a_task_with_its_classes_in_order(make, organs):
+    data = make(organs, task="organ")
+    assert data.task == Task("organ", "organ", ORGANS, ordered=False, patient_level=False)
+    seen = pd.concat([data.samples(role).table for role in ("train", "test")])
+    assert len(seen) == 2 * PATIENTS  # background regions carry no label, and need no option to be left out
+    trained = data.samples("train")
+    assert [ORGANS[label] for label in trained.label] == trained.table["label"].tolist()
+    assert not set(trained.table["patient"]) & set(data.samples("test").table["patient"])
+
+
+def test_the_labels_of_another_question_may_be_permuted_too(make, organs):
+    true, permuted = make(organs, task="organ").rows, make(organs, task="organ", permutation=1).rows
+    assert not permuted["label"].equals(true["label"])
+    assert (permuted.groupby("patient")["label"].nunique() == 2).all()
+
+
+def test_the_classes_of_a_task_are_known_without_the_cohort_unless_it_declares_them(manifest, organs, tmp_path):
+    assert task("organ", manifest).classes == ORGANS
+    assert task("hcc_vs_bg", tmp_path / "none.json").classes == ("background", "hcc")
+    with pytest.raises(ConfigError, match=r"among hcc_grade, hcc_vs_bg, organ; found 'organs'.*did you mean organ\?"):
+        task("organs", manifest)

@@ -7,6 +7,7 @@ from mpmri_monai.cohort import permuted_labels
 from mpmri_monai.sequences import task
 
 GRADE, DETECTION = task("hcc_grade"), task("hcc_vs_bg")
+ORGAN = task("organ", {"organ": ("liver", "kidney", "spleen")})
 
 
 def grades(patients=30):
@@ -16,6 +17,11 @@ def grades(patients=30):
 
 def regions(patients=400):
     rows = [(f"P{i:03d}", "hcc") for i in range(patients)] + [(f"P{i:03d}", "background") for i in range(patients)] * 2
+    return pd.DataFrame(rows, columns=["patient", "label"])
+
+
+def organs(patients=600):
+    rows = [(f"P{i:03d}", name) for i in range(patients) for name in ORGAN.classes for _ in range(2)]
     return pd.DataFrame(rows, columns=["patient", "label"])
 
 
@@ -34,7 +40,7 @@ def test_a_patient_gets_the_worst_class_of_another_for_all_his_lesions():
 
 
 def test_seeds_differ_and_the_order_of_rows_does_not_matter():
-    for rows, question in ((grades(), GRADE), (regions(), DETECTION)):
+    for rows, question in ((grades(), GRADE), (regions(), DETECTION), (organs(), ORGAN)):
         labels = permuted_labels(rows, question, 1)
         assert not labels.equals(permuted_labels(rows, question, 2))
         shuffled = rows.sample(frac=1, random_state=0)
@@ -48,3 +54,14 @@ def test_lesion_and_background_are_exchanged_in_half_of_the_patients():
     assert (changed.nunique() == 1).all()  # a patient as a whole, or not at all
     share = changed.first().mean()
     assert abs(share - 0.5) < 4 * np.sqrt(0.25 / 400)
+
+
+def test_of_three_classes_in_each_patient_no_name_stays_more_often_than_by_chance():
+    rows = organs()
+    labels = permuted_labels(rows, ORGAN, 0)
+    pairs = labels.groupby([rows["patient"], rows["label"]])
+    assert (pairs.nunique() == 1).all()  # what belonged together still does
+    assert (pairs.first().groupby("patient").nunique() == 3).all()
+    for name in ORGAN.classes:
+        share = (labels[rows["label"] == name] == name).mean()
+        assert abs(share - 1 / 3) < 4 * np.sqrt(2 / 9 / 600)
