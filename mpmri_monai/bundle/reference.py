@@ -20,7 +20,9 @@ DECIMALS = 4
 """Written digits of a range: far below what a scanner resolves in mm, and in units of signal."""
 
 
-def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int) -> None:
+def write_reference(
+    folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int, averaging: bool = False
+) -> None:
     """Write the reference of a run beside its weights, from its ``metrics.json`` and the samples it was trained on.
 
     Args:
@@ -28,6 +30,8 @@ def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], p
         cohort: whose training patients the weights were fitted on.
         network: arguments of the network, so that the weights can be used again.
         pixels: side of the network's input.
+        averaging: whether predictions, and with them all that was fitted, are means over many crops of a sample, as
+            answers then have to be.
     """
     metrics = artefacts.read_json(folder / "metrics.json")
     seen = cohort.samples("train").table
@@ -41,6 +45,7 @@ def write_reference(folder: Path, cohort: CohortData, network: dict[str, Any], p
         "fusion": fusion_name(cohort.fusion),
         "network": network,
         "pixels": pixels,
+        "averaging": averaging,
         "samples": cohort.settings.model_dump(mode="json"),
         "weights_sha256": artefacts.file_digest(folder / "model.pt"),
         "trained_on": {

@@ -20,6 +20,7 @@ from mpmri_monai.bundle.reference import write_reference
 from mpmri_monai.bundle.run_folder import RunFolder
 from mpmri_monai.bundle.workflow import on_command_line
 from mpmri_monai.cohort import NOT_DISJOINT, ROLES
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.evaluation import (
     calibrate,
     evaluate,
@@ -33,11 +34,55 @@ from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.report import write_report
 from mpmri_monai.sequences import fusion_name
 from mpmri_monai.training import Trainer, predict, prediction_rows
+from mpmri_monai.training.classical import HEADS, NETWORK_HEAD, fit_classical
 
 logger = logging.getLogger(__name__)
 
 
-def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config: dict[str, Any], pixels: int) -> None:
+def check_head(head: str, results: str) -> None:
+    """Refuse a head that there is not, or a classical one in a run that it cannot serve.
+
+    Raises:
+        ConfigError: no such head; or a classical one, which is no file of tensors and so cannot answer on a new study,
+            where more than predictions is asked for, or in more than one process.
+    """
+    if head not in HEADS:
+        raise ConfigError(expected=f"a head among {', '.join(HEADS)}", found=repr(head), code="E_HEAD")
+    if head == NETWORK_HEAD:
+        return
+    if results != "predictions":
+        raise ConfigError(
+            expected=f"--results predictions with the head {head}, which does not outlive its run",
+            found=f"--results {results}",
+            fix="add --results predictions, or train the network's own head",
+            code="E_HEAD",
+        )
+    if idist.get_world_size() > 1:
+        raise ConfigError(
+            expected=f"one process to fit the head {head} in",
+            found=f"{idist.get_world_size()} processes",
+            fix="start it without torchrun",
+            code="E_HEAD",
+        )
+
+
+def train(trainer: Trainer, head: str) -> None:
+    """Train the network, or leave it as it is where a classical head is to be fitted on its features."""
+    if head == NETWORK_HEAD:
+        trainer.run()
+    else:
+        logger.info("no epoch is trained: the head %s is fitted on the features of the network as it is", head)
+
+
+def finish_training(
+    run: RunFolder,
+    trainer: Trainer,
+    network: nn.Module,
+    config: dict[str, Any],
+    pixels: int,
+    head: str = NETWORK_HEAD,
+    averaging: bool = False,
+) -> None:
     """Turn a trained network into the results of its run: weights, predictions, metrics, reference, report.
 
     What is there already, from a run that was stopped here, is made again with the same bytes. A finished run is left
@@ -49,6 +94,8 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
         network: the trained network; ends with those weights.
         config: arguments of the network, kept in the reference so that the weights can be used again.
         pixels: side of the network's input.
+        head: the network's own, or a classical one (see `training.classical`) fitted now on the training samples.
+        averaging: predict the mean over the crops of `transforms.averaging`, and say so in the reference.
     """
     if run.finished:
         if idist.get_rank() == 0:
@@ -60,27 +107,39 @@ def finish_training(run: RunFolder, trainer: Trainer, network: nn.Module, config
     logger.info("weights of epoch %d", epoch)
     if run.cohort.replica:
         logger.warning("split by %s: every result of this run is %s", run.cohort.split.unit, NOT_DISJOINT)
-    predictions = predict_roles(run.cohort, network, trainer.state.device, pixels)
+    device = trainer.state.device
+    answering = network if head == NETWORK_HEAD else _with_classical_head(network, head, run.cohort, device, pixels)
+    predictions = predict_roles(run.cohort, answering, device, pixels, averaging)
     write_predictions(run.path / "predictions.csv", predictions)
     if run.results == "predictions":
         return
     write_metrics(run.path, run.cohort, predictions)
-    write_reference(run.path, run.cohort, config, pixels)
+    write_reference(run.path, run.cohort, config, pixels, averaging)
     _write_report(run)
 
 
-def evaluate_run(run_path: str | Path, cohort: CohortData, network: nn.Module, device: Any, pixels: int) -> None:
+def evaluate_run(
+    run_path: str | Path,
+    cohort: CohortData,
+    network: nn.Module,
+    device: Any,
+    pixels: int,
+    head: str = NETWORK_HEAD,
+    averaging: bool = False,
+) -> None:
     """Compute the results of a trained run again, from its weights: predictions, metrics and report.
 
     Raises:
         WeightsError: the run has no weights yet, or they do not fit.
-        ConfigError: no report of such a fit can be honest.
+        ConfigError: no report of such a fit can be honest, its head is not in its weights, or averaging is asked for
+            otherwise than in the training.
     """
     cohort.refuse_report()
     run_path = Path(run_path)
+    _refuse_other_scoring(artefacts.read_json(run_path / "config.json"), head, averaging)
     load_weights(network, run_path / "model.pt")
     network.to(device)
-    predictions = predict_roles(cohort, network, device, pixels)
+    predictions = predict_roles(cohort, network, device, pixels, averaging)
     write_predictions(run_path / "predictions.csv", predictions)
     write_metrics(run_path, cohort, predictions)
     write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion, audit_run(run_path))
@@ -100,13 +159,15 @@ def exit_status(cohort: CohortData) -> None:
         sys.exit(1)
 
 
-def predict_roles(cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int) -> pd.DataFrame:
+def predict_roles(
+    cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int, averaging: bool = False
+) -> pd.DataFrame:
     """Return the predictions table of every role of this run's fit."""
     tables = []
     for role in ROLES:
         data = cohort.scored(role)
         if len(data.table):
-            probabilities = predict(network, data, device, pixels)
+            probabilities = predict(network, data, device, pixels, averaging)
             split = cohort.split_columns(role)
             tables.append(prediction_rows(data, probabilities, cohort.task, cohort.manifest.sequences, split))
     return pd.concat(tables, ignore_index=True)
@@ -144,6 +205,33 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
         name: ceiling(truth, names, lesions, cohort.task.classes, cohort.seed)
         for name, names in (("fusion", cohort.fusion), ("all", cohort.manifest.sequences))
     }
+
+
+def _with_classical_head(
+    network: nn.Module, head: str, cohort: CohortData, device: str | torch.device, pixels: int
+) -> nn.Module:
+    logger.info("fitting the head %s on the training samples", head)
+    return fit_classical(network, head, cohort.samples("train"), cohort.task, device, pixels, cohort.seed)
+
+
+def _refuse_other_scoring(config: dict[str, Any], head: str, averaging: bool) -> None:
+    """Refuse to evaluate a run otherwise than it was scored; runs of before these keys had neither."""
+    trained = config.get("head", NETWORK_HEAD)
+    if trained != NETWORK_HEAD or head != NETWORK_HEAD:
+        raise ConfigError(
+            expected=f"a run with the head {NETWORK_HEAD}: no other is kept in the weights",
+            found=f"--head {head}, of a run with the head {trained}",
+            fix="read the predictions.csv that the run wrote",
+            code="E_RUN",
+        )
+    before = config.get("averaging", False)
+    if before != averaging:
+        raise ConfigError(
+            expected="the averaging that the run was scored with",
+            found=f"averaging {averaging}",
+            fix=f"add --averaging {before}",
+            code="E_RUN",
+        )
 
 
 def _write_report(run: RunFolder) -> None:

@@ -8,11 +8,12 @@ from mpmri_monai.training.history import EarlyStop, History
 from mpmri_monai.training.inferer import Inferer
 from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, check_balance, prepare_batch
 from mpmri_monai.training.metrics import MacroAUC, larger_unless_nan
-from mpmri_monai.training.prediction import predict, prediction_rows
+from mpmri_monai.training.prediction import AveragingInferer, predict, prediction_rows
 from mpmri_monai.training.progress import Progress
 from mpmri_monai.training.trainer import Trainer
 
 __all__ = [
+    "AveragingInferer",
     "Checkpoint",
     "EarlyStop",
     "EvaluationLoader",

@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mpmri_monai.sequences import Task
 from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.inferer import Inferer
 from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
+from mpmri_monai.transforms.averaging import CROPS, averaging_crops
+
+
+class AveragingInferer(Inferer):
+    """Inferer over stored crops, whole: the mean probability of all crops of `averaging_crops`, as its logarithm.
+
+    The logarithm stands where other inferers give logits; its softmax is the mean probability.
+
+    Args:
+        pixels: side of the network's input.
+    """
+
+    def __init__(self, pixels: int = 32) -> None:
+        super().__init__()
+        self.pixels = pixels
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """Return log-probabilities (sample, class), float64, of stored crops (sample, channel, row, column)."""
+        crops = averaging_crops(inputs, self.pixels)
+        one_crop = super().__call__
+        total = sum(torch.softmax(one_crop(crop, network, *args, **kwargs).double(), dim=1) for crop in crops)
+        return torch.log(total / CROPS)
 
 
 @torch.no_grad()
-def predict(network: nn.Module, data: SampleData, device: str | torch.device, pixels: int = 32) -> np.ndarray:
-    """Return class probabilities (sample, class), float64, of the central crops of ``data``; computed in float32."""
+def predict(
+    network: nn.Module, data: SampleData, device: str | torch.device, pixels: int = 32, averaging: bool = False
+) -> np.ndarray:
+    """Return class probabilities (sample, class), float64, of ``data``; computed in float32.
+
+    They are of the central crop, or with ``averaging`` the mean over the crops of `averaging_crops`.
+    """
     network = network.eval().to(memory_format=torch.channels_last)
-    inferer, outputs = Inferer(), []
-    for batch in EvaluationLoader(SampleDataset(data, device), pixels=pixels):
+    inferer = AveragingInferer(pixels) if averaging else Inferer()
+    seen, outputs = data.image.shape[-1] if averaging else pixels, []
+    for batch in EvaluationLoader(SampleDataset(data, device), pixels=seen):
         image, _, _, extra = prepare_batch(batch, device)
         outputs.append(torch.softmax(inferer(image, network, **extra).double(), dim=1).cpu().numpy())
     return np.concatenate(outputs)
