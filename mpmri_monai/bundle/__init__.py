@@ -9,10 +9,12 @@ from mpmri_monai.bundle.network import (
     process_rank,
     start_from,
 )
+from mpmri_monai.bundle.pretraining import evaluate_pretraining, finish_pretraining
 from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
 from mpmri_monai.bundle.results import evaluate_run, exit_status, finish_training
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
+from mpmri_monai.natural import read_images
 from mpmri_monai.networks import SPPResNet
 from mpmri_monai.sequences import channels, task
 from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
@@ -29,8 +31,10 @@ __all__ = [
     "default_output_dir",
     "device_ids",
     "enough_to_choose_by",
+    "evaluate_pretraining",
     "evaluate_run",
     "exit_status",
+    "finish_pretraining",
     "finish_training",
     "guard",
     "larger_unless_nan",
@@ -43,6 +47,7 @@ __all__ = [
     "prepare_batch",
     "process_device",
     "process_rank",
+    "read_images",
     "same_run",
     "seed_everything",
     "start_from",

@@ -20,16 +20,22 @@ from mpmri_monai.bundle.provenance import SCRATCH, WEIGHTS, weights_digest
 from mpmri_monai.bundle.workflow import MONAI_KEYS, as_json, running_config
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.errors import ConfigError, OutputError
+from mpmri_monai.natural import NaturalImages
 
 NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports", "bundle_root", *MONAI_KEYS}
 """Keys that may change between a run and its continuation: they do not change a number."""
 LOG = "log.txt"
 IMAGES = "images.csv"
-CLAIM = ("splits.csv", IMAGES, "environment.json", "config.json")
-"""What claiming a folder leaves, in this order; beside the log there is nothing else before the first epoch ends."""
+RECORDS = ("environment.json", "config.json")
+CLAIM = ("splits.csv", IMAGES, *RECORDS)
+"""What claiming a folder leaves, in this order; beside the log there is nothing else before the first epoch ends.
+
+A pretraining leaves the records alone: natural images come divided, and are of no patients.
+"""
 RESULTS = {
     "report": ("model.pt", "reference.json", "report.html"),
     "predictions": ("model.pt", "predictions.csv"),
+    "pretraining": ("model.pt", "metrics.json", "reference.json"),
 }
 """What a finished run has, by what it was asked for; the last is written last, but evaluating again also writes one."""
 DECIDES_RESULTS = (
@@ -51,10 +57,11 @@ class RunFolder:
 
     Args:
         path: the folder.
-        cohort: data of the run; the hashes of its manifest, store and splits are part of what makes the run.
+        cohort: data of the run; their digests (manifest, store and splits; or images) are part of what makes the run.
         device: recorded.
-        results: ``report`` for everything, or ``predictions`` for a run that is one of many: weights and predictions
-            alone, without baseline, intervals, reference, figures and report.
+        results: ``report`` for everything; ``predictions`` for a run that is one of many: weights and predictions
+            alone, without baseline, intervals, reference, figures and report;
+            ``pretraining`` for one on natural images.
 
     Raises:
         OutputError: the folder holds something else, cannot be written, or another process is training in it.
@@ -63,7 +70,7 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | Path, cohort: CohortData, device: str | torch.device, results: str = "report"
+        self, path: str | Path, cohort: CohortData | NaturalImages, device: str | torch.device, results: str = "report"
     ) -> None:
         if results not in RESULTS:
             raise ConfigError(expected=f"results among {', '.join(RESULTS)}", found=repr(results))
@@ -97,7 +104,8 @@ class RunFolder:
     def _claim(self, device: str | torch.device) -> None:
         config = as_json(running_config())
         environment = _environment(device, self.cohort, str(config.get("pretrained", SCRATCH)))
-        claimed = all((self.path / name).is_file() for name in CLAIM)
+        left = RECORDS if self.results == "pretraining" else CLAIM
+        claimed = all((self.path / name).is_file() for name in left)
         trained = self._holds_more_than_a_claim()
         if self.path.exists() and (not self.path.is_dir() or (trained and not claimed)):
             raise OutputError(
@@ -111,9 +119,10 @@ class RunFolder:
         if trained:
             self._refuse_other_run(config, environment)
         else:
-            write_splits(self.path / "splits.csv", self.cohort.splits)
-            images = self.cohort.image_table().to_csv(index=False, lineterminator="\n")
-            artefacts.write_text(self.path / IMAGES, images)
+            if self.results != "pretraining":
+                write_splits(self.path / "splits.csv", self.cohort.splits)
+                images = self.cohort.image_table().to_csv(index=False, lineterminator="\n")
+                artefacts.write_text(self.path / IMAGES, images)
             artefacts.write_json(self.path / "environment.json", environment)
             artefacts.write_json(self.path / "config.json", config)
 
@@ -194,7 +203,7 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def _environment(device: str | torch.device, cohort: CohortData, pretrained: str) -> dict[str, Any]:
+def _environment(device: str | torch.device, cohort: CohortData | NaturalImages, pretrained: str) -> dict[str, Any]:
     weights = weights_digest(pretrained)
     return {
         "software": software(),

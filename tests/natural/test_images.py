@@ -1,0 +1,160 @@
+"""The readers against files written here in the original formats, and against the real sets where they are."""
+
+import dataclasses
+import gzip
+import os
+import pickle
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.natural import images as module
+from mpmri_monai.natural import read_images
+from mpmri_monai.natural.images import JPEG_ARCHIVE, JPEG_NAME, MNIST_FILES, read_batch
+
+DATA = Path(os.environ.get("MPMRI_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+COUNT = 4
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(module, "COUNTS", {"mnist": (COUNT, COUNT), "cifar10": (5 * COUNT, COUNT)})
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    magic = 0x0800 | values.ndim
+    header = np.array([magic, *values.shape], ">u4").tobytes()
+    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")
+    with opened as file:
+        file.write(header + values.astype(np.uint8).tobytes())
+
+
+def write_mnist(folder: Path, suffix: str = "") -> np.ndarray:
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 28, 28))
+    for images, labels in MNIST_FILES.values():
+        write_idx(folder / (images + suffix), pictures)
+        write_idx(folder / (labels + suffix), np.arange(COUNT))
+    return pictures
+
+
+def write_cifar(folder: Path) -> dict[str, np.ndarray]:
+    written = {}
+    for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        rows = np.random.default_rng(number).integers(0, 256, (COUNT, 3072)).astype(np.uint8)
+        content = {b"data": rows, b"labels": [number % 10] * COUNT, b"batch_label": name.encode()}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=4))
+        written[name] = rows
+    return written
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_mnist_is_read_with_a_black_border(tmp_path, suffix):
+    pictures = write_mnist(tmp_path, suffix)
+    read = read_images("mnist", tmp_path)
+    np.testing.assert_array_equal(read.train[:, 0, 2:30, 2:30], pictures)
+    assert read.train.shape == (COUNT, 1, 32, 32) and read.train[:, :, :2].max() == 0
+    assert read.train_labels.tolist() == [0, 1, 2, 3] and read.name == "MNIST"
+
+
+def test_cifar_batches_are_read_in_order(tmp_path):
+    written = write_cifar(tmp_path)
+    read = read_images("cifar10", tmp_path)
+    np.testing.assert_array_equal(read.train[COUNT].reshape(-1), written["data_batch_2"][0])
+    np.testing.assert_array_equal(read.test.reshape(COUNT, -1), written["test_batch"])
+    assert read.train_labels.tolist() == [i // COUNT for i in range(5 * COUNT)] and read.name == "CIFAR-10"
+
+
+def test_a_batch_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    path = tmp_path / "test_batch"
+    path.write_bytes(pickle.dumps({b"data": Evil(), b"labels": [0]}))
+    with pytest.raises(ConfigError, match="E_DATASET"):
+        read_batch(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def write_jpeg(path: Path, order: list[int], size: int = 32) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+
+        def add(name: str, content: bytes) -> None:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+
+        for part, count in (("train", 5 * COUNT), ("test", COUNT)):
+            rows = ["index,file,label"]
+            for i in [i for i in order if i < count]:
+                picture = BytesIO()
+                Image.new("RGB", (size, size), (i * 12, 0, 0)).save(picture, "JPEG", quality=75)
+                add(f"{part}/{i}.jpg", picture.getvalue())
+                rows.append(f"{i},{part}/{i}.jpg,{i % 10}")
+            add(f"index_{part}.csv", "\n".join(rows).encode())
+
+
+def test_the_jpeg_copy_carries_its_name_and_the_original_order(tmp_path):
+    write_jpeg(tmp_path / JPEG_ARCHIVE, list(np.random.default_rng(0).permutation(5 * COUNT)))
+    read = read_images("cifar10", tmp_path)
+    assert read.name == JPEG_NAME and read.train_labels.tolist() == [i % 10 for i in range(5 * COUNT)]
+    red = read.train[:, 0].mean(axis=(1, 2))
+    assert np.abs(red - 12 * np.arange(5 * COUNT)).max() < 6
+
+
+def test_pictures_of_another_size_are_refused(tmp_path):
+    write_jpeg(tmp_path / JPEG_ARCHIVE, list(range(5 * COUNT)), size=16)
+    with pytest.raises(ConfigError, match="E_DATASET"):
+        read_images("cifar10", tmp_path)
+
+
+def test_missing_files_are_named_and_nothing_is_fetched(tmp_path):
+    with pytest.raises(ConfigError, match=r"train-images-idx3-ubyte.*nothing is downloaded"):
+        read_images("mnist", tmp_path)
+    with pytest.raises(ConfigError, match=r"data_batch_1.*no such folder"):
+        read_images("cifar10", tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="--dataset_dir"):
+        read_images("mnist", "")
+    with pytest.raises(ConfigError, match="mnist or cifar10"):
+        read_images("imagenet", tmp_path)
+
+
+def test_a_part_of_the_images_is_refused(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    monkeypatch.setattr(module, "COUNTS", {"mnist": (60000, 10000)})
+    with pytest.raises(ConfigError, match="60000 training and 10000 test images"):
+        read_images("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-5], lambda b: b[4:], lambda b: b"", lambda b: b + b"0"])
+def test_damaged_idx_files_are_refused(tmp_path, damage):
+    write_mnist(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ConfigError, match="E_DATASET"):
+        read_images("mnist", tmp_path)
+
+
+def test_digests_tell_images_and_labels_apart(tmp_path):
+    write_mnist(tmp_path)
+    read = read_images("mnist", tmp_path)
+    other = dataclasses.replace(read, test_labels=read.test_labels[::-1].copy())
+    assert read.digests()["train"] == other.digests()["train"] and read.digests()["test"] != other.digests()["test"]
+
+
+@pytest.mark.slow
+def test_the_jpeg_copy_shows_the_same_pictures_as_the_lossless_ones(monkeypatch):
+    if not (DATA / "cifar10").is_dir():
+        pytest.skip("no cifar10: set MPMRI_TEST_DATA to the folder of real data")
+    monkeypatch.setattr(module, "COUNTS", {"cifar10": (50000, 10000)})
+    read = read_images("cifar10", DATA / "cifar10")
+    with Image.open(DATA / "cifar10" / "cifar10_batch_0.png") as picture:
+        lossless = np.asarray(picture.convert("RGB"))
+    assert lossless.shape == (1000, 1024, 3)
+    original = lossless.transpose(0, 2, 1).reshape(1000, 3, 32, 32)
+    assert np.abs(read.train[:1000].astype(int) - original).mean() < 8
