@@ -1,6 +1,6 @@
 """What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
 
-from mpmri_monai.bundle.cohort_data import CohortData, default_cohort, manifest_of
+from mpmri_monai.bundle.cohort_data import CohortData, default_cohort, manifest_of, task
 from mpmri_monai.bundle.network import (
     check_device,
     device_ids,
@@ -11,12 +11,12 @@ from mpmri_monai.bundle.network import (
 )
 from mpmri_monai.bundle.pretraining import evaluate_pretraining, finish_pretraining
 from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
-from mpmri_monai.bundle.results import evaluate_run, exit_status, finish_training
+from mpmri_monai.bundle.results import check_head, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.natural import read_images
 from mpmri_monai.networks import SPPResNet
-from mpmri_monai.sequences import channels, task
+from mpmri_monai.sequences import channels
 from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "bundle_root",
     "channels",
     "check_device",
+    "check_head",
     "check_recipe",
     "default_cohort",
     "default_output_dir",
@@ -52,6 +53,7 @@ __all__ = [
     "seed_everything",
     "start_from",
     "task",
+    "train",
     "tune",
     "unfreezing",
 ]

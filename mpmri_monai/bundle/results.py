@@ -104,7 +104,8 @@ def finish_training(
     epoch = trainer.checkpoint.finish()
     if idist.get_rank() > 0:
         return
-    logger.info("weights of epoch %d", epoch)
+    if epoch:
+        logger.info("weights of epoch %d", epoch)
     if run.cohort.replica:
         logger.warning("split by %s: every result of this run is %s", run.cohort.split.unit, NOT_DISJOINT)
     device = trainer.state.device

@@ -142,6 +142,7 @@ class AnswerWriter:
                 "code": self.dataset.study.study,
                 "sequences": {name: catalogue.roles[name] for name in self.dataset.study.images},
             },
+            "averaging": self.model.averaging,
             "calibration": self.model.calibration(),
             "lesions": answers,
             "software": software(),

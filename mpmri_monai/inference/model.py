@@ -16,6 +16,7 @@ from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.networks import SPPResNet, load_weights
 from mpmri_monai.samples import Settings
+from mpmri_monai.training import AveragingInferer, Inferer
 
 FittedKind = TypeVar("FittedKind", bound=Fitted)
 
@@ -55,13 +56,23 @@ class TrainedModel:
                 code="E_WEIGHTS",
             )
         self.bundle = _name_and_version(Path(bundle_root))
-        self.task = sequences.task(self.reference["task"])
+        self.task = self._task()
         self.fitted = self._fitted()
         self.sequences = tuple(self.reference["sequences"])
         self.protocol = str(self.reference.get("protocol", PROTOCOL))
         self.fusion = sequences.fusion(self.reference["fusion"], self.sequences)
         self.pixels = int(self.reference["pixels"])
+        self.averaging = bool(self.reference.get("averaging", False))
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))
+
+    @property
+    def seen_pixels(self) -> int:
+        """Side of what the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
+        return self.settings.stored_pixels if self.averaging else self.pixels
+
+    def inferer(self) -> Inferer:
+        """Return what runs the network as it was run for the predictions that the reference is about."""
+        return AveragingInferer(self.pixels) if self.averaging else Inferer()
 
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the probabilities of lesions, shape (lesion, class), by the temperature, where there is one."""
@@ -92,6 +103,18 @@ class TrainedModel:
     def _found(self, *kinds: type[FittedKind]) -> FittedKind | None:
         """Return what was fitted of the first of ``kinds`` that there is; None when there is none of them."""
         return next((part for kind in kinds for part in self.fitted if isinstance(part, kind)), None)
+
+    def _task(self) -> sequences.Task:
+        """Return the task of the reference: one that is known, or that of a label of the cohort trained on."""
+        name, classes = self.reference["task"], self.reference.get("classes")
+        task = sequences.task(name, None if classes is None else {name: classes})
+        if classes is not None and list(task.classes) != classes:
+            raise BundleError(
+                expected=f"the classes {', '.join(task.classes)} of the task {name}",
+                found=", ".join(map(str, classes)),
+                where=str(self.folder / "reference.json"),
+            )
+        return task
 
     def _fitted(self) -> list[Fitted]:
         """Return what was fitted beside the weights; references of before calibration have nothing."""

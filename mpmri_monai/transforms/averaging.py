@@ -42,7 +42,7 @@ def averaging_crops(images: Tensor, pixels: int) -> Iterator[Tensor]:
     sides = [pixels + 2 * round((scale - 1) * pixels / 2) for scale in SCALES]
     if rows != columns or rows < max(sides):
         raise ConfigError(
-            expected=f"square stored crops of at least {max(sides)} pixels, for averaging over scales up to {SCALES[-1]}",
+            expected=f"square stored crops of at least {max(sides)} pixels, to average over scales up to {SCALES[-1]}",
             found=f"{rows}×{columns}",
             fix=f"--samples#reach of at least {SCALES[-1]}, or --averaging False",
         )

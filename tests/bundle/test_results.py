@@ -1,0 +1,61 @@
+"""Which heads and which scoring a run may have."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mpmri_monai.artefacts import write_json
+from mpmri_monai.bundle import check_head, evaluate_run, train
+from mpmri_monai.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("head", "results"), [("network", "report"), ("network", "predictions"), ("forest", "predictions")]
+)
+def test_heads_that_serve_their_run_pass(head, results):
+    check_head(head, results)
+
+
+@pytest.mark.parametrize(
+    ("head", "results", "message"),
+    [
+        ("logitsic", "predictions", "network, logistic, svm, forest"),
+        ("svm", "report", "--results predictions"),
+    ],
+)
+def test_other_heads_are_refused(head, results, message):
+    with pytest.raises(ConfigError, match=rf"E_HEAD.*{message}"):
+        check_head(head, results)
+
+
+def test_a_classical_head_is_refused_in_several_processes(monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    check_head("network", "report")
+    with pytest.raises(ConfigError, match="without torchrun"):
+        check_head("logistic", "predictions")
+
+
+def test_no_epoch_is_trained_for_a_classical_head():
+    runs = []
+    trainer = SimpleNamespace(run=lambda: runs.append("run"))
+    train(trainer, "logistic")
+    assert runs == []
+    train(trainer, "network")
+    assert runs == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "message"),
+    [
+        ({"averaging": True}, {}, "--averaging True"),
+        ({}, {"averaging": True}, "--averaging False"),
+        ({"head": "svm"}, {}, r"predictions\.csv"),
+        ({}, {"head": "svm"}, r"predictions\.csv"),
+    ],
+)
+def test_a_run_is_evaluated_as_it_was_scored(tmp_path, trained, asked, message):
+    """Runs of before there were such keys have none of them."""
+    write_json(tmp_path / "config.json", trained)
+    cohort = SimpleNamespace(refuse_report=lambda: None)
+    with pytest.raises(ConfigError, match=rf"E_RUN.*{message}"):
+        evaluate_run(tmp_path, cohort, None, "cpu", 32, **asked)
