@@ -6,6 +6,7 @@ Tajbakhsh et al., "Convolutional neural networks for medical image analysis: ful
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import ignite.distributed as idist
@@ -19,6 +20,8 @@ HEAD_FACTOR = 10.0
 """The new head learns at 0.01, the pretrained layers at 0.001 (Tajbakhsh et al., section III)."""
 BIAS_FACTOR = 2.0
 """Biases learn twice as fast as weights, as in the paper; the shifts of batch norm count as biases."""
+
+logger = logging.getLogger(__name__)
 
 
 def parameter_groups(
@@ -91,4 +94,7 @@ class GradualUnfreezing:
         return min(self.depth, 1 + (epoch - 1) // self.every)
 
     def _tune(self, engine: Engine) -> None:
-        self.network.tune(self.depth_in(engine.state.epoch))
+        depth = self.depth_in(engine.state.epoch)
+        if depth != self.network.tuned_depth:
+            logger.info("from epoch %d on, the last %d layers are tuned", engine.state.epoch, depth)
+            self.network.tune(depth)

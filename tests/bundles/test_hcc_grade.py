@@ -14,6 +14,7 @@ from monai.bundle import ConfigWorkflow
 
 from mpmri_monai.bundle.adopt import contents
 from mpmri_monai.bundle.audit import audit_run
+from mpmri_monai.networks import read_weights
 
 
 def test_a_run_leaves_everything_that_its_folder_promises(run_folder):
@@ -82,7 +83,7 @@ def test_a_finished_run_says_so_and_another_one_is_refused(run_folder, bundle, c
     assert "finished" in bundle("training", config("train"), *options).stdout
     refused = bundle("training", config("train"), *options, "--learning_rate", 0.01, check=False)
     assert refused.returncode != 0
-    assert "learning_rate: 0.001 → 0.01" in refused.stderr
+    assert "learning_rate: 0.0 → 0.01" in refused.stderr
     assert (run_folder / "model.pt").read_bytes() == weights
 
 
@@ -177,6 +178,9 @@ def test_a_missing_sequence_is_refused_unless_allowed(run_folder, bundle, new_st
         (["--split#folds", "5"], "fold"),
         (["--task", "hcc_garde"], "hcc_grade"),
         (["--learning_rate", "-1"], "Invalid learning rate"),
+        (["--recipe", "layer-wise"], "paper, layerwise"),
+        (["--finetune_depth", "three"], "a whole number for --finetune_depth"),
+        (["--finetune_depth", "0"], "add --head logistic"),
     ],
 )
 def test_bad_options_give_one_clear_error_and_leave_nothing(bundle, cohort, config, quick, tmp_path, options, message):
@@ -195,6 +199,20 @@ def test_what_pretrained_weights_gave_is_said(run_folder, bundle, cohort, config
     assert "pretrained weights" in log
     assert "conv1.weight" in log  # one channel instead of three: fresh, and said so
     assert result.returncode == 0
+
+
+def test_layerwise_tuning_keeps_the_frozen_layers_bit_by_bit(run_folder, bundle, cohort, config, quick, tmp_path):
+    options = ("--manifest", cohort, "--output_dir", tmp_path / "run", *quick, "--results", "predictions")
+    recipe = ("--recipe", "layerwise", "--finetune_depth", 3, "--unfreeze_every", 1, "--balance", "downsample")
+    bundle("training", config("train"), *options, *recipe, "--pretrained", run_folder / "model.pt")
+    before, after = (read_weights(folder / "model.pt") for folder in (run_folder, tmp_path / "run"))
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in after if name.startswith(("embedding.", "classifier."))}  # in two epochs
+    rates = pd.read_csv(tmp_path / "run/history.csv")["learning_rate"]
+    assert list(rates) == pytest.approx([1e-3, 0.95e-3])
+    log = (tmp_path / "run/log.txt").read_text()
+    assert "statistics of batch norm too: stem, block1" in log
+    assert "from epoch 2 on, the last 2 layers are tuned" in log
 
 
 def test_an_audit_of_a_run_finds_no_leak_and_one_of_a_replica_does(run_folder, bundle, cohort, config, quick, tmp_path):
