@@ -175,7 +175,7 @@ def main(
         manifest = write_organs(data, out, seed)
     except MpmriError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
     table = Table("organ", "patients", "patches", title=f"{len(manifest.studies)} patients")
     found = [(study.patient, one.labels[LABEL]) for study in manifest.studies for one in study.lesions]
     for organ, count in Counter(organ for _, organ in found).items():

@@ -10,6 +10,7 @@ import pytest
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.evaluation.compare_command import compare_command, model_predictions
+from mpmri_monai.sequences import GRADES
 
 
 @pytest.fixture
@@ -35,6 +36,19 @@ def test_a_better_model_is_told_from_a_guess(runs, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Against worse" in printed
     assert "McNemar's test is not given" in printed  # some patients have two lesions
+
+
+def test_models_of_any_label_are_compared(tmp_path, drawn):
+    organs = dict(zip(GRADES, ("spleen", "liver", "kidney"), strict=True))
+    for name, skill in (("better", 3.0), ("worse", 0.0)):
+        table = drawn(np.random.default_rng(5), 30, skill=skill).assign(task="organ")
+        table = table.assign(label=table["label"].map(organs)).rename(
+            columns={f"p_{grade}": f"p_{organ}" for grade, organ in organs.items()}
+        )
+        write_predictions(tmp_path / f"{name}.csv", table)
+    assert compare_command([tmp_path / "worse.csv", tmp_path / "better.csv"], "lesion", tmp_path / "found.json") == 0
+    (one,) = json.loads((tmp_path / "found.json").read_text())["comparisons"]
+    assert one["metrics"]["macro_auc"]["low"] > 0
 
 
 def test_folds_are_pooled_and_one_run_is_one_run(runs):

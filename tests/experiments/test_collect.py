@@ -1,8 +1,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.arguments import context_of
 from mpmri_monai.experiments.collect import collected
+from mpmri_monai.experiments.estimate import job_of
+from mpmri_monai.experiments.plan import Run
+from mpmri_monai.experiments.question import Question
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "hcc_grade"
 PLAN = {"stages": [{"count": 1, "seconds": None, "runs": []}]}
@@ -40,3 +46,39 @@ def test_lesions_without_a_grade_are_counted(tiny_cohort, tmp_path):
 def test_nothing_in_the_record_names_a_folder(tiny_cohort, tmp_path):
     text = json.dumps(_content(tiny_cohort, tmp_path / "out", {"S1": f"cannot read {tiny_cohort}"}), ensure_ascii=False)
     assert str(tmp_path) not in text and str(tiny_cohort.parent) not in text and "…/manifest.json" in text
+
+
+def _organs(tiny_cohort):
+    """The cohort with other labels: every lesion is a piece of one of three organs."""
+    organs = {"well": "spleen", "moderately": "liver", "poorly": "kidney"}
+    manifest = json.loads(tiny_cohort.read_text())
+    manifest["classes"] = {"organ": list(organs.values())}
+    for study in manifest["studies"]:
+        for lesion in study["lesions"]:
+            lesion["labels"] = {"organ": organs[lesion["labels"]["grade"]]}
+    path = tiny_cohort.with_name("organs.json")
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def test_what_is_asked_instead_of_the_bundle_s_question_is_counted_and_in_the_command(tiny_cohort, tmp_path):
+    context = context_of([BUNDLE], _organs(tiny_cohort), tmp_path, task="organ", fusion="T2")
+    content = collected(Undefined(), context, PLAN, {})
+    assert [row[0] for row in content["cohort"]["classes"]["rows"]] == ["spleen", "liver", "kidney"]
+    assert "--task organ --fusion T2" in content["commands"][0]
+    assert "--task" not in _content(tiny_cohort, tmp_path)["commands"][0]
+
+
+def test_the_question_and_every_run_are_what_was_asked(tiny_cohort, tmp_path):
+    context = context_of([BUNDLE], _organs(tiny_cohort), tmp_path, task="organ", fusion="T2")
+    question = Question.of(context)
+    assert (question.task.classes, question.fusion) == (("spleen", "liver", "kidney"), "T2")
+    assert question.truth is None  # a phantom's truth is about grades
+    options = job_of(Run("r", "c", BUNDLE, {"max_epochs": 2}), context, "").options
+    assert (options["task"], options["fusion"], options["max_epochs"]) == ("organ", "T2", 2)
+    assert job_of(Run("r", "c", BUNDLE, {"fusion": "OUT"}), context, "").options["fusion"] == "OUT"
+
+
+def test_a_label_that_the_cohort_lacks_is_no_question(tiny_cohort, tmp_path):
+    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, grade; found 'organ'"):
+        _ = Question.of(context_of([BUNDLE], tiny_cohort, tmp_path, task="organ")).task

@@ -42,6 +42,12 @@ def test_bundles_are_known_by_their_task(tmp_path):
     assert bundles_by_task(context) == {"hcc_grade": grade, "hcc_vs_bg": found}
 
 
+def test_an_experiment_about_the_tasks_of_its_bundles_is_asked_nothing_else(tmp_path):
+    context = Context((bundle(tmp_path / "grade", "hcc_grade"),), tmp_path, tmp_path, asked={"task": "organ"})
+    with pytest.raises(ConfigError, match="found --task organ"):
+        bundles_by_task(context)
+
+
 def test_two_bundles_of_one_task_and_none_are_refused(tmp_path):
     one, two = bundle(tmp_path / "one", "hcc_grade"), bundle(tmp_path / "two", "hcc_grade")
     with pytest.raises(ConfigError, match="one and two, both of hcc_grade"):
