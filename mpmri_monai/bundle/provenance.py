@@ -39,18 +39,26 @@ def seen_in_training(cohort: CohortData, pretrained: str) -> list[dict[str, Any]
 def seen_by(pretrained: str) -> list[dict[str, Any]] | None:
     """Return whom the weights ``pretrained`` have seen, as the reference beside them says; None when it does not say.
 
-    The reference counts only if it is about these very weights.
+    That is ``reference.json`` or, where several weights lie in one folder, the JSON file with the name of the weights.
+    A reference counts only if it is about these very weights.
     """
     if pretrained == SCRATCH:
         return []
     weights = Path(pretrained)
+    for reference in (weights.parent / "reference.json", weights.with_suffix(".json")):
+        seen = _seen_in(reference, weights)
+        if seen is not None:
+            return seen
+    return None
+
+
+def _seen_in(reference: Path, weights: Path) -> list[dict[str, Any]] | None:
+    """Return what the file ``reference`` says of ``weights``; None when it is missing, damaged or about others."""
     try:
-        reference = artefacts.read_json(weights.parent / "reference.json")
-        if reference["weights_sha256"] != artefacts.file_digest(weights):
+        content = artefacts.read_json(reference)
+        if content["weights_sha256"] != artefacts.file_digest(weights):
             return None
-        return [
-            {"salt": str(one["salt"]), "patients": list(one["patients"])} for one in reference["trained_on"]["seen"]
-        ]
+        return [{"salt": str(one["salt"]), "patients": list(one["patients"])} for one in content["trained_on"]["seen"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -32,10 +32,11 @@ CLAIM = ("splits.csv", IMAGES, *RECORDS)
 
 A pretraining leaves the records alone: natural images come divided, and are of no patients.
 """
+PRETRAINING = "pretraining"
 RESULTS = {
     "report": ("model.pt", "reference.json", "report.html"),
     "predictions": ("model.pt", "predictions.csv"),
-    "pretraining": ("model.pt", "metrics.json", "reference.json"),
+    PRETRAINING: ("model.pt", "metrics.json", "reference.json"),
 }
 """What a finished run has, by what it was asked for; the last is written last, but evaluating again also writes one."""
 DECIDES_RESULTS = (
@@ -72,8 +73,10 @@ class RunFolder:
     def __init__(
         self, path: str | Path, cohort: CohortData | NaturalImages, device: str | torch.device, results: str = "report"
     ) -> None:
-        if results not in RESULTS:
-            raise ConfigError(expected=f"results among {', '.join(RESULTS)}", found=repr(results))
+        natural = isinstance(cohort, NaturalImages)
+        known = [name for name in RESULTS if (name == PRETRAINING) == natural]
+        if results not in known:
+            raise ConfigError(expected=f"results among {', '.join(known)}", found=repr(results))
         if results == "report":
             cohort.refuse_report()
         self.path = Path(path)
@@ -104,7 +107,7 @@ class RunFolder:
     def _claim(self, device: str | torch.device) -> None:
         config = as_json(running_config())
         environment = _environment(device, self.cohort, str(config.get("pretrained", SCRATCH)))
-        left = RECORDS if self.results == "pretraining" else CLAIM
+        left = RECORDS if self.results == PRETRAINING else CLAIM
         claimed = all((self.path / name).is_file() for name in left)
         trained = self._holds_more_than_a_claim()
         if self.path.exists() and (not self.path.is_dir() or (trained and not claimed)):
@@ -119,7 +122,7 @@ class RunFolder:
         if trained:
             self._refuse_other_run(config, environment)
         else:
-            if self.results != "pretraining":
+            if self.results != PRETRAINING:
                 write_splits(self.path / "splits.csv", self.cohort.splits)
                 images = self.cohort.image_table().to_csv(index=False, lineterminator="\n")
                 artefacts.write_text(self.path / IMAGES, images)

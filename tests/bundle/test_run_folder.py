@@ -129,8 +129,9 @@ def test_a_run_is_finished_by_what_it_was_asked_for(claim, tmp_path):
     assert few.finished
     assert few.last_result.name == "predictions.csv"
     assert not whole.finished
-    with pytest.raises(ConfigError, match="report, predictions"):
-        claim(tmp_path / "other", results="everything")
+    for other in ("everything", "pretraining"):
+        with pytest.raises(ConfigError, match="report, predictions;"):
+            claim(tmp_path / "other", results=other)
 
 
 def test_a_released_folder_is_free_and_no_longer_written_to(claim):

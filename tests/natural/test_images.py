@@ -29,9 +29,8 @@ def small(monkeypatch):
 def write_idx(path: Path, values: np.ndarray) -> None:
     magic = 0x0800 | values.ndim
     header = np.array([magic, *values.shape], ">u4").tobytes()
-    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")
-    with opened as file:
-        file.write(header + values.astype(np.uint8).tobytes())
+    content = header + values.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def write_mnist(folder: Path, suffix: str = "") -> np.ndarray:
