@@ -16,10 +16,9 @@ from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import LAYERS, SPPResNet
 from mpmri_monai.training import GradualUnfreezing, SampleDataset, check_balance, parameter_groups
+from mpmri_monai.training.classical import NETWORK_HEAD
 
 RECIPES = ("paper", "layerwise")
-NETWORK_HEAD = "network"
-"""The head that is trained with the network; any other one is fitted to what the frozen network sees."""
 LAYERWISE_RATE, PAPER_RATE, PAPER_RATE_SCRATCH = 1e-3, 5e-4, 1e-3
 MOMENTUM, LAYERWISE_DECAY = 0.9, 0.95
 PAPER_STEP_EPOCHS, PAPER_DECAY = 10, 0.1
