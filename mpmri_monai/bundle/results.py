@@ -104,6 +104,7 @@ def finish_training(
     epoch = trainer.checkpoint.finish()
     if idist.get_rank() > 0:
         return
+    network = getattr(network, "module", network)  # DistributedDataParallel would wait for processes that have ended
     if epoch:
         logger.info("weights of epoch %d", epoch)
     if run.cohort.replica:
