@@ -53,12 +53,13 @@ def operating_points(
 
     Returns:
         ``{"level", "rule", "convention", "confidence", "bootstraps", "points": [{"class", "specificity", "value",
-        "low", "high", "resamples", "patients", "why", "positives"}]}``: ``value`` is the sensitivity, ``patients`` have
-        units of the class, ``positives`` are these units in all fits. It is None, and ``why`` says so, where no fit
-        scored units of two patients, the class and the rest among them. ``low`` and ``high`` are None where all
-        resamples agree, a tenth of them has no curve, or one patient has the class. The interval is the expanded
-        percentile interval with one degree of freedom less than ``patients``: a point of a curve has no jackknife, on
-        which the intervals of metrics rely.
+        "low", "high", "resamples", "patients", "why", "positives"}], "macro": [{"specificity", "value", "low", "high",
+        "resamples", "patients", "why"}]}``: ``value`` is the sensitivity, ``patients`` have units of the class,
+        ``positives`` are these units in all fits. It is None, and ``why`` says so, where no fit scored units of two
+        patients, the class and the rest among them. ``low`` and ``high`` are None where all resamples agree, a tenth of
+        them has no curve, or one patient has the class. The interval is the expanded percentile interval with one
+        degree of freedom less than ``patients``: a point of a curve has no jackknife, on which the intervals of metrics
+        rely. ``macro`` is the mean over the classes of ``points``, with the patients of the class that has fewest.
 
     Raises:
         EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
@@ -70,16 +71,19 @@ def operating_points(
     units = scored(predictions, task, level, role)
     drawn = resampling([units], bootstraps, np.random.default_rng(seed))
     weights = units.of_patients(drawn.weights)
-    points = []
+    points, of_class, patients = [], [], []
     for k in range(len(task.classes)) if len(task.classes) > 2 else [len(task.classes) - 1]:
         positive = units.truth == k
         values = _sensitivities(units, k, weights, specificities)
+        of_class.append(values)
+        patients.append(len(set(units.patients[positive])))
         points += [
             {"class": task.classes[k], "specificity": specificity}
-            | _point(drawn.split(values[:, index]), len(set(units.patients[positive])))
+            | _point(drawn.split(values[:, index]), patients[-1])
             | {"positives": int(positive.sum())}
             for index, specificity in enumerate(specificities)
         ]
+    mean = np.mean(of_class, axis=0)
     return {
         "level": level,
         "rule": RULES[level],
@@ -87,6 +91,10 @@ def operating_points(
         "confidence": CONFIDENCE,
         "bootstraps": bootstraps,
         "points": points,
+        "macro": [
+            {"specificity": specificity} | _point(drawn.split(mean[:, index]), min(patients))
+            for index, specificity in enumerate(specificities)
+        ],
     }
 
 

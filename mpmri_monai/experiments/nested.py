@@ -164,3 +164,9 @@ class Nested:
             results[name] = {"metrics": metrics, "comparison": comparison}
         add_holm([found["comparison"] for found in results.values() if found["comparison"] is not None])
         return results
+
+
+def whole_repeats(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
+    """Return the rows of the repeats of which all ``folds`` are there: in others not every patient was tested."""
+    there = predictions.groupby("repeat")["outer"].nunique()
+    return predictions[predictions["repeat"].isin(there.index[there == folds])]

@@ -72,6 +72,10 @@ QUESTIONS = {
     "fusion-search": "Which combination of sequences is best, how sure is that, and what does the search reach on "
     "patients that took no part in it?",
     "permutation": "Could the result have come about by chance, if the images told nothing of the diagnosis?",
+    "depth": "How many of the last layers of a network that knows other images should be tuned, and does choosing "
+    "their number pay on patients that took no part in the choice?",
+    "data-size": "What are pretrained weights worth when there are many, or few, patients to train on?",
+    "convergence": "Does a network that begins with pretrained weights learn faster than one from scratch?",
     "robustness": "How much worse does the network get when images are noisier, shaded, or the outline is off?",
 }
 """What each experiment asks, in words for a reader who does not know its name."""

@@ -54,6 +54,24 @@ def test_as_from_scikit_learn(predictions):
             assert point["low"] < point["value"] < point["high"]
 
 
+def test_macro_is_the_mean_over_the_classes(predictions):
+    result = operating_points(predictions, GRADE, "slice", bootstraps=30)
+    found = points(result)
+    for mean in result["macro"]:
+        of_class = [found[name, mean["specificity"]] for name in GRADES]
+        assert mean["value"] == pytest.approx(np.mean([point["value"] for point in of_class]))
+        assert mean["patients"] == min(point["patients"] for point in of_class)
+        assert mean["low"] < mean["value"] < mean["high"]
+
+
+def test_macro_of_a_binary_task_is_its_positive_class(drawn):
+    result = operating_points(of_scores(drawn, [0.9, 0.44, 0.41, 0.2], np.arange(10) / 20), BACKGROUND, bootstraps=20)
+    shared = ("specificity", "value", "low", "high")
+    assert [[point[key] for key in shared] for point in result["macro"]] == [
+        [point[key] for key in shared] for point in result["points"]
+    ]
+
+
 def test_more_specificity_less_sensitivity(predictions):
     values = [point["value"] for point in operating_points(predictions, GRADE, bootstraps=10)["points"]]
     assert all(values[i] <= values[i + 1] for i in range(len(values)) if i % 3 < 2)
