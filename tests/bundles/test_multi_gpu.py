@@ -6,6 +6,9 @@ import sys
 import time
 
 import pytest
+import torch
+
+from mpmri_monai.networks import read_weights
 
 OPTIONS = ("--task", "hcc_vs_bg", "--views", 1, "--threads", 1, "--num_workers", 0)
 """Every patient has both classes, so that few are enough for a validation set."""
@@ -14,13 +17,13 @@ FILES = ("predictions.csv", "model.pt", "history.csv", "metrics.json")
 
 @pytest.fixture
 def torchrun(config, cohort, cache, root):
-    """torchrun(folder, check=True) runs the training in two processes; without check it returns at once."""
+    """torchrun(folder, *more, check=True) runs the training in two processes; without check it returns at once."""
 
-    def run(folder, check=True):
+    def run(folder, *more, check=True):
         configs = f"['{config('train')}','{config('multi_gpu_train')}']"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         command += ["-m", "monai.bundle", "run", "training", "--config_file", configs]
-        options = ("--manifest", cohort, "--output_dir", folder, "--max_epochs", 4, *OPTIONS)
+        options = ("--manifest", cohort, "--output_dir", folder, "--max_epochs", 4, *OPTIONS, *more)
         environment = os.environ | {"MPMRI_CACHE": str(cache), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         process = subprocess.Popen(
             [*command, *map(str, options)],
@@ -53,3 +56,18 @@ def test_two_processes_train_as_one_resume_and_write_once(torchrun, tmp_path):
     torchrun(tmp_path / "killed")
     for name in FILES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_two_processes_freeze_the_same_layers_and_need_no_validation(torchrun, tmp_path):
+    torchrun(tmp_path / "first", "--split#val", 0, "--results", "predictions")
+    weights = tmp_path / "first/model.pt"
+    recipe = ("--recipe", "layerwise", "--finetune_depth", 2, "--balance", "downsample", "--pretrained", weights)
+    torchrun(tmp_path / "tuned", "--split#val", 0, "--results", "predictions", *recipe)
+    before, after = read_weights(weights), read_weights(tmp_path / "tuned/model.pt")
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in after if name.startswith(("embedding.", "classifier."))}
+    process = torchrun(tmp_path / "refused", *recipe, "--unfreeze_every", 1, check=False)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "expected one process to unfreeze layers gradually" in output
