@@ -25,6 +25,13 @@ RECIPE = {
     "views": 6,
     "jitter": 2,
     "weight_decay": 1e-4,
+    "recipe": "paper",
+    "init": "he",
+    "finetune_depth": 12,
+    "unfreeze_every": 0,
+    "balance": "none",
+    "head": "network",
+    "averaging": False,
     "levels": [1, 2],
     "dropout": 0.0,
     "size_feature": False,
@@ -32,7 +39,7 @@ RECIPE = {
     "patience": 0,
     "val_interval": 1,
 }
-"""What all models of the paper share: Adam with steps of ×0.1 every ten epochs (as in the bundles), batches of 16, six
+"""What all models of the paper share: Adam with steps of ×0.1 every ten epochs, all layers tuned, batches of 16, six
 views of each sample an epoch, random crops from 36 to 32 pixels. The classifier is linear in the embedding, as in the
 authors' code. The pyramid is 1×1 and 2×2 as the text says; the code adds 3×3 when it trains from scratch, which would
 change the network together with its start."""

@@ -15,6 +15,7 @@ from mpmri_monai.experiments.published import LEARNING_RATE, RECIPE, REPEATS, Mo
 from mpmri_monai.experiments.question import positive_option
 from mpmri_monai.experiments.repetitions import bundles_by_task, repetitions
 from mpmri_monai.experiments.tables_content import content
+from mpmri_monai.experiments.tables_weights import pretrained_file, without_weights
 
 HOLDOUT = {
     "split#file": "",
@@ -44,7 +45,8 @@ class Tables:
     name = "tables"
     help = (
         "the paper's tables 4-7 and figures 4, 7-10: its numbers, ours with patients apart, and a replica of its "
-        "sample-level protocol (options: pretrained=FILE, where {pooling} and {embedding} may stand; epochs, views)"
+        "sample-level protocol (options: pretrained=FILE, where {pooling} and {embedding} may stand, instead of the "
+        "shipped ones; epochs, views)"
     )
     options: Sequence[str] = ("pretrained", "epochs", "views")
 
@@ -75,8 +77,8 @@ class Tables:
 
 
 def trained_models(context: Context) -> list[Model]:
-    """Return the models of the given bundles' tasks: from scratch, and pretrained ones where there are weights."""
-    starts = ("scratch", "pretrained") if "pretrained" in context.options else ("scratch",)
+    """Return the models of the given bundles' tasks: from scratch, and pretrained ones where all have their weights."""
+    starts = ("scratch",) if without_weights(context) else ("scratch", "pretrained")
     return [model for model in models() if model.task in bundles_by_task(context) and model.start in starts]
 
 
@@ -105,24 +107,6 @@ def cell_options(context: Context, model: Model, protocol: str) -> dict[str, Any
         "max_epochs": positive_option(context, "epochs", RECIPE["max_epochs"]),
         "views": positive_option(context, "views", RECIPE["views"]),
         "learning_rate": LEARNING_RATE[model.start],
-        "pretrained": pretrained_file(context, model) if model.start == "pretrained" else "scratch",
+        "pretrained": str(pretrained_file(context, model)) if model.start == "pretrained" else "scratch",
     }
     return {**own, **recipe, **HOLDOUT, **PROTOCOLS[protocol]}
-
-
-def pretrained_file(context: Context, model: Model) -> str:
-    """Return the weights that a pretrained model starts from.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    named = context.options["pretrained"]
-    path = Path(named.replace("{pooling}", model.pooling).replace("{embedding}", str(model.embedding)))
-    if not path.is_file():
-        raise ConfigError(
-            expected=f"a file of pretrained weights for {model.network}",
-            found=f"no file {path}",
-            fix="give --option pretrained=FILE; {pooling} (gap, spp) and {embedding} (2, 16, 32, 64) may stand in it",
-            code="E_WEIGHTS",
-        )
-    return str(path.resolve())

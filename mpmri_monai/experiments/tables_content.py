@@ -16,10 +16,10 @@ from mpmri_monai.experiments.repetitions import bundle_config, bundles_by_task
 from mpmri_monai.experiments.summary import NOTHING, audited, baseline, mean_and_sd, small_classes, value_at
 from mpmri_monai.experiments.tables_comparisons import comparisons
 from mpmri_monai.experiments.tables_figures import figures
+from mpmri_monai.experiments.tables_weights import without_weights
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.report.wording import plural
 
-NO_WEIGHTS = "needs pretrained weights (see the pretraining bundle)"
 NO_RUN = "no finished run"
 
 HEADER = (
@@ -56,7 +56,7 @@ def content(context: Context, cells: Mapping[Model, tuple[str, str]]) -> Content
         "tables": [
             optimism_table(done),
             parts_table(done),
-            *(paper_table(table, done) for table in shown_tables(context)),
+            *(paper_table(table, done, without_weights(context)) for table in shown_tables(context)),
         ],
         "figures": figures(context, done),
         "comparisons": comparisons(done),
@@ -83,8 +83,14 @@ def shown_tables(context: Context) -> list[Table]:
     return [table for table in TABLES if table.task in bundles_by_task(context)]
 
 
-def paper_table(table: Table, pairs: Mapping[Model, Pair]) -> dict[str, Any]:
-    """Return one table of the paper with our columns, one row for each model and metric."""
+def paper_table(table: Table, pairs: Mapping[Model, Pair], no_weights: str) -> dict[str, Any]:
+    """Return one table of the paper with our columns, one row for each model and metric.
+
+    Args:
+        table: of the paper.
+        pairs: finished models.
+        no_weights: why no pretrained model was trained; empty where they were.
+    """
     return {
         "key": f"table-{table.number}",
         "title": f"Table {table.number}. {table.title}",
@@ -93,7 +99,7 @@ def paper_table(table: Table, pairs: Mapping[Model, Pair]) -> dict[str, Any]:
         "patients apart, at slices, the patients redrawn for both at once.",
         "header": list(HEADER),
         "rows": [
-            [row.name, shown, _published(row, metric), *_cells(row, metric, pairs)]
+            [row.name, shown, _published(row, metric), *_cells(row, metric, pairs, no_weights)]
             for row in table.rows
             for metric, shown in table.metrics.items()
             if row.model in pairs or metric in row.values or not row.values
@@ -109,11 +115,11 @@ def _published(row: Row, metric: str) -> str:
     return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
 
 
-def _cells(row: Row, metric: str, pairs: Mapping[Model, Pair]) -> list[str]:
+def _cells(row: Row, metric: str, pairs: Mapping[Model, Pair], no_weights: str) -> list[str]:
     """Return the seven cells that are ours."""
     if row.model not in pairs:
-        why = NO_WEIGHTS if row.model.start == "pretrained" else NO_RUN
-        return [why, *[NOTHING] * 6]
+        why = no_weights if row.model.start == "pretrained" else ""
+        return [why or NO_RUN, *[NOTHING] * 6]
     pair = pairs[row.model]
     top = (pair.ceiling or {}).get(metric)
     return [

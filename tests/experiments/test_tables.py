@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.artefacts import write_json
+from mpmri_monai.artefacts import read_json, write_json
 from mpmri_monai.cohort import NOT_DISJOINT
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.evaluation import evaluate, write_predictions
@@ -17,11 +17,12 @@ from mpmri_monai.experiments import tables_content
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.published import DETECTOR, GRADER, TABLE_6
 from mpmri_monai.experiments.tables import PATIENT, PROTOCOLS, SAMPLE, Tables, cell_name, cell_options
-from mpmri_monai.experiments.tables_content import NO_WEIGHTS, shown_or_not
+from mpmri_monai.experiments.tables_content import shown_or_not
+from mpmri_monai.experiments.tables_weights import without_weights
 from mpmri_monai.sequences import task
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
-GRADE, DETECTION = BUNDLES / "hcc_grade", BUNDLES / "hcc_detection"
+WEIGHTS = ("gap2", "spp2", "spp16", "spp32", "spp64")
 PATIENTS = [f"P{number:02d}" for number in range(30)]
 GRADES = ("well", "moderately", "poorly")
 
@@ -46,7 +47,10 @@ def context(tmp_path):
         "classes": {"grade": list(GRADES)}, "studies": studies,
     }  # fmt: skip
     write_json(tmp_path / "manifest.json", manifest)
-    return Context((DETECTION, GRADE), tmp_path / "manifest.json", tmp_path / "out", repeats=2)
+    bundles = tuple(tmp_path / "bundles" / name for name in ("hcc_detection", "hcc_grade"))
+    for bundle in bundles:  # beside them lie no shipped weights
+        write_json(bundle / "configs" / "train.json", read_json(BUNDLES / bundle.name / "configs" / "train.json"))
+    return Context(bundles, tmp_path / "manifest.json", tmp_path / "out", repeats=2)
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def test_every_model_from_scratch_is_planned_once_for_each_repetition_and_protoc
 
 
 def test_one_bundle_gives_its_own_tables_only(context):
-    only = Context((GRADE,), context.manifest, context.out, repeats=1)
+    only = Context(context.bundles[1:], context.manifest, context.out, repeats=1)
     assert [stage.count for stage in Tables().stages(only)] == [14]
     assert [table.number for table in tables_content.shown_tables(only)] == [6, 7]
 
@@ -134,6 +138,34 @@ def test_pretrained_models_need_a_file_each(context, tmp_path):
     rates = {run.options["pretrained"] == "scratch": run.options["learning_rate"]
              for stage in stages for run in stage.runs()}  # fmt: skip
     assert rates == {True: 1e-3, False: 5e-4}
+
+
+def test_weights_that_are_shipped_are_taken_when_all_are_there(context):
+    models_of = [stage.count // 4 for stage in Tables().stages(context)]
+    shipped = context.bundles[0].parent / "natural_pretrain" / "models"
+    shipped.mkdir(parents=True)
+    for name in WEIGHTS[:-1]:
+        (shipped / f"cifar10_{name}.pt").touch()
+    assert [stage.count // 4 for stage in Tables().stages(context)] == models_of
+    assert without_weights(context) == (
+        "needs 1 file of pretrained weights that natural_pretrain lacks: cifar10_spp64.pt"
+    )
+    (shipped / f"cifar10_{WEIGHTS[-1]}.pt").touch()
+    stages = Tables().stages(context)
+    assert sum(stage.count for stage in stages) == 28 * 2 * 2
+    starts = {run.options["pretrained"] for stage in stages for run in stage.runs()}
+    assert starts == {"scratch", *(str(shipped / f"cifar10_{name}.pt") for name in WEIGHTS)}
+    assert without_weights(context) == ""
+
+
+def test_the_models_are_trained_by_the_papers_recipe(context):
+    (bundle, _) = context.bundles
+    config = read_json(bundle / "configs" / "train.json")
+    of_bundle = {"dataset_dir", "manifest", "output_dir", "bundle_root", "imports"}
+    free = {key for key, value in config.items() if not isinstance(value, dict | list)} - of_bundle
+    set_by_the_experiment = {"device", "threads", "num_workers", "seed", "precision", "results", "permutation"}
+    named = cell_options(context, DETECTOR, PATIENT).keys()
+    assert {key for key in free - set_by_the_experiment if not str(config[key]).startswith("$")} <= named | {"run"}
 
 
 def test_cells_hold_what_evaluation_says_of_their_predictions(context, predictions_alone):
@@ -168,7 +200,7 @@ def test_cells_without_runs_or_weights_say_so(context, predictions_alone):
     write_runs(context, {cell_name(GRADER, PATIENT): 0.6})
     found = Tables().collect(context)
     (table,) = [one for one in found["tables"] if one["key"] == "table-6"]
-    assert {row[3] for row in table["rows"] if "pretrained" in row[0]} == {NO_WEIGHTS}
+    assert {row[3] for row in table["rows"] if "pretrained" in row[0]} == {without_weights(context)}
     assert {row[3] for row in table["rows"] if "pretrained" not in row[0]} == {tables_content.NO_RUN}
     assert "no model" in found["headline"][0].lower()
     assert "19 of 19" in " ".join(found["warnings"])
