@@ -107,7 +107,7 @@ def _history_words(history: pd.DataFrame) -> str:
         text += f"and ended at {end['val_loss']:.2f}."
     else:
         text += " No patients were set aside for validation."
-    if (history["learning_rate"].diff().fillna(0) != 0).any():
+    if figures.rate_steps(history):
         text += " Dotted lines: changes of the learning rate."
     return text
 

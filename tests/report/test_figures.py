@@ -47,6 +47,14 @@ def test_learning_curves_show_training_and_validation(history):
     assert len(lower.lines) == 3  # two curves, one change of the learning rate
 
 
+def test_a_rate_that_falls_every_epoch_has_no_steps_to_mark(history):
+    assert figures.rate_steps(history) == [4]
+    assert figures.rate_steps(history.assign(learning_rate=1e-3)) == []
+    falling = history.assign(learning_rate=1e-3 * 0.95 ** history["epoch"])
+    assert figures.rate_steps(falling) == []
+    assert len(figures.learning_curves(falling).axes[1].lines) == 2
+
+
 def test_learning_curves_do_without_validation_and_without_epochs(history):
     history[["val_loss", "val_accuracy"]] = np.nan
     labels = {line.get_label() for line in figures.learning_curves(history).axes[0].lines}
