@@ -54,7 +54,8 @@ def pretrain(digits):
         try:
             workflow.run()
         finally:
-            workflow.parser.get_parsed_content("run_folder").release()
+            if run_id == "training":
+                workflow.parser.get_parsed_content("run_folder").release()
         return folder
 
     yield run
