@@ -11,7 +11,7 @@ from mpmri_monai.bundle.network import (
 )
 from mpmri_monai.bundle.pretraining import evaluate_pretraining, finish_pretraining
 from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
-from mpmri_monai.bundle.results import check_head, evaluate_run, exit_status, finish_training, train
+from mpmri_monai.bundle.results import check_scoring, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.natural import read_images
@@ -26,8 +26,8 @@ __all__ = [
     "bundle_root",
     "channels",
     "check_device",
-    "check_head",
     "check_recipe",
+    "check_scoring",
     "default_cohort",
     "default_output_dir",
     "device_ids",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,31 @@ from mpmri_monai.evaluation import (
 from mpmri_monai.networks import load_weights
 from mpmri_monai.phantom.truth import ceiling, read_truth
 from mpmri_monai.report import write_report
+from mpmri_monai.samples import Settings
 from mpmri_monai.sequences import fusion_name
 from mpmri_monai.training import Trainer, predict, prediction_rows
 from mpmri_monai.training.classical import HEADS, NETWORK_HEAD, fit_classical
+from mpmri_monai.transforms.averaging import CROPS, check_room
 
 logger = logging.getLogger(__name__)
 
 
-def check_head(head: str, results: str) -> None:
-    """Refuse a head that there is not, or a classical one in a run that it cannot serve.
+def check_scoring(head: str, averaging: bool, results: str, samples: Mapping[str, Any]) -> None:
+    """Refuse, before a folder is claimed for the run, what could not be scored at its end.
+
+    Args:
+        head, averaging: as `finish_training`.
+        results: as `RunFolder`.
+        samples: settings of the samples store.
 
     Raises:
-        ConfigError: no such head; or a classical one, which is no file of tensors and so cannot answer on a new study,
-            where more than predictions is asked for, or in more than one process.
+        ConfigError: no such head; a classical one, which is no file of tensors and so cannot answer on a new study,
+            where more than predictions is asked for, or in more than one process; or stored crops that are too small to
+            average over.
     """
+    settings = Settings(**samples)
+    if averaging:
+        check_room(settings.stored_pixels, settings.pixels)
     if head not in HEADS:
         raise ConfigError(expected=f"a head among {', '.join(HEADS)}", found=repr(head), code="E_HEAD")
     if head == NETWORK_HEAD:
@@ -165,6 +177,8 @@ def predict_roles(
     cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int, averaging: bool = False
 ) -> pd.DataFrame:
     """Return the predictions table of every role of this run's fit."""
+    if averaging:
+        logger.info("predictions are means over %d crops of each sample", CROPS)
     tables = []
     for role in ROLES:
         data = cohort.scored(role)

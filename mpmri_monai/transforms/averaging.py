@@ -24,6 +24,17 @@ CROPS = len(SCALES) * len(PLACES) * VIEWS
 """Crops that the mean is over."""
 
 
+def check_room(stored: int, pixels: int) -> None:
+    """Raise ConfigError when the largest size for an input of ``pixels`` does not fit into crops of ``stored``."""
+    largest = max(_sides(pixels))
+    if stored < largest:
+        raise ConfigError(
+            expected=f"stored crops of at least {largest} pixels, to average over scales up to {SCALES[-1]}",
+            found=f"{stored}",
+            fix=f"--samples#reach of at least {SCALES[-1]}, or --averaging False",
+        )
+
+
 def averaging_crops(images: Tensor, pixels: int) -> Iterator[Tensor]:
     """Yield the ``CROPS`` crops (batch, channel, ``pixels``, ``pixels``) of stored ``images``, the central one first.
 
@@ -36,24 +47,24 @@ def averaging_crops(images: Tensor, pixels: int) -> Iterator[Tensor]:
         pixels: side of the network's input.
 
     Raises:
-        ConfigError: the largest size does not fit into the stored crops.
+        ConfigError: the largest size does not fit into the stored crops, or they are not square.
     """
-    rows, columns = images.shape[-2:]
-    sides = [pixels + 2 * round((scale - 1) * pixels / 2) for scale in SCALES]
-    if rows != columns or rows < max(sides):
-        raise ConfigError(
-            expected=f"square stored crops of at least {max(sides)} pixels, to average over scales up to {SCALES[-1]}",
-            found=f"{rows}×{columns}",
-            fix=f"--samples#reach of at least {SCALES[-1]}, or --averaging False",
-        )
-    for side in sides:
-        room = (rows - side) // 2
+    stored, columns = images.shape[-2:]
+    if stored != columns:
+        raise ConfigError(expected="square stored crops", found=f"{stored}×{columns}")
+    check_room(stored, pixels)
+    for side in _sides(pixels):
+        room = (stored - side) // 2
         shift = min(round(SHIFT * side), room)
         for down, right in PLACES:
             top, left = room + down * shift, room + right * shift
             seen = _resampled(images[..., top : top + side, left : left + side], pixels)
             for index in range(VIEWS):
                 yield view(seen, index)
+
+
+def _sides(pixels: int) -> list[int]:
+    return [pixels + 2 * round((scale - 1) * pixels / 2) for scale in SCALES]
 
 
 def _resampled(images: Tensor, pixels: int) -> Tensor:

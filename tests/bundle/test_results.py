@@ -5,15 +5,17 @@ from types import SimpleNamespace
 import pytest
 
 from mpmri_monai.artefacts import write_json
-from mpmri_monai.bundle import check_head, evaluate_run, train
+from mpmri_monai.bundle import check_scoring, evaluate_run, train
 from mpmri_monai.errors import ConfigError
+
+SAMPLES = {"pixels": 32, "reach": 1.6}
 
 
 @pytest.mark.parametrize(
     ("head", "results"), [("network", "report"), ("network", "predictions"), ("forest", "predictions")]
 )
 def test_heads_that_serve_their_run_pass(head, results):
-    check_head(head, results)
+    check_scoring(head, True, results, SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -25,14 +27,20 @@ def test_heads_that_serve_their_run_pass(head, results):
 )
 def test_other_heads_are_refused(head, results, message):
     with pytest.raises(ConfigError, match=rf"E_HEAD.*{message}"):
-        check_head(head, results)
+        check_scoring(head, False, results, SAMPLES)
 
 
 def test_a_classical_head_is_refused_in_several_processes(monkeypatch):
     monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
-    check_head("network", "report")
+    check_scoring("network", False, "report", SAMPLES)
     with pytest.raises(ConfigError, match="without torchrun"):
-        check_head("logistic", "predictions")
+        check_scoring("logistic", False, "predictions", SAMPLES)
+
+
+def test_averaging_over_crops_that_are_not_stored_is_refused():
+    check_scoring("network", False, "report", SAMPLES | {"reach": 1.2})
+    with pytest.raises(ConfigError, match=r"at least 48 pixels.*samples#reach"):
+        check_scoring("network", True, "report", SAMPLES | {"reach": 1.2})
 
 
 def test_no_epoch_is_trained_for_a_classical_head():

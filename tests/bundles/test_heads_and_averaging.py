@@ -39,6 +39,7 @@ def test_answers_are_averaged_as_the_predictions_of_the_training_were(averaged_r
         assert found == pytest.approx(expected, abs=SAME_SUM)
 
 
+@pytest.mark.slow
 def test_evaluating_an_averaged_run_averages_or_is_refused(averaged_run, bundle, cohort, config):
     before = (averaged_run / "predictions.csv").read_bytes()
     configs = f"['{config('train')}','{config('evaluate')}']"
