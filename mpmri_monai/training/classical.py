@@ -126,14 +126,15 @@ def _folds_of_patients(data: SampleData, task: Task, seed: int) -> list[tuple[np
     Every class is on both sides of every fold.
     """
     rows = data.table[["patient", "site"]].assign(label=[task.classes[label] for label in data.label])
+    patients = patient_table(rows, task.classes)
+    counts = patients["label"].value_counts()
+    folds = min(FOLDS, int(counts.min()))
     try:
-        patients = patient_table(rows, task.classes)
-        folds = min(FOLDS, int(patients["label"].value_counts().min()))
         splits = kfold(patients, folds=folds, val=0, seed=seed)
     except SplitError as error:
         raise ConfigError(
             expected="at least 2 training patients of every class, to calibrate the probabilities of an SVM on",
-            found=error.found,
+            found=", ".join(f"{counts.get(name, 0)} with {name} as their worst" for name in task.classes),
             fix="--head logistic or forest, which need no folds, or more training patients",
             code="E_HEAD",
         ) from error

@@ -93,7 +93,7 @@ def test_calibration_is_not_on_what_the_svm_was_fitted_on(fit, make_samples):
 
 def test_too_few_patients_to_calibrate_an_svm_are_refused(fit, make_samples):
     data = make_samples(3)
-    with pytest.raises(ConfigError, match=r"E_HEAD.*2 training patients of every class"):
+    with pytest.raises(ConfigError, match=r"E_HEAD.*2 training patients of every class.*1 with poorly as their worst"):
         fit("svm", data)
     fit("logistic", data)
 
