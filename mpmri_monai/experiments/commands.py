@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from mpmri_monai.artefacts import clear_error, digest, make_folder, write_json
+from mpmri_monai.bundle.provenance import SCRATCH, weights_digest
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.errors import BundleError, ConfigError, OutputError
 from mpmri_monai.experiments.collect import collected
@@ -193,6 +194,7 @@ def _planned(
         "options": dict(context.options),
         **{f"asked {key}": value for key, value in context.asked.items()},
         "common": dict(context.common),
+        **_weights(stages, known),
     }
     plan = new_plan(name, settings, stages, known)
     begun = known_plan(plan, context.out)
@@ -204,6 +206,13 @@ def _planned(
         entry["seconds"] = None if math.isnan(value) else round(value, 2)
     keep_plan(plan, context)
     return plan
+
+
+def _weights(stages: Sequence[Stage], known: Sequence[Sequence[Run]]) -> dict[str, str]:
+    """Return the digest of every file of weights that runs are told to start from, by its name."""
+    runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
+    files = {run.options.get("pretrained") for run in runs} - {None, SCRATCH}
+    return {f"weights {Path(file).name}": (weights_digest(file) or "absent")[:12] for file in sorted(map(str, files))}
 
 
 def _executed(plan: Plan, stages: Sequence[Stage], context: Context, workers: Workers, data: str) -> Plan:

@@ -81,7 +81,10 @@ class DataSize:
             "limits": [
                 SAME_RECIPE,
                 "An epoch of fewer patients has fewer steps: with the share of the patients, the number of updates "
-                "shrinks too. Intervals redraw test patients; another draw of the training patients would add to them.",
+                "shrinks too.",
+                "Differences are between these trained networks, and intervals redraw test patients alone: other "
+                "training patients, or another seed, may turn a difference over, the more easily the fewer they are. "
+                "--repeats adds other draws.",
             ],
             "protocol": _protocol(sizes),
             "tables": [_table(sizes, found), _comparison_table(sizes, compared)],
@@ -242,7 +245,8 @@ def _table(sizes: Sizes, found: Mapping[Key, Mapping[str, Metric]]) -> dict[str,
         "key": "data-size",
         "title": "Every start on every share of the training patients",
         "caption": "Lesions of the tested patients [95 % interval over patients]. Sensitivities are read off each "
-        "model's own ROC curve. Last column: accuracy on augmented training samples in the last epoch.",
+        "model's own ROC curve at rates of false positives (FPR). Last column: accuracy on augmented training samples "
+        "in the last epoch.",
         "header": ["share", "training patients", "start", *names.values(), "training accuracy"],
         "rows": rows,
     }

@@ -32,7 +32,10 @@ from mpmri_monai.networks import LAYERS
 CHOSEN = "chosen on inner folds"
 ONE_VS_REST = "Sensitivities are means over the classes, each against the rest."
 UNFINISHED = "not all folds finished"
-READ_OFF = "Sensitivities are read off each model's own ROC curve: no threshold was carried over."
+READ_OFF = (
+    "Sensitivities are read off each model's own ROC curve at rates of false positives (FPR): no threshold was carried "
+    "over."
+)
 
 Measured = Mapping[str, Mapping[str, Metric]]
 """What was measured on the outer folds, by name of the candidate."""

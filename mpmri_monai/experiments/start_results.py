@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mpmri_monai.evaluation import evaluate, operating_points
+from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.summary import NOTHING
@@ -28,7 +29,7 @@ Metric = Mapping[str, Any]
 def names_of(task: Task) -> dict[str, str]:
     """Return what is measured, in words, by key; of more than two classes, means over each against the rest."""
     mean = "" if len(task.classes) == 2 else "macro "
-    at = {f"{SENSITIVITY}_{rate}": f"{mean}sensitivity at {rate} false positives" for rate in RATES}
+    at = {f"{SENSITIVITY}_{rate}": f"{mean}sensitivity at {rate} FPR" for rate in RATES}
     return {ACCURACY: "accuracy", AUC: f"{mean}AUC", **at}
 
 
@@ -78,9 +79,12 @@ def panels(names: Mapping[str, str], x_label: str, curves: Mapping[str, tuple[Se
 
 
 def verdict(difference: Mapping[str, Any]) -> str:
-    """Return what a paired difference of a metric, the larger the better, shows: better, worse, or nothing."""
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None or low <= 0 <= high:
+    """Return what a paired difference of a metric, the larger the better, shows: better, worse, or nothing.
+
+    It shows something where its interval leaves out zero and its p-value, corrected by Holm's method, is small.
+    """
+    low, high, p = difference["low"], difference["high"], difference["p_holm"]
+    if low is None or high is None or low <= 0 <= high or p is None or p >= 1 - CONFIDENCE:
         return "not shown to differ"
     return "better" if low > 0 else "worse"
 

@@ -13,6 +13,7 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.networks import INITS, LAYERS
+from mpmri_monai.report.wording import plural
 
 DEEP, SHALLOW = len(LAYERS), 2
 CLASSICAL = "logistic"
@@ -106,5 +107,5 @@ def training_in_words(context: Context, question: Question) -> str:
     weights = Path(pretrained_weights(context, question)).name
     return (
         f"{question.sentence} Fusion {question.fusion}. Pretrained weights {weights}; recipe "
-        f"{context.option('recipe', RECIPE)}, {epochs} epochs, the last one counts."
+        f"{context.option('recipe', RECIPE)}, {plural(epochs, 'epoch')}, the last one counts."
     )
