@@ -1,7 +1,7 @@
 """MNIST and CIFAR-10 read from the files in which they are distributed; nothing is downloaded, nothing unpickled.
 
 MNIST: the four IDX files (LeCun et al., 1998), plain or gzipped. CIFAR-10 (Krizhevsky, 2009): the Python batches of the
-original archive, read by an unpickler that makes arrays and nothing else, or a copy of the images as JPEG in one tar
+original archive, read without making any object that they name, or a copy of the images as JPEG in one tar
 file with an index. The copy is lossy, so that everything made from it carries its name.
 """
 
@@ -11,16 +11,19 @@ import csv
 import gzip
 import hashlib
 import io
+import math
 import pickle
+import pickletools
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -30,8 +33,8 @@ SIDE = 32
 """Side of the network's input; MNIST's 28 pixels get a black border (pixels)."""
 IDX_IMAGES, IDX_LABELS = 2051, 2049
 """Magic numbers of IDX files: unsigned bytes in three dimensions, and in one."""
-MAX_MEMBER_BYTES = 2**28
-"""Largest uncompressed file that is read (bytes); the largest real one has 47 MB."""
+MAX_FILE_BYTES = 2**28
+"""Largest file that is read, uncompressed (bytes); the largest real one, the archive of the JPEG copy, has 94 MB."""
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple("0123456789")
 MNIST_FILES = {
@@ -117,7 +120,7 @@ def _idx(path: Path, magic: int) -> NDArray[np.uint8]:
     header = 4 * (1 + dimensions)
     numbers = np.frombuffer(content[:header], ">u4") if len(content) >= header else np.zeros(1)
     shape = tuple(int(number) for number in numbers[1:])
-    if numbers[0] != magic or len(content) != header + int(np.prod(shape)):
+    if numbers[0] != magic or len(content) != header + math.prod(shape):
         raise _damaged("mnist", f"an IDX file with the magic number {magic}", path.name)
     return np.frombuffer(content[header:], np.uint8).reshape(shape)
 
@@ -125,11 +128,11 @@ def _idx(path: Path, magic: int) -> NDArray[np.uint8]:
 def _content(path: Path) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MAX_MEMBER_BYTES + 1)
+            content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path.parent.name, "a file that can be read", path.name) from error
-    if len(content) > MAX_MEMBER_BYTES:
-        raise _damaged(path.parent.name, f"a file of at most {MAX_MEMBER_BYTES >> 20} MiB", path.name)
+    if len(content) > MAX_FILE_BYTES:
+        raise _damaged(path.parent.name, f"a file of at most {MAX_FILE_BYTES >> 20} MiB", path.name)
     return content
 
 
@@ -157,14 +160,45 @@ def _cifar_batches(folder: Path) -> NaturalImages:
     return NaturalImages("CIFAR-10", CIFAR_CLASSES, *parts["train"], *parts["test"])
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Makes the arrays that the original batches hold, and refuses every other class or function by its name."""
+class _PickledArray:
+    """Stands for an array while a batch is read: keeps what the pickle says of it and makes nothing of it."""
+
+    def __setstate__(self, state: tuple) -> None:
+        self.state = state
+
+    def bytes_in_rows(self) -> NDArray[np.uint8]:
+        """Return the array, whose elements must be bytes; raise ValueError when its shape and content disagree."""
+        _, shape, dtype, by_columns, content = self.state
+        if dtype.name not in ("u1", b"u1"):
+            raise ValueError(dtype.name)
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_columns else "C")
+
+
+class _PickledDtype:
+    """Stands for the type of an array's elements."""
+
+    def __init__(self, name: str | bytes, *_: object) -> None:
+        self.name = name
+
+    def __setstate__(self, state: tuple) -> None:
+        """Take no byte order: a byte has none."""
+
+
+def _new_array(*_: object) -> _PickledArray:
+    return _PickledArray()
+
+
+class _StandIns(pickle.Unpickler):
+    """Puts a stand-in where an original batch has an array, and refuses every other class or function.
+
+    numpy's own functions are not called: a hostile pickle makes them reserve memory or misread it.
+    """
 
     ALLOWED = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): _new_array,
+        ("numpy._core.multiarray", "_reconstruct"): _new_array,
+        ("numpy", "ndarray"): _PickledArray,
+        ("numpy", "dtype"): _PickledDtype,
     }
 
     def find_class(self, module: str, name: str) -> object:
@@ -173,37 +207,46 @@ class _ArraysOnly(pickle.Unpickler):
         return self.ALLOWED[module, name]
 
 
+def _unpickled(content: bytes) -> dict[bytes, Any]:
+    """Return the dictionary in an original batch, with stand-ins for its arrays."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+            raise pickle.UnpicklingError("a place in a memo far larger than the file")
+    return _StandIns(io.BytesIO(content), encoding="bytes").load()
+
+
 def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return images (image, channel, row, column) and labels (image,) of one original Python batch of CIFAR-10.
 
     Raises:
         ConfigError: the file is damaged or holds anything but such a batch; nothing in it is run.
     """
+    content = _content(path)
     try:
-        content = _ArraysOnly(io.BytesIO(_content(path)), encoding="bytes").load()
-        images, labels = np.asarray(content[b"data"]), np.asarray(content[b"labels"])
+        batch = _unpickled(content)
+        images, labels = batch[b"data"].bytes_in_rows(), batch[b"labels"]
+        fits = images.shape == (len(labels), 3 * SIDE * SIDE) and _are_classes(labels)
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
         raise _damaged("cifar10", "a batch of the original archive", path.name) from error
-    fits = images.dtype == np.uint8 and images.ndim == 2 and images.shape[1] == 3 * SIDE * SIDE
-    if not fits or labels.shape != images.shape[:1] or labels.dtype.kind != "i" or not _are_classes(labels):
+    if not fits:
         raise _damaged("cifar10", "rows of 3 x 32 x 32 bytes and labels from 0 to 9", path.name)
-    return images.reshape(-1, 3, SIDE, SIDE), labels.astype(np.int64)
+    return images.reshape(-1, 3, SIDE, SIDE), np.array(labels, np.int64)
 
 
-def _are_classes(labels: NDArray) -> bool:
-    return bool(len(labels)) and labels.min() >= 0 and labels.max() < len(CIFAR_CLASSES)
+def _are_classes(labels: list[int]) -> bool:
+    known = range(len(CIFAR_CLASSES))
+    return len(labels) > 0 and all(type(label) is int and label in known for label in labels)
 
 
 def _cifar_jpeg(path: Path) -> NaturalImages:
     """Read the JPEG copy: ``index_train.csv`` and ``index_test.csv`` (index, file, label) beside the images."""
-    members: dict[str, bytes] = {}
+    content = _content(path)
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.isfile() and member.size < MAX_MEMBER_BYTES and (file := archive.extractfile(member)):
-                    members[member.name] = file.read()
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            plain = [member for member in archive if member.isreg() and not member.issparse()]
+            members = {member.name: archive.extractfile(member).read() for member in plain}
         parts = {part: _from_index(members, f"index_{part}.csv", part) for part in ("train", "test")}
-    except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError, UnidentifiedImageError) as error:
+    except Exception as error:  # a damaged archive, index or picture raises whatever its bytes lead to
         raise _damaged("cifar10", "the images as JPEG with an index of each part", path.name) from error
     return NaturalImages(JPEG_NAME, CIFAR_CLASSES, *parts["train"], *parts["test"])
 
@@ -211,16 +254,16 @@ def _cifar_jpeg(path: Path) -> NaturalImages:
 def _from_index(members: dict[str, bytes], index: str, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     rows = list(csv.DictReader(io.StringIO(members[index].decode())))
     rows.sort(key=_original_place)
+    labels = [int(row["label"]) for row in rows]
+    if [_original_place(row) for row in rows] != list(range(len(rows))) or not _are_classes(labels):
+        raise ValueError(index)
     images = np.empty((len(rows), 3, SIDE, SIDE), np.uint8)
     for image, row in zip(images, _shown(rows, f"decoding CIFAR-10, {part}"), strict=True):
         with Image.open(io.BytesIO(members[row["file"]]), formats=["JPEG"]) as picture:
             if picture.size != (SIDE, SIDE):
                 raise ValueError(row["file"])
             image[...] = np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
-    labels = np.array([int(row["label"]) for row in rows], np.int64)
-    if not _are_classes(labels):
-        raise ValueError(index)
-    return images, labels
+    return images, np.array(labels, np.int64)
 
 
 def _original_place(row: dict[str, str]) -> int:

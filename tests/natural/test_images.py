@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import os
 import pickle
+import struct
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -80,6 +81,54 @@ def test_a_batch_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def python_2_batch(rows: np.ndarray, labels: list[int]) -> bytes:
+    """Return what Python 2 wrote, as the original archive has it: byte strings, protocol 2, numpy's old module."""
+
+    def text(value: bytes) -> bytes:
+        return b"T" + struct.pack("<I", len(value)) + value
+
+    dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|") + b"NNN"
+    dtype += b"J\xff\xff\xff\xff" * 2 + b"K\x00tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
+    array += b"(K\x01" + b"".join(b"M" + struct.pack("<H", size) for size in rows.shape) + b"\x86" + dtype
+    array += b"\x89" + text(rows.tobytes()) + b"tb"
+    listed = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + listed + b"u."
+
+
+def test_a_batch_as_python_2_wrote_it_is_read(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (COUNT, 3072)).astype(np.uint8)
+    (tmp_path / "test_batch").write_bytes(python_2_batch(rows, [0, 9, 2, 3]))
+    images, labels = read_batch(tmp_path / "test_batch")
+    np.testing.assert_array_equal(images.reshape(COUNT, -1), rows)
+    assert labels.tolist() == [0, 9, 2, 3]
+
+
+UNFILLED = b"cnumpy\nndarray\n(K\x02M\x00\x0c\x86X\x02\x00\x00\x00u1tR"
+"""An array of two rows with whatever the memory holds: numpy.ndarray((2, 3072), "u1")."""
+DEEP = b"](" + b"K\x00" * 10 + b"e" + b"".join(b"q%c](" % i + b"h%c" % i * 10 + b"e" for i in range(1, 40))
+"""Lists of lists of … of ten: 10^40 numbers if anyone looked at all."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}(C\x04data" + UNFILLED + b"C\x06labels](K\x00K\x01eu.",
+        b"\x80\x04}(C\x04data" + DEEP + b"C\x06labels](K\x00K\x01eu.",
+        b"\x80\x02Nr\xff\xff\xff\x7f.",
+        python_2_batch(np.zeros((2, 3072), np.uint8), [0, 10]),
+        python_2_batch(np.zeros((2, 3072), np.uint8), [0]),
+        python_2_batch(np.zeros((2, 3071), np.uint8), [0, 1]),
+        python_2_batch(np.zeros((2, 3072), np.uint8), [0, 1])[:-20],
+    ],
+    ids=["memory unfilled", "lists of lists", "a place of 2^31", "label 10", "labels", "columns", "truncated"],
+)
+def test_hostile_or_damaged_batches_are_refused(tmp_path, content):
+    (tmp_path / "test_batch").write_bytes(content)
+    with pytest.raises(ConfigError, match="E_DATASET"):
+        read_batch(tmp_path / "test_batch")
+
+
 def write_jpeg(path: Path, order: list[int], size: int = 32) -> None:
     with tarfile.open(path, "w:gz") as archive:
 
@@ -112,6 +161,50 @@ def test_pictures_of_another_size_are_refused(tmp_path):
         read_images("cifar10", tmp_path)
 
 
+def write_archive(path: Path, index: bytes, picture: bytes) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (("index_train.csv", index), ("index_test.csv", index), ("a.jpg", picture)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+
+
+def jpeg(height: int = 32) -> bytes:
+    """Return a picture of 32 x 32 pixels that says of itself to be ``height`` high."""
+    picture = BytesIO()
+    Image.new("RGB", (32, 32)).save(picture, "JPEG")
+    content = picture.getvalue()
+    place = content.index(b"\xff\xc0") + 5
+    return content[:place] + struct.pack(">H", height) + content[place + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("index", "picture"),
+    [
+        (b"index,file,label\n0,a.jpg,1\n", jpeg()[:300]),
+        (b"index,file,label\n0,a.jpg,1\n", jpeg(65000)),
+        (b"index,file,label\n0,a.jpg\n", jpeg()),
+        (b"index,file,label\n0,a.jpg,10\n", jpeg()),
+        (b"index,file,label\n0,a.jpg,1\n0,a.jpg,1\n", jpeg()),
+        (b"index,file,label\n0," + b"a" * 200_000 + b",1\n", jpeg()),
+        (b"index,file,label\n0,../../etc/passwd,1\n", jpeg()),
+    ],
+    ids=["truncated", "65000 rows", "no label", "label 10", "twice the same place", "a long name", "a way out"],
+)
+def test_damaged_or_hostile_archives_are_refused(tmp_path, monkeypatch, index, picture):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # so that a bomb of this width is one
+    write_archive(tmp_path / JPEG_ARCHIVE, index, picture)
+    with pytest.raises(ConfigError, match="the images as JPEG"):
+        read_images("cifar10", tmp_path)
+
+
+def test_an_archive_that_grows_is_refused_before_it_has_grown(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 2**20)
+    write_archive(tmp_path / JPEG_ARCHIVE, b"index,file,label\n0,a.jpg,1\n", bytes(2**21))
+    with pytest.raises(ConfigError, match="at most 1 MiB"):
+        read_images("cifar10", tmp_path)
+
+
 def test_missing_files_are_named_and_nothing_is_fetched(tmp_path):
     with pytest.raises(ConfigError, match=r"train-images-idx3-ubyte.*nothing is downloaded"):
         read_images("mnist", tmp_path)
@@ -135,6 +228,14 @@ def test_damaged_idx_files_are_refused(tmp_path, damage):
     write_mnist(tmp_path)
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ConfigError, match="E_DATASET"):
+        read_images("mnist", tmp_path)
+
+
+def test_an_idx_file_of_more_pictures_than_can_be_counted_is_refused(tmp_path):
+    write_mnist(tmp_path)
+    content = np.array([2051, 2**31, 2**31, 4], ">u4").tobytes()  # their product is 0 in 64 bits
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(ConfigError, match="E_DATASET"):
         read_images("mnist", tmp_path)
 
