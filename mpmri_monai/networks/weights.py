@@ -14,6 +14,9 @@ from mpmri_monai.artefacts import whole_file
 from mpmri_monai.errors import WeightsError
 
 LARGEST_FILE_BYTES = 2 * 1024**3
+"""Of a file of weights, of what it holds once it is uncompressed, and of its tensors."""
+SHOWN = 6
+"""Names that a line of text lists before it says that there are more."""
 PLAIN_NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8}
 
 
@@ -30,7 +33,7 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     """Return the state dict in ``path``.
 
     Raises:
-        WeightsError: the file is missing, too large, or holds anything but tensors by name.
+        WeightsError: the file is missing, too large, or holds anything but tensors of finite numbers by name.
     """
     path = Path(path)
     wanted = "a file of weights (a PyTorch state dict of tensors)"
@@ -41,11 +44,18 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
             fix="train first, or give the file's place; random weights are never used in its stead",
             code="E_WEIGHTS",
         )
-    if path.stat().st_size > LARGEST_FILE_BYTES:
-        raise WeightsError(expected=wanted, found=f"{path.stat().st_size} bytes", where=str(path), code="E_WEIGHTS")
     try:
+        if max(path.stat().st_size, _uncompressed_bytes(path)) > LARGEST_FILE_BYTES:
+            raise WeightsError(
+                expected=f"{wanted} of at most {LARGEST_FILE_BYTES} bytes",
+                found="more",
+                where=str(path),
+                code="E_WEIGHTS",
+            )
         _refuse_changed_bytes(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except Exception as error:  # damaged bytes make torch raise anything; the answer for the user is the same
         foreign = isinstance(error, pickle.UnpicklingError)
         found = (
@@ -63,7 +73,16 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
             fix="save the network's state_dict() alone",
             code="E_WEIGHTS",
         )
+    _refuse_not_finite(state, path)
     return state
+
+
+def _uncompressed_bytes(path: Path) -> int:
+    """Return what the file's archive says that it holds, 0 where it is none: torch reserves that much for it."""
+    if not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def _refuse_changed_bytes(path: Path) -> None:
@@ -90,6 +109,46 @@ def _what_is_no_tensor(state: object) -> str | None:
     return None
 
 
+def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
+    """Raise WeightsError for NaN or infinity, as which float32 holds what is too large for it."""
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor.float()).all()]
+    if broken:
+        raise zipfile.BadZipFile(broken)
+
+
+def _what_is_no_tensor(state: object) -> str | None:
+    """Say what, in something read from a file, is no state dict of plain tensors of a sane size."""
+    if not isinstance(state, dict) or not state:
+        return f"an empty {type(state).__name__}" if state == {} else f"a {type(state).__name__}"
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return f"a {type(value).__name__} under {str(name)[:40]!r}"
+        if value.layout is not torch.strided or value.dtype not in PLAIN_NUMBERS or value.device.type != "cpu":
+            return f"a {value.layout} tensor of {value.dtype} on {value.device} under {name[:40]!r}"
+    # a tensor may be a view that is larger than what the file stores of it
+    if sum(value.numel() * value.element_size() for value in state.values()) > LARGEST_FILE_BYTES:
+        return f"tensors of more than {LARGEST_FILE_BYTES} bytes"
+    return None
+
+
+def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
+    broken = [
+        name for name, tensor in state.items() if not torch.isfinite(tensor.float()).all()
+    ]  # more than float32 holds is infinity there
+    if broken:
+        raise WeightsError(
+            expected="weights that are finite numbers",
+            found=f"NaN or infinity in {_listed(broken)}",
+            where=str(path),
+            fix="train those weights again, or give others",
+            code="E_WEIGHTS",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
 def load_weights(network: nn.Module, path: Path | str) -> None:
     """Load every tensor of ``path`` into ``network``, which must want exactly those.
 
@@ -107,7 +166,7 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     ]
     if missing or unexpected or other:
         found = "; ".join(
-            f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            f"{len(names)} {what} ({_listed(names)})"
             for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
             if names
         )

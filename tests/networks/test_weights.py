@@ -1,10 +1,12 @@
 import pickle
+import zipfile
 
 import pytest
 import torch
+from torch import nn
 
 from mpmri_monai.errors import WeightsError
-from mpmri_monai.networks import SPPResNet, load_weights, read_weights, save_weights
+from mpmri_monai.networks import SPPResNet, load_weights, read_weights, save_weights, weights
 
 
 def states_equal(a, b):
@@ -76,6 +78,27 @@ def test_tensors_that_are_no_plain_ones_are_refused(tmp_path, tensor, found):
     torch.save({"a": tensor}, tmp_path / "model.pt")
     with pytest.raises(WeightsError, match=found):
         read_weights(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300], ids=["NaN", "infinity", "above float32"])
+def test_values_that_are_not_finite_are_refused_wherever_weights_are_loaded(tmp_path, value):
+    state = SPPResNet().state_dict()
+    state["conv1.weight"] = torch.full_like(state["conv1.weight"], value, dtype=torch.float64)
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=r"NaN or infinity in conv1\.weight"):
+        load_weights(SPPResNet(), tmp_path / "model.pt")
+
+
+def test_an_archive_that_grows_is_refused_before_it_has_grown(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "LARGEST_FILE_BYTES", 2**20)
+    path = tmp_path / "model.pt"
+    save_weights(nn.Linear(2**18, 4), tmp_path / "large.pt")  # 4 MiB of one number
+    with zipfile.ZipFile(tmp_path / "large.pt") as large, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as small:
+        for member in large.infolist():
+            small.writestr(member.filename, bytes(member.file_size))
+    assert path.stat().st_size < 2**20
+    with pytest.raises(WeightsError, match="at most 1048576 bytes"):
+        read_weights(path)
 
 
 def test_a_single_changed_bit_is_noticed(tmp_path):
