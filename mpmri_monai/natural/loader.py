@@ -23,13 +23,18 @@ class NaturalDataset(torch.utils.data.Dataset):
     Args:
         images: uint8 (image, channel, row, column).
         labels: int64 (image,).
-        border: zeros on each side (pixels).
+        border: zeros on each side, at most the side of a picture (pixels).
         device: where the tensors lie.
+
+    Raises:
+        ConfigError: there is no such border.
     """
 
     def __init__(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], border: int = 0, device: str | torch.device = "cpu"
     ) -> None:
+        if not 0 <= border <= SIDE:
+            raise ConfigError(expected=f"a border, the jitter of the crops, from 0 to {SIDE} pixels", found=str(border))
         pictures = torch.from_numpy(np.ascontiguousarray(images)).to(device)
         self.images = functional.pad(pictures, (border, border, border, border))
         self.labels = torch.as_tensor(labels, dtype=torch.int64, device=device)

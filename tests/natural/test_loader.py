@@ -66,3 +66,9 @@ def test_an_epoch_visits_no_picture_twice_and_digits_are_not_mirrored(images, da
 def test_impossible_options_are_refused(dataset, options):
     with pytest.raises(ConfigError):
         NaturalTrainingLoader(dataset, **{"batch_size": 5} | options)
+
+
+@pytest.mark.parametrize("border", [-1, 33])
+def test_a_border_that_cannot_be_is_refused(border):
+    with pytest.raises(ConfigError, match=f"from 0 to 32 pixels; found {border}"):
+        NaturalDataset(np.zeros((1, 1, 32, 32), np.uint8), np.zeros(1, np.int64), border)
