@@ -113,29 +113,6 @@ def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
     """Raise WeightsError for NaN or infinity, as which float32 holds what is too large for it."""
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor.float()).all()]
     if broken:
-        raise zipfile.BadZipFile(broken)
-
-
-def _what_is_no_tensor(state: object) -> str | None:
-    """Say what, in something read from a file, is no state dict of plain tensors of a sane size."""
-    if not isinstance(state, dict) or not state:
-        return f"an empty {type(state).__name__}" if state == {} else f"a {type(state).__name__}"
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            return f"a {type(value).__name__} under {str(name)[:40]!r}"
-        if value.layout is not torch.strided or value.dtype not in PLAIN_NUMBERS or value.device.type != "cpu":
-            return f"a {value.layout} tensor of {value.dtype} on {value.device} under {name[:40]!r}"
-    # a tensor may be a view that is larger than what the file stores of it
-    if sum(value.numel() * value.element_size() for value in state.values()) > LARGEST_FILE_BYTES:
-        return f"tensors of more than {LARGEST_FILE_BYTES} bytes"
-    return None
-
-
-def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
-    broken = [
-        name for name, tensor in state.items() if not torch.isfinite(tensor.float()).all()
-    ]  # more than float32 holds is infinity there
-    if broken:
         raise WeightsError(
             expected="weights that are finite numbers",
             found=f"NaN or infinity in {_listed(broken)}",
