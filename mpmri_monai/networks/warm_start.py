@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from mpmri_monai.artefacts import file_digest
 from mpmri_monai.errors import WeightsError
-from mpmri_monai.networks.weights import read_weights
+from mpmri_monai.networks.weights import SHOWN, read_weights
 
 LEAST_SHARE = 0.5
 """Share of the network's tensors that pretrained weights must fill; below it, they belong to another network."""
@@ -22,8 +21,6 @@ STEM_RULE = (
     "a first convolution of other channels: each channel gets the mean over the file's channels × "
     "(channels in the file / channels here), so that a picture with equal channels gives the same response"
 )
-SHOWN = 6
-"""Names that a line of text lists before it says that there are more."""
 
 Outcome = Literal["taken", "adapted", "fresh", "unused"]
 
@@ -117,7 +114,6 @@ def warm_start(
             left as it was.
     """
     state = read_weights(path)
-    _refuse_not_finite(state, path)
     own = network.state_dict()
     tensors = [_compare(name, state.get(name), own[name], leave_out) for name in own]
     tensors += [
@@ -159,15 +155,3 @@ def _compare(name: str, found: Tensor | None, own: Tensor, leave_out: str | None
 def _adapt_channels(weight: Tensor, channels: int) -> Tensor:
     """Spread a convolution's weight (filter, channel, row, column) evenly over ``channels``; its sum stays the same."""
     return (weight.sum(dim=1, keepdim=True) / channels).repeat(1, channels, 1, 1)
-
-
-def _refuse_not_finite(state: dict[str, Tensor], path: Path | str) -> None:
-    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise WeightsError(
-            expected="weights that are finite numbers",
-            found=f"NaN or infinity in {', '.join(broken[:SHOWN])}{', …' if len(broken) > SHOWN else ''}",
-            where=str(path),
-            fix="train those weights again, or give others",
-            code="E_WEIGHTS",
-        )
