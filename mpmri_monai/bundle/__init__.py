@@ -10,7 +10,7 @@ from mpmri_monai.bundle.network import (
     start_from,
 )
 from mpmri_monai.bundle.pretraining import evaluate_pretraining, finish_pretraining
-from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
+from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
 from mpmri_monai.bundle.results import check_scoring, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.workflow import bundle_root, guard
@@ -54,6 +54,5 @@ __all__ = [
     "start_from",
     "task",
     "train",
-    "tune",
     "unfreezing",
 ]

@@ -17,6 +17,7 @@ from mpmri_monai.cohort import SplitSettings, audit, read_splits
 from mpmri_monai.errors import BundleError, MpmriError
 from mpmri_monai.evaluation import read_predictions
 from mpmri_monai.sequences import SEQUENCES, fusion
+from mpmri_monai.training.classical import NETWORK_HEAD
 
 NORMALISATION = "each volume is normalised by itself"
 """How every store is made (samples.intensity): nothing is fitted over patients."""
@@ -74,7 +75,7 @@ def _checks(run: Path) -> list[audit.Check]:
         audit.check_recorded_splits(splits, data.get("splits")),
         audit.check_predicted_roles(predictions, splits, fit, _imaged(images, config)),
         audit.check_parts(parts, NORMALISATION),
-        audit.check_epoch(parts, splits, fit, _validated(run)),
+        audit.check_epoch(parts, splits, fit, _validated(run, config)),
         audit.check_fitted(_fitted(run, config, tested), len(tested)),
         _pretraining(str(config.get("pretrained", SCRATCH)), data.get(WEIGHTS), tested),
     ]
@@ -137,8 +138,13 @@ def _imaged(images: pd.DataFrame | None, config: dict[str, Any]) -> set[str] | N
     return set(images.loc[shown, "patient"])
 
 
-def _validated(run: Path) -> bool | None:
-    """Return whether the learning curves hold validation metrics; None when there are none to look at."""
+def _validated(run: Path, config: dict[str, Any]) -> bool | None:
+    """Return whether the learning curves hold validation metrics; None when there are none to look at.
+
+    With a classical head there are no epochs to choose from.
+    """
+    if config.get("head", NETWORK_HEAD) != NETWORK_HEAD:
+        return False
     history = _if_there(run / "history.csv", pd.read_csv)
     return None if history is None else bool(history.filter(like="val_").notna().any(axis=None))
 
@@ -165,5 +171,7 @@ def _pretraining(pretrained: str, began_with: str | None, tested: list[str]) -> 
         why = "the pretrained weights are not, or not known to be, those that training began with"
         return audit.check_pretraining(None, len(tested), why)
     patients = sum(len(one["patients"]) for one in seen)
-    why = f"they have seen {patients} patients, told apart by their codes" if seen else "trained from scratch"
+    why = f"they have seen {patients} patients, told apart by their codes" if seen else "they have seen no patients"
+    if pretrained == SCRATCH:
+        why = "trained from scratch"
     return audit.check_pretraining(count_seen(seen, tested), len(tested), why)

@@ -8,46 +8,78 @@ from pathlib import Path
 
 import ignite.distributed as idist
 import torch
-from torch import nn
 
 from mpmri_monai.artefacts import write_json
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH
-from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import initialise, warm_start
+from mpmri_monai.bundle.run_folder import START
+from mpmri_monai.errors import ConfigError, WeightsError
+from mpmri_monai.networks import LAYERS, SPPResNet, WarmStart, initialise, warm_start
 
 PATIENTS_TO_CHOOSE_BY = 10
 """Validation patients per class below which choosing the best epoch chooses noise."""
-REPORT = "warm_start.json"
 
 logger = logging.getLogger(__name__)
 
 
-def start_from(network: nn.Module, pretrained: str, init: str = "he", folder: Path | str | None = None) -> nn.Module:
+def start_from(
+    network: SPPResNet,
+    pretrained: str,
+    init: str = "he",
+    folder: Path | str | None = None,
+    depth: int = len(LAYERS),
+) -> SPPResNet:
     """Return ``network`` with random weights (``scratch``), or with what fits of the file ``pretrained``.
+
+    All but its last ``depth`` layers are frozen, and the log says so.
 
     Args:
         network: a new one.
         pretrained: ``scratch`` or a file of weights. The head is always new: a file names no classes.
         init: how all that no file fills is drawn: ``he``, ``gaussian`` or ``xavier``, as in ``networks.initialise``.
         folder: of the run; the first process leaves ``warm_start.json`` there, what became of every tensor.
+        depth: layers that are tuned, counted from the head.
 
     Raises:
-        WeightsError: the file is missing, damaged, or belongs to another network.
-        ConfigError: there is no such ``init``.
+        WeightsError: the file is missing, damaged, or belongs to another network; or a layer that it does not fill
+            would be frozen, and with it random weights taken for pretrained ones.
+        ConfigError: there is no such ``init`` or ``depth``.
         OutputError: the report cannot be written.
     """
     initialise(network, init)
+    network.tune(depth)
+    if network.frozen_layers:
+        logger.info("frozen, statistics of batch norm too: %s", ", ".join(network.frozen_layers))
     first = folder is not None and idist.get_rank() == 0
     if pretrained == SCRATCH:
         if first:  # of a start that another configuration made here before its first epoch
-            (Path(folder) / REPORT).unlink(missing_ok=True)
+            (Path(folder) / START).unlink(missing_ok=True)
         return network
     report = warm_start(network, pretrained)
+    _refuse_frozen_noise(network, report, pretrained)
     logger.info("pretrained weights: %s", report)
     if first:
-        write_json(Path(folder) / REPORT, report.as_json())
+        write_json(Path(folder) / START, report.as_json())
     return network
+
+
+def _refuse_frozen_noise(network: SPPResNet, report: WarmStart, pretrained: str) -> None:
+    """Refuse to freeze a layer with random weights, as of an embedding of another width than the file's.
+
+    The constants of absent channels are no such: they begin at 0 in every network. Nor is a head, which is frozen only
+    where a classical one takes its place.
+    """
+    fresh, layers = {*report.names("fresh")} - {"absent"}, network.layers()
+    random = [name for name in network.frozen_layers if name != "head" and fresh & set(layers[name])]
+    if random:
+        deep_enough = len(LAYERS) - list(LAYERS).index(random[0])
+        raise WeightsError(
+            expected=f"pretrained weights of every frozen layer ({', '.join(network.frozen_layers)})",
+            found=f"none that fit {', '.join(random)}: {report}",
+            where=str(pretrained),
+            fix=f"--finetune_depth of at least {deep_enough}, or the network (pooling, levels, embedding) of the file",
+            code="E_WEIGHTS",
+        )
 
 
 def enough_to_choose_by(cohort: CohortData) -> bool:

@@ -58,14 +58,6 @@ def check_recipe(recipe: str, depth: int, unfreeze_every: int, balance: str, hea
         logger.warning("there are no pretrained weights: the %d frozen layers keep random ones", len(LAYERS) - depth)
 
 
-def tune(network: SPPResNet, depth: int) -> SPPResNet:
-    """Return ``network`` with all but its last ``depth`` layers frozen, and say so in the log."""
-    network.tune(depth)
-    if network.frozen_layers:
-        logger.info("frozen, statistics of batch norm too: %s", ", ".join(network.frozen_layers))
-    return network
-
-
 def learning_rate(recipe: str, pretrained: str, asked: float = 0.0) -> float:
     """Return the rate ``asked`` for or, where that is 0, the recipe's own.
 

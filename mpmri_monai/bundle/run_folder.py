@@ -25,10 +25,12 @@ from mpmri_monai.natural import NaturalImages
 NOT_PART_OF_A_RUN = {"num_workers", "initialize", "finalize", "imports", "bundle_root", *MONAI_KEYS}
 """Keys that may change between a run and its continuation: they do not change a number."""
 LOG = "log.txt"
+START = "warm_start.json"
 IMAGES = "images.csv"
 RECORDS = ("environment.json", "config.json")
 CLAIM = ("splits.csv", IMAGES, *RECORDS)
-"""What claiming a folder leaves, in this order; beside the log there is nothing else before the first epoch ends.
+"""What claiming a folder leaves, in this order; beside the log and the report of a warm start there is nothing else
+before the first epoch ends.
 
 A pretraining leaves the records alone: natural images come divided, and are of no patients.
 """
@@ -130,9 +132,9 @@ class RunFolder:
             artefacts.write_json(self.path / "config.json", config)
 
     def _holds_more_than_a_claim(self) -> bool:
-        """Whether anything is there that a claim, perhaps one that was killed, did not leave."""
+        """Whether anything is there that a run, perhaps one that was killed, does not leave before its first epoch."""
         found = self.path.iterdir() if self.path.is_dir() else ()
-        return any(item.name not in (*CLAIM, LOG) and item.suffix != ".part" for item in found)
+        return any(item.name not in (*CLAIM, LOG, START) and item.suffix != ".part" for item in found)
 
     def _refuse_other_run(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
         before = artefacts.read_json(self.path / "config.json")

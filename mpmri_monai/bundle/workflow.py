@@ -22,6 +22,8 @@ from monai.bundle import ConfigItem, ConfigParser, ConfigWorkflow
 from mpmri_monai.errors import BundleError, ConfigError, MpmriError
 
 META = "_meta_"
+PRETRAINED = "pretrained"
+"""Key of the weights that a training starts from."""
 RUN_ARGUMENTS = {
     "run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file",
     "workflow_name", "workflow_type", "properties_path",
@@ -67,11 +69,18 @@ def bundle_root() -> str:
 
 
 def running_config() -> dict[str, Any]:
-    """Return the merged configuration as it runs, overrides included, metadata left out."""
+    """Return the merged configuration as it runs, overrides included, metadata left out.
+
+    The weights to start from are named where an expression stands for them: whom they have seen is looked up by that
+    name after the run, too.
+    """
     workflow = current_workflow()
     if workflow is None:
         raise BundleError(expected="to be called from a bundle's configuration", found="no running workflow")
-    return {key: copy.deepcopy(value) for key, value in _raw_config(workflow.parser).items() if key != META}
+    config = {key: copy.deepcopy(value) for key, value in _raw_config(workflow.parser).items() if key != META}
+    if PRETRAINED in config and _is_expression(config[PRETRAINED]):
+        config[PRETRAINED] = str(workflow.parser.get_parsed_content(PRETRAINED))
+    return config
 
 
 def guard() -> None:

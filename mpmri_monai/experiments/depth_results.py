@@ -95,7 +95,15 @@ def _headline(depths: Depths, chosen: Mapping[OuterFold, Start], outer: Mapping[
 def _warnings(depths: Depths) -> list[str]:
     whole = len(depths.folds)
     short = [start.title for start in depths.starts if len(depths.context.runs(outer_cell(start))) < whole]
-    return [f"Not every outer fold of {', '.join(short)} is finished."] if short else []
+    unscored = [
+        start.title
+        for start in depths.starts
+        if any(np.isnan(depths.inner_value(inner_cell(start), fold)) for fold in depths.folds)
+    ]
+    warnings = [f"Not every outer fold of {', '.join(short)} is finished."] if short else []
+    if unscored:
+        warnings.append(f"In some outer folds {', '.join(unscored)} could not be chosen: an inner fit is missing.")
+    return warnings
 
 
 def _protocol(depths: Depths) -> list[str]:

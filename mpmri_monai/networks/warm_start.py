@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,7 +115,7 @@ def warm_start(
     """
     state = read_weights(path)
     own = network.state_dict()
-    tensors = [_compare(name, state.get(name), own[name], leave_out) for name in own]
+    tensors = _whole_layers([_compare(name, state.get(name), own[name], leave_out) for name in own])
     tensors += [
         TensorStart(name, "unused", "not in the network", tuple(state[name].shape), None)
         for name in state
@@ -150,6 +150,17 @@ def _compare(name: str, found: Tensor | None, own: Tensor, leave_out: str | None
     if name == STEM and len(shape_from) == 4 and (shape_from[0], *shape_from[2:]) == (shape_to[0], *shape_to[2:]):
         return TensorStart(name, "adapted", f"{shape_from[1]} → {shape_to[1]} channels", shape_from, shape_to)
     return TensorStart(name, "fresh", f"other shape {shape_from} for {shape_to}", shape_from, shape_to)
+
+
+def _whole_layers(tensors: list[TensorStart]) -> list[TensorStart]:
+    """Leave a bias fresh where its weight is: it shifts what another weight gave."""
+    fresh = {one.tensor for one in tensors if one.outcome == "fresh"}
+    return [
+        replace(one, outcome="fresh", why="its weight is fresh")
+        if one.outcome == "taken" and one.tensor.removesuffix("bias") + "weight" in fresh
+        else one
+        for one in tensors
+    ]
 
 
 def _adapt_channels(weight: Tensor, channels: int) -> Tensor:

@@ -110,6 +110,26 @@ def test_pretrained_weights_are_asked_whom_they_saw(make, tmp_path, seen, outcom
     assert outcomes(folder)["pretraining patients in the test set"] == audit.UNKNOWN
 
 
+@pytest.mark.parametrize("pretrained", ["scratch", "natural.pt"])
+def test_weights_that_saw_no_patients_are_not_called_random(make, tmp_path, pretrained):
+    weights = tmp_path / pretrained
+    if pretrained != "scratch":
+        artefacts.write_text(weights, "weights")
+        reference = {"weights_sha256": artefacts.file_digest(weights), "trained_on": {"seen": []}}
+        artefacts.write_json(weights.with_suffix(".json"), reference)
+    start = "scratch" if pretrained == "scratch" else str(weights)
+    rows = {row["check"]: row for row in audit_run(make(pretrained=start))}
+    row = rows["pretraining patients in the test set"]
+    assert row["outcome"] == audit.PASSED
+    assert row["found"] == ("trained from scratch" if start == "scratch" else "they have seen no patients")
+
+
+def test_a_classical_head_has_no_epoch_to_choose(make):
+    folder = make(head="logistic")
+    (folder / "history.csv").unlink()
+    assert outcomes(folder)["best epoch chosen on the test set"] == audit.PASSED
+
+
 def test_patients_who_were_seen_are_counted_once():
     seen = [{"salt": "a", "patients": [salted("a", "P1")]}, {"salt": "b", "patients": [salted("b", "P1")]}]
     assert count_seen(seen, ["P1", "P1", "P2"]) == 1

@@ -90,6 +90,28 @@ def test_an_unknown_init_is_refused_even_with_weights(pretrained):
         start_from(made(), pretrained[1], init="zeros")
 
 
+def test_what_is_frozen_is_said(pretrained, caplog):
+    with caplog.at_level(logging.INFO, "mpmri_monai.bundle.network"):
+        network = start_from(made(), pretrained[1], depth=2)
+    assert "statistics of batch norm too: stem, block1" in caplog.text
+    assert "embedding" not in caplog.text
+    assert [p.requires_grad for p in network.parameters()] == [False] * 58 + [True] * 4
+
+
+@pytest.mark.parametrize("other", [{"embedding": 2}, {"pooling": "gap"}, {"levels": (1, 2, 3)}])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_random_weights_are_not_frozen_as_if_they_were_pretrained(pretrained, tmp_path, other, depth):
+    with pytest.raises(WeightsError, match=r"none that fit embedding.*--finetune_depth of at least 2"):
+        start_from(made(**other), pretrained[1], folder=tmp_path / "run", depth=depth)
+    assert not (tmp_path / "run").exists()
+    assert start_from(made(**other), pretrained[1], depth=2).tuned_depth == 2
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_stem_of_other_channels_may_be_frozen(pretrained, depth):
+    assert start_from(made(in_channels=5), pretrained[1], depth=depth).tuned_depth == depth
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:63", "cpu:x", ""])
 def test_a_device_that_is_not_there_is_told_in_words(device):
     with pytest.raises(ConfigError, match="E_DEVICE"):

@@ -1,12 +1,11 @@
 """Optimiser, schedule and loss of each recipe, and what contradicts itself."""
 
-import logging
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, tune, unfreezing
+from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import SPPResNet
 
@@ -77,14 +76,6 @@ def test_weights_give_every_class_the_same_weight_in_the_whole():
     assert loss("none", dataset, 3).weight is loss("downsample", dataset, 3).weight is None
     with pytest.raises(ConfigError, match="E_CLASS_EMPTY"):
         loss("weights", dataset, 4)
-
-
-def test_what_is_frozen_is_said(network, caplog):
-    with caplog.at_level(logging.INFO):
-        assert tune(network, 2) is network
-    assert "statistics of batch norm too: stem, block1" in caplog.text
-    assert "embedding" not in caplog.text
-    assert [p.requires_grad for p in network.parameters()] == [False] * 58 + [True] * 4
 
 
 def test_no_schedule_without_epochs_to_unfreeze_by(network):

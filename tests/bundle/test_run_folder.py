@@ -46,6 +46,13 @@ def test_before_the_first_epoch_another_configuration_takes_the_folder_over(clai
     assert json.loads((run.path / "config.json").read_text())["learning_rate"] == 0.1
 
 
+def test_the_report_of_a_warm_start_is_no_epoch(claim):
+    run = claim(learning_rate=10.0)
+    (run.path / "warm_start.json").write_text("{}")  # and then stopped within the first epoch
+    run = claim(learning_rate=0.1)
+    assert json.loads((run.path / "config.json").read_text())["learning_rate"] == 0.1
+
+
 def test_after_it_only_the_same_configuration_goes_on(claim):
     run = claim(learning_rate=0.1)
     (run.path / "checkpoint.pt").write_bytes(b"")

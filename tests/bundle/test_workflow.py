@@ -53,6 +53,19 @@ def test_strings_arrive_as_typed_and_numbers_as_numbers(bundle):
     assert root == str(bundle.resolve())
 
 
+def test_weights_that_an_expression_stands_for_are_named_in_the_record(bundle):
+    """Else nobody could look up whom they have seen."""
+    written = CONFIG | {
+        "pretrained": "$@bundle_root + '/models/pretrained.pt'",
+        "training": ["$print(json.dumps([w.running_config()[name] for name in ('pretrained', 'output_dir')]))"],
+    }
+    (bundle / "configs" / "train.json").write_text(json.dumps(written))
+    shipped, raw = answer(run(bundle))
+    assert shipped == str(bundle.resolve() / "models" / "pretrained.pt")
+    assert raw == CONFIG["output_dir"]
+    assert answer(run(bundle, "--pretrained", "scratch"))[0] == "scratch"
+
+
 def test_root_follows_the_configuration_wherever_the_command_starts(bundle, tmp_path):
     *_, root = answer(run(bundle, cwd=tmp_path, config=str(bundle / "configs/train.json")))
     assert root == str(bundle.resolve())

@@ -127,7 +127,10 @@ def test_failed_trainings_are_left_out_and_said(context, truth):
     assert tables["choices"]["rows"][1][1] != "depth 3"
     assert tables["depths"]["rows"][2][:2] == ["depth 3", "not all folds finished"]
     assert "depth 3" not in {row[1] for row in tables["ranking"]["rows"]}
-    assert content["warnings"] == ["Not every outer fold of depth 3 is finished."]
+    assert content["warnings"] == [
+        "Not every outer fold of depth 3 is finished.",
+        "In some outer folds depth 3 could not be chosen: an inner fit is missing.",
+    ]
     depths = Depths(context, Question.of(context))
     assert math.isnan(depths.inner_value("inner-depth3", depths.folds[1]))
 
