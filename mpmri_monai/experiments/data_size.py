@@ -18,6 +18,7 @@ from mpmri_monai.experiments.question import Question
 from mpmri_monai.experiments.start_results import (
     ACCURACY,
     AUC,
+    UNFINISHED,
     Metric,
     against,
     cells_of,
@@ -43,7 +44,6 @@ SHARES = "100,50,25,10"
 REFERENCE = scratch("he")
 """What every other start is compared with: the network's own random weights."""
 COMPARED = (AUC, ACCURACY)
-UNFINISHED = "not all folds finished"
 
 Key = tuple[int, str]
 """Share of the training patients in percent, and name of the start."""
@@ -194,7 +194,7 @@ class Sizes:
         whole = tested.get(REFERENCE.title)
         if whole is None:
             return {}
-        alike = {title: table for title, table in tested.items() if len(table) == len(whole)}  # fewer: a run failed
+        alike = {title: table for title, table in tested.items() if set(table["repeat"]) == set(whole["repeat"])}
         if len(alike) < 2:
             return {}
         many = compare_many(alike, REFERENCE.title, self.question.task, LEVEL, metrics=COMPARED, seed=self.context.seed)

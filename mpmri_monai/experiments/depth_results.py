@@ -16,6 +16,7 @@ from mpmri_monai.experiments.depth_choice import Depths, inner_cell, outer_cell
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
 from mpmri_monai.experiments.start_results import (
     AUC,
+    UNFINISHED,
     Metric,
     against,
     cells_of,
@@ -31,7 +32,6 @@ from mpmri_monai.networks import LAYERS
 
 CHOSEN = "chosen on inner folds"
 ONE_VS_REST = "Sensitivities are means over the classes, each against the rest."
-UNFINISHED = "not all folds finished"
 READ_OFF = (
     "Sensitivities are read off each model's own ROC curve at rates of false positives (FPR): no threshold was carried "
     "over."

@@ -158,7 +158,7 @@ class Nested:
         results: dict[str, dict[str, Any]] = {}
         for name, table in tested.items():
             comparison = None
-            if name != chosen and len(table) == len(tested[chosen]):  # fewer where a training failed
+            if name != chosen and _fits(table) == _fits(tested[chosen]):  # others where a training failed
                 comparison = {"name": f"{chosen} − {name}", **compare(tested[chosen], table, task, LEVEL)}
             metrics = evaluate(table, task, seed=seed)["levels"][LEVEL]["metrics"]
             results[name] = {"metrics": metrics, "comparison": comparison}
@@ -170,3 +170,8 @@ def whole_repeats(predictions: pd.DataFrame, folds: int) -> pd.DataFrame:
     """Return the rows of the repeats of which all ``folds`` are there: in others not every patient was tested."""
     there = predictions.groupby("repeat")["outer"].nunique()
     return predictions[predictions["repeat"].isin(there.index[there == folds])]
+
+
+def _fits(predictions: pd.DataFrame) -> set[tuple[int, int]]:
+    """Return the repeat and outer fold of every row, each pair once."""
+    return set(zip(predictions["repeat"], predictions["outer"], strict=True))

@@ -16,6 +16,7 @@ from mpmri_monai.experiments.summary import NOTHING
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.sequences import Task
 
+UNFINISHED = "not all folds finished"
 ACCURACY, AUC = "accuracy", "macro_auc"
 SENSITIVITY = "sensitivity"
 """Begins the keys of sensitivities in `measured`."""

@@ -85,6 +85,15 @@ def test_a_start_with_a_failed_run_is_shown_and_not_compared(context, truth):
     assert "[" in deep[3]  # of the repeat that is whole
 
 
+def test_starts_are_compared_in_the_same_repeats_alone(context, truth):
+    context = replace(context, options={**context.options, "shares": "25"})
+    finish_all(DataSize(), context, SizeObserver(truth, failing="25percent-depth12/repeat0-fold1"))
+    (other,) = context.out.glob("runs/25percent-scratch-he/repeat1-fold0/predictions.csv")
+    other.unlink()  # one repeat each, with as many rows, but another one
+    compared = {row[1] for row in _tables(DataSize().collect(context))["against-scratch"]["rows"]}
+    assert "deep tuning (all 12 layers)" not in compared
+
+
 def test_without_a_whole_repeat_a_start_has_no_result(context, truth):
     context = replace(context, repeats=1, options={**context.options, "shares": "25"})
     finish_all(DataSize(), context, SizeObserver(truth, failing="scratch-xavier/repeat0-fold1"))
