@@ -9,7 +9,7 @@ from mpmri_monai.bundle.network import (
     process_rank,
     start_from,
 )
-from mpmri_monai.bundle.pretraining import evaluate_pretraining, finish_pretraining
+from mpmri_monai.bundle.pretraining import check_smoothing, evaluate_pretraining, finish_pretraining
 from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
 from mpmri_monai.bundle.results import check_scoring, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
@@ -28,6 +28,7 @@ __all__ = [
     "check_device",
     "check_recipe",
     "check_scoring",
+    "check_smoothing",
     "default_cohort",
     "default_output_dir",
     "device_ids",

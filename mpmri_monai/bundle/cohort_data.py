@@ -222,12 +222,12 @@ class CohortData:
 
     def _stored(self, role: str) -> SampleData:
         rows = self.usable[self.row_roles == role]
-        present = rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool)
+        present = rows[[f"present_{name}" for name in self.fusion]]
         return SampleData(
             image=self.store.images(rows.index.to_numpy(), self.fusion),
-            present=present,
+            present=present.to_numpy(bool, copy=True),  # a view of the table cannot be written to; torch warns of such
             label=np.array([self.task.classes.index(name) for name in rows["label"]], dtype=np.int64),
-            extent_mm=rows["extent_mm"].to_numpy(np.float32),
+            extent_mm=rows["extent_mm"].to_numpy(np.float32, copy=True),
             table=rows,
         )
 

@@ -1,4 +1,4 @@
-"""The end of a pretraining run: the test set is seen once, by the weights of the last epoch."""
+"""A pretraining run's own check, and its end: the test set is seen once, by the weights of the last epoch."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ SAME_ACCURACY = 0.001
 """Accuracies of the same weights on two machines may differ by this: rounding moves images that lie on a border."""
 
 logger = logging.getLogger(__name__)
+
+
+def check_smoothing(label_smoothing: float) -> None:
+    """Raise ConfigError for a label_smoothing that torch refuses only in the first step."""
+    if not 0 <= label_smoothing <= 1:
+        raise ConfigError(expected="a label_smoothing from 0 to 1", found=str(label_smoothing), code="E_OPTION")
 
 
 def finish_pretraining(

@@ -56,10 +56,11 @@ def operating_points(
         "low", "high", "resamples", "patients", "why", "positives"}], "macro": [{"specificity", "value", "low", "high",
         "resamples", "patients", "why"}]}``: ``value`` is the sensitivity, ``patients`` have units of the class,
         ``positives`` are these units in all fits. It is None, and ``why`` says so, where no fit scored units of two
-        patients, the class and the rest among them. ``low`` and ``high`` are None where all resamples agree, a tenth of
-        them has no curve, or one patient has the class. The interval is the expanded percentile interval with one
-        degree of freedom less than ``patients``: a point of a curve has no jackknife, on which the intervals of metrics
-        rely. ``macro`` is the mean over the classes of ``points``, with the patients of the class that has fewest.
+        patients, the class and the rest among them. ``low`` and ``high`` are None where the resamples between them
+        agree, a tenth of them has no curve, or one patient has the class. The interval is the expanded percentile
+        interval with one degree of freedom less than ``patients``: a point of a curve has no jackknife, on which the
+        intervals of metrics rely. ``macro`` is the mean over the classes of ``points``, with the patients of the class
+        that has fewest.
 
     Raises:
         EvaluationError: a specificity outside (0, 1); the table is not one of this task, level or role.
@@ -119,11 +120,11 @@ def _percentiles(resampled: np.ndarray, freedom: int) -> tuple[float | None, flo
     patients.
     """
     defined = resampled[np.isfinite(resampled)]
-    if freedom < 1 or defined.size < DEFINED * resampled.size or np.ptp(defined) < SAME:
+    if freedom < 1 or defined.size < DEFINED * resampled.size:
         return None, None
     tail = norm.cdf(-t.ppf((1 + CONFIDENCE) / 2, freedom))
     low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+    return (None, None) if high - low < SAME else (float(low), float(high))
 
 
 def _sensitivities(units: Scored, k: int, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:

@@ -88,6 +88,11 @@ def test_every_method_sees_the_samples_that_the_network_sees(make, caplog):
     assert set(data.splits["patient"]) == {f"P{i}" for i in range(PATIENTS)}  # the same for every fusion
 
 
+def test_samples_are_no_views_of_the_table(make):
+    data = make().samples("train")  # of one sequence: its flags are a single column
+    assert data.present.flags.writeable and data.extent_mm.flags.writeable  # or torch warns
+
+
 def test_a_class_that_the_fusion_does_not_show_is_refused(make):
     with pytest.raises(SplitError, match="none of class well"):
         make(table(absent=(0, 3, 6))).samples("train")

@@ -10,6 +10,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from mpmri_monai.bundle.provenance import seen_by
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.natural import images
 from mpmri_monai.natural.images import MNIST_FILES
 
@@ -94,6 +95,25 @@ def test_killed_and_resumed_equals_uninterrupted(pretrain, run_folder, tmp_path)
     pretrain(tmp_path / "run", embedding=2, precision="bf16")
     for name in ("model.pt", "history.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (run_folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label_smoothing": 2},
+        {"pooling": "max"},
+        {"levels": [0]},
+        {"embedding": 0},
+        {"precision": "fp16"},
+        {"batch_size": 0},
+        {"learning_rate": -1},
+    ],
+)
+def test_a_wrong_value_is_refused_before_a_folder_is_claimed(pretrain, tmp_path, wrong):
+    with pytest.raises((ConfigError, RuntimeError)) as refused:
+        pretrain(tmp_path / "run", **wrong)
+    assert isinstance(refused.value, ConfigError) or isinstance(refused.value.__cause__, ConfigError | ValueError)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_says_so_and_another_one_is_refused(pretrain, run_folder, capsys):

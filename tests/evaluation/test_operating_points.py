@@ -44,6 +44,13 @@ def test_straight_lines_between_thresholds(drawn):
     assert point["value"] == pytest.approx(0.5)
 
 
+def test_resamples_that_nearly_all_agree_make_no_interval(drawn):
+    # At 80 % specificity the positive of 0.25 is missed only where the negative of 0.3 is drawn five times of twenty.
+    table = of_scores(drawn, [0.9] * 19 + [0.25], [*np.arange(19) / 200, 0.3])
+    for point in operating_points(table, BACKGROUND, bootstraps=500)["points"]:
+        assert point["low"] is None or point["low"] < point["high"]
+
+
 def test_as_from_scikit_learn(predictions):
     found = points(operating_points(predictions, GRADE, "slice", bootstraps=30))
     for name in GRADES:
