@@ -14,7 +14,7 @@ from mpmri_monai.evaluation.comparison import compare_many
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.nested import LEVEL, whole_repeats
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.question import Question
+from mpmri_monai.experiments.question import Question, positive_option
 from mpmri_monai.experiments.start_results import (
     ACCURACY,
     AUC,
@@ -137,7 +137,7 @@ class Sizes:
     @property
     def folds(self) -> int:
         """Folds by patient."""
-        return self.context.option("folds", FOLDS)
+        return positive_option(self.context, "folds", FOLDS, least=2)
 
     @property
     def repeats(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai.artefacts import digest, read_json
+from mpmri_monai.errors import MpmriError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.worker import RunJob, time_run
@@ -33,13 +34,20 @@ def seconds_by_stage(stages: Sequence[Stage], context: Context, workers: Workers
     """Return the estimated seconds of one run of each stage; NaN where the short runs failed, as the runs will.
 
     Stages whose examples differ in nothing that takes time are timed once, all at the same time, as runs will be.
+
+    Raises:
+        MpmriError: why every example failed, as from options that no run can have; nothing is planned then.
     """
     examples = {_timed_by(stage.example): stage.example for stage in stages}
     place = context.out.resolve() / "timing"
     jobs = [replace(job_of(run, context, data), folder=place) for run in examples.values()]
     timed: dict[str, tuple[float, float]] = {}
+    errors: list[BaseException] = []
     for outcome in workers.outcomes(time_run, jobs):
         timed[list(examples)[outcome.number]] = (float("nan"),) * 2 if outcome.error else outcome.get()
+        errors += [outcome.error] if outcome.error else []
+    if errors and len(errors) == len(jobs) and isinstance(errors[0], MpmriError):
+        raise errors[0]
     found = []
     for stage in stages:
         start, epoch = timed[_timed_by(stage.example)]

@@ -19,7 +19,7 @@ from mpmri_monai.evaluation.comparison import add_holm
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run
-from mpmri_monai.experiments.question import Question
+from mpmri_monai.experiments.question import Question, positive_option
 
 FOLDS, INNER_FOLDS = 3, 2
 
@@ -61,12 +61,12 @@ class Nested:
     @property
     def outer_folds(self) -> int:
         """Folds that the patients are divided into, in each repetition."""
-        return self.context.option("folds", FOLDS)
+        return positive_option(self.context, "folds", FOLDS, least=2)
 
     @property
     def inner_folds(self) -> int:
         """Folds that each choice divides its patients into."""
-        return self.context.option("inner_folds", INNER_FOLDS)
+        return positive_option(self.context, "inner_folds", INNER_FOLDS, least=2)
 
     def inner_trainings(
         self, cell: str, fold: OuterFold, candidate: Mapping[str, Any], options: Mapping[str, Any]

@@ -98,13 +98,13 @@ def recipe(context: Context, question: Question) -> dict[str, Any]:
     return {key: positive_option(context, option, question.config[key]) for option, key in asked.items()}
 
 
-def positive_option(context: Context, option: str, default: int) -> int:
+def positive_option(context: Context, option: str, default: int, least: int = 1) -> int:
     """Return an option that counts something.
 
     Raises:
-        ConfigError: it is less than 1.
+        ConfigError: it is less than ``least``.
     """
     value = context.option(option, default)
-    if value < 1:
-        raise ConfigError(expected=f"at least 1 for --option {option}", found=str(value), code="E_OPTION")
+    if value < least:
+        raise ConfigError(expected=f"at least {least} for --option {option}", found=str(value), code="E_OPTION")
     return value

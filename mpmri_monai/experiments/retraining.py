@@ -10,7 +10,7 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.evaluation.repeats_summary import retraining
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.question import Question, recipe
+from mpmri_monai.experiments.question import Question, positive_option, recipe
 from mpmri_monai.experiments.texts import NOT_DEFINED
 
 STARTS = 5
@@ -41,7 +41,7 @@ class Retraining:
 
     def collect(self, context: Context) -> Content:
         """Return both parts of the variance of every metric; only seeds of which all folds are finished count."""
-        question, folds = Question.of(context), context.option("folds", FOLDS)
+        question, folds = Question.of(context), positive_option(context, "folds", FOLDS, least=2)
         cells = [cell for cell in map(cell_name, range(starts(context))) if len(context.runs(cell)) == folds]
         if len(cells) < 2:
             return {
@@ -76,7 +76,7 @@ def cell_name(start: int) -> str:
 
 def planned_runs(context: Context) -> list[Run]:
     """Return the runs, seed by seed, so that whole seeds are finished first."""
-    question, folds = Question.of(context), context.option("folds", FOLDS)
+    question, folds = Question.of(context), positive_option(context, "folds", FOLDS, least=2)
     division = {"split#file": "", "split#unit": "patient", "split#leave_out": "", "split#inner": -1}
     return [
         Run(

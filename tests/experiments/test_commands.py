@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mpmri_monai.artefacts import write_json
-from mpmri_monai.errors import ConfigError, EvaluationError, OutputError
+from mpmri_monai.errors import ConfigError, EvaluationError, OutputError, SplitError
 from mpmri_monai.experiments import registry
 from mpmri_monai.experiments.arguments import context_of
 from mpmri_monai.experiments.collect import command
@@ -80,10 +80,11 @@ def test_runs_that_failed_alike_are_told_once():
     assert failed_in_words(failures) == ["failed: a/0 and 2 more: E_X: bad", "failed: b: E_Y"]
 
 
-def test_a_stage_that_finds_nothing_to_choose_among_tells_why_its_runs_failed(given, capsys):
-    with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):
-        experiment_command("tiny", given(repeats=1, options=["failing=0"]))
-    assert "failed: grade/repeat0: " in capsys.readouterr().err
+def test_options_that_no_run_can_have_are_refused_and_leave_the_folder_to_others(given):
+    context = given(repeats=1, options=["failing=0"])
+    with pytest.raises(SplitError):
+        experiment_command("tiny", context, plan_only=True)
+    assert [path.name for path in context.out.iterdir()] == [".lock"]
 
 
 def test_where_every_run_failed_the_reason_is_told(given, capsys, monkeypatch):

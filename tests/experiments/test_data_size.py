@@ -55,6 +55,12 @@ def test_starts_differ_in_nothing_but_the_start(context):
     assert sorted(run.options["finetune_depth"] for run in runs[:5]) == [2, 12, 12, 12, 12]
 
 
+@pytest.mark.parametrize("typed", ["0", "1"])
+def test_folds_that_divide_nothing_are_refused(context, typed):
+    with pytest.raises(ConfigError, match="at least 2 for --option folds"):
+        DataSize().stages(replace(context, options={**context.options, "folds": typed}))
+
+
 def test_what_pretraining_is_worth_is_said_at_every_share(context, truth):
     finish_all(DataSize(), context, SizeObserver(truth))
     content = DataSize().collect(context)

@@ -71,6 +71,13 @@ def test_all_depths_are_tried_when_none_is_named(context):
     assert (inner.count, outer.count) == (14 * 2 * 2, 14 * 2)
 
 
+@pytest.mark.parametrize("option", ["folds", "inner_folds"])
+@pytest.mark.parametrize("typed", ["-3", "0", "1"])
+def test_folds_that_divide_nothing_are_refused(context, option, typed):
+    with pytest.raises(ConfigError, match=f"at least 2 for --option {option}"):
+        Depth().stages(replace(context, options={**context.options, option: typed}))
+
+
 def test_the_best_depth_on_inner_folds_is_scored_outside(context, truth):
     finish_all(Depth(), context, DepthObserver(truth))
     depths = Depths(context, Question.of(context))
