@@ -44,9 +44,7 @@ def test_other_anatomy_has_its_own_sequences():
 
 
 def test_unknown_task_lists_the_known():
-    with pytest.raises(
-        ConfigError, match=r"among hcc_grade, hcc_vs_bg; found 'hcc_grad'.*you mean hcc_grade"
-    ):
+    with pytest.raises(ConfigError, match=r"among hcc_grade, hcc_vs_bg; found 'hcc_grad'.*you mean hcc_grade"):
         sequences.task("hcc_grad")
 
 

@@ -36,9 +36,9 @@ class SpatialPyramidPooling(nn.Module):
 
     def __init__(self, levels: Sequence[int] = (1, 2)) -> None:
         super().__init__()
-        if not levels or any(level < 1 for level in levels):
-            raise ConfigError(expected="pyramid levels of at least 1, such as [1, 2]", found=repr(levels))
-        self.levels = tuple(int(level) for level in levels)
+        if not levels or any(type(level) is not int or level < 1 for level in levels):
+            raise ConfigError(expected="pyramid levels, whole numbers from 1 on, as [1, 2]", found=repr(levels))
+        self.levels = tuple(levels)
 
     @property
     def cells(self) -> int:

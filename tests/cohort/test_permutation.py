@@ -65,3 +65,11 @@ def test_of_three_classes_in_each_patient_no_name_stays_more_often_than_by_chanc
     for name in ORGAN.classes:
         share = (labels[rows["label"] == name] == name).mean()
         assert abs(share - 1 / 3) < 4 * np.sqrt(2 / 9 / 600)
+
+
+def test_a_label_that_most_patients_hold_one_class_of_keeps_its_counts():
+    kind = task("kind", {"kind": ("benign", "malignant")})
+    rows = pd.DataFrame([(f"P{i:02d}", kind.classes[i < 6]) for i in range(60)], columns=["patient", "label"])
+    labels = permuted_labels(rows, kind, 0)
+    assert labels.value_counts().to_dict() == {"benign": 54, "malignant": 6}
+    assert not labels.equals(rows["label"])

@@ -206,3 +206,9 @@ def test_the_head_is_a_function_of_the_features_alone(rectify):
     features = network.features(images, present)
     assert (features.min() >= 0) == rectify
     torch.testing.assert_close(network.classifier(features), network(images, present))
+
+
+@pytest.mark.parametrize("levels", [[], [0], [1.5], ["a"], [True]])
+def test_levels_that_are_no_whole_numbers_are_refused(levels):
+    with pytest.raises(ConfigError, match="whole numbers"):
+        SpatialPyramidPooling(levels)
