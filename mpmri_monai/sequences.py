@@ -40,6 +40,7 @@ class Task:
 TASKS = {
     "hcc_grade": Task("hcc_grade", "grade", GRADES, ordered=True, patient_level=True),
     "hcc_vs_bg": Task("hcc_vs_bg", "hcc", ("background", "hcc"), ordered=False, patient_level=False),
+    "brain": Task("brain", "brain", ("healthy", "unhealthy"), ordered=False, patient_level=True),
 }
 
 

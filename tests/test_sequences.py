@@ -44,7 +44,7 @@ def test_other_anatomy_has_its_own_sequences():
 
 
 def test_unknown_task_lists_the_known():
-    with pytest.raises(ConfigError, match=r"among hcc_grade, hcc_vs_bg; found 'hcc_grad'.*you mean hcc_grade"):
+    with pytest.raises(ConfigError, match=r"among hcc_grade, hcc_vs_bg, brain; found 'hcc_grad'.*you mean hcc_grade"):
         sequences.task("hcc_grad")
 
 
@@ -58,7 +58,7 @@ def test_a_known_task_stays_what_it_is_whatever_is_declared():
 
 
 def test_unknown_task_lists_the_labels_too():
-    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, organ; found 'spleen'"):
+    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, brain, organ; found 'spleen'"):
         sequences.task("spleen", {"organ": ["liver", "kidney"]})
 
 

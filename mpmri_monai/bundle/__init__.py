@@ -1,6 +1,6 @@
 """What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
 
-from mpmri_monai.bundle.cohort_data import CohortData, default_cohort, manifest_of, task
+from mpmri_monai.bundle.cohort_data import CohortData, task
 from mpmri_monai.bundle.network import (
     check_device,
     device_ids,
@@ -13,6 +13,7 @@ from mpmri_monai.bundle.pretraining import check_smoothing, evaluate_pretraining
 from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
 from mpmri_monai.bundle.results import check_scoring, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
+from mpmri_monai.bundle.stored_cohort import default_cohort, manifest_of
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.natural import read_images
 from mpmri_monai.networks import SPPResNet

@@ -8,52 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import pandas as pd
 
 from mpmri_monai import cohort, sequences
-from mpmri_monai.artefacts import cache_folder
 from mpmri_monai.bundle.replica import with_copies
-from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
+from mpmri_monai.bundle.stored_cohort import StoredCohort, opened
 from mpmri_monai.errors import ConfigError, ManifestError, SplitError
-from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
 
-DEFAULT_PRESET = "quick"
-MANIFEST = "manifest.json"
+SAMPLED_KINDS = ("lesion", "study")
+"""Samples that carry a label of their own: lesions, and studies without lesions that are labelled as a whole."""
 
 logger = logging.getLogger(__name__)
-
-
-def default_cohort() -> str:
-    """Return the folder of the quick phantom cohort in the named cache, whether it is there yet or not.
-
-    MONAI asks a configuration for its ``dataset_dir`` whenever it checks it; only `opened` writes the cohort.
-    """
-    return str(cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}")
-
-
-def manifest_of(folder: str) -> str:
-    """Return the manifest's place in a cohort's folder."""
-    return str(Path(folder, MANIFEST))
-
-
-def opened(manifest: str | Path) -> cohort.Manifest:
-    """Read a manifest; the default cohort is generated when it is not there yet.
-
-    Raises:
-        ManifestError: as `cohort.load_manifest`.
-    """
-    folder = default_cohort()
-    if str(manifest) == manifest_of(folder):
-        if not Path(folder).exists() and idist.get_rank() == 0:
-            from mpmri_monai.phantom import write_cohort
-
-            print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
-            write_cohort(Path(folder), DEFAULT_PRESET)
-        idist.barrier()  # the other processes of a distributed training wait for the first
-    return cohort.load_manifest(Path(manifest))
 
 
 def task(name: str, manifest: str | Path | None = None) -> sequences.Task:
@@ -69,8 +36,10 @@ def task(name: str, manifest: str | Path | None = None) -> sequences.Task:
     return sequences.task(name, opened(manifest).classes)
 
 
-class CohortData:
+class CohortData(StoredCohort):
     """The lesions of a cohort that carry a label of one task, split by patient, with one fusion's channels.
+
+    A study without lesions that carries the label itself counts as one lesion, ``whole``.
 
     Split by lesion or sample it is a replica of published protocols: each of the six stored copies of a sample counts
     as a sample, and the test set is the validation set too. Its results are not patient-disjoint.
@@ -100,15 +69,11 @@ class CohortData:
         permutation: int = -1,
         workers: int = 0,
     ) -> None:
-        self.manifest = opened(manifest)
-        cohort.refuse_shared_images(self.manifest)
-        self.protocol = protocol_named(self.manifest.scan_protocol).name
+        super().__init__(manifest, fusion, settings, seed, workers)
         self.task = sequences.task(task, self.manifest.classes)
         _refuse_other_classes(self.manifest, self.task)
-        self.fusion = sequences.fusion(fusion, self.manifest.sequences)
-        self.settings = Settings(**settings)
         self.split = cohort.SplitSettings(**split)
-        self.seed, self.permutation, self.workers = int(seed), int(permutation), int(workers)
+        self.permutation = int(permutation)
         if self.permutation < -1:
             raise ConfigError(expected="a permutation of at least 0, or -1 for none", found=str(permutation))
 
@@ -129,22 +94,13 @@ class CohortData:
         raise ConfigError(expected=expected, found=found, fix=fix, code="E_REPORT")
 
     @cached_property
-    def store(self) -> Store:
-        """The samples store; built, or completed, on first use."""
-        store = prepare(self.manifest, self.settings, cache_folder(), workers=self.workers)
-        for study, why in sorted(store.failed.items()):
-            logger.warning("study %s is left out: %s", study, why)
-        cohort.refuse_shared_voxels(self._image_table(store), self.manifest.name)
-        return store
-
-    @cached_property
     def rows(self) -> pd.DataFrame:
         """The store's table, with ``label`` (class name; permuted if asked), for the samples that the task is about."""
         table = self.store.table
         if self.task.name == "hcc_vs_bg":
             label = table["kind"].map({"lesion": "hcc", "background": "background"})
         else:
-            label = table[f"label_{self.task.label}"].where(table["kind"] == "lesion", "")
+            label = table[f"label_{self.task.label}"].where(table["kind"].isin(SAMPLED_KINDS), "")
         rows = table.assign(label=label)[label != ""]
         if rows.empty:
             raise ManifestError(
@@ -164,10 +120,7 @@ class CohortData:
 
         Splits are made from ``rows``, so that they are the same for every fusion.
         """
-        shown = self.rows[[f"present_{name}" for name in self.fusion]].to_numpy(bool).any(axis=1)
-        if not shown.all():
-            logger.warning("%d samples show no sequence of the fusion and are left out", int((~shown).sum()))
-        return self.rows[shown]
+        return self.showing(self.rows)
 
     @cached_property
     def splits(self) -> pd.DataFrame:
@@ -213,23 +166,17 @@ class CohortData:
     def samples(self, role: str) -> SampleData:
         """Return the samples in ``role``; there may be none to validate with. A replica validates on its test set."""
         if not self.replica:
-            return self._stored(role)
-        return self._stored("train") if role == "train" else with_copies(self._stored("test"))
+            return self._in_role(role)
+        return self._in_role("train") if role == "train" else with_copies(self._in_role("test"))
 
     def scored(self, role: str) -> SampleData:
         """Return the samples in ``role`` that predictions are written for: each sample in one role."""
-        return self._stored("val") if self.replica and role == "val" else self.samples(role)
+        return self._in_role("val") if self.replica and role == "val" else self.samples(role)
 
-    def _stored(self, role: str) -> SampleData:
+    def _in_role(self, role: str) -> SampleData:
         rows = self.usable[self.row_roles == role]
-        present = rows[[f"present_{name}" for name in self.fusion]]
-        return SampleData(
-            image=self.store.images(rows.index.to_numpy(), self.fusion),
-            present=present.to_numpy(bool, copy=True),  # a view of the table cannot be written to; torch warns of such
-            label=np.array([self.task.classes.index(name) for name in rows["label"]], dtype=np.int64),
-            extent_mm=rows["extent_mm"].to_numpy(np.float32, copy=True),
-            table=rows,
-        )
+        label = np.array([self.task.classes.index(name) for name in rows["label"]], dtype=np.int64)
+        return self.stored(rows, label)
 
     def smallest_class(self, role: str) -> int:
         """Return the number of patients, in ``role``, that have a lesion of the class that fewest have there."""
@@ -239,27 +186,6 @@ class CohortData:
     def split_columns(self, role: str) -> dict[str, object]:
         """Return the predictions columns that say which split ``role`` belongs to."""
         return {"repeat": self.split.repeat, "outer": self.split.fold, "inner": self.split.inner_name, "role": role}
-
-    def image_table(self) -> pd.DataFrame:
-        """Return ``patient, study, sequence, voxels``: the sha256 of the voxels of every image that was sampled."""
-        return self._image_table(self.store)
-
-    def _image_table(self, store: Store) -> pd.DataFrame:
-        patients = {study.study: study.patient for study in self.manifest.studies}
-        records = [
-            (patients[study], study, sequence, voxels)
-            for study, images in sorted(store.voxels.items())
-            for sequence, voxels in images.items()
-        ]
-        return pd.DataFrame(records, columns=["patient", "study", "sequence", "voxels"])
-
-    def digests(self) -> dict[str, str]:
-        """Return the hashes of the manifest, the stored samples and the splits."""
-        return {
-            "manifest": self.manifest.digest(),
-            "samples": self.store.digest(),
-            "splits": cohort.splits_digest(self.splits),
-        }
 
 
 def _refuse_other_classes(manifest: cohort.Manifest, task: sequences.Task) -> None:

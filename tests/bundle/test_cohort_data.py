@@ -73,7 +73,7 @@ def make(manifest, monkeypatch):
         voxels = {f"P{i}-1": {"T2": "same" if i in same_voxels else f"v{i}"} for i in range(PATIENTS)}
         table_ = table() if rows is None else rows
         store = SimpleNamespace(table=table_, failed=failed or {}, images=images, voxels=voxels)
-        monkeypatch.setattr("mpmri_monai.bundle.cohort_data.prepare", lambda *_, **__: store)
+        monkeypatch.setattr("mpmri_monai.bundle.stored_cohort.prepare", lambda *_, **__: store)
         return CohortData(manifest, task, "T2", {}, {"val": 0} | split, permutation=permutation)
 
     return build
@@ -288,5 +288,7 @@ def test_the_labels_of_another_question_may_be_permuted_too(make, organs):
 def test_the_classes_of_a_task_are_known_without_the_cohort_unless_it_declares_them(manifest, organs, tmp_path):
     assert task("organ", manifest).classes == ORGANS
     assert task("hcc_vs_bg", tmp_path / "none.json").classes == ("background", "hcc")
-    with pytest.raises(ConfigError, match=r"among hcc_grade, hcc_vs_bg, organ; found 'organs'.*did you mean organ\?"):
+    with pytest.raises(
+        ConfigError, match=r"among hcc_grade, hcc_vs_bg, brain, organ; found 'organs'.*did you mean organ\?"
+    ):
         task("organs", manifest)

@@ -80,5 +80,5 @@ def test_the_question_and_every_run_are_what_was_asked(tiny_cohort, tmp_path):
 
 
 def test_a_label_that_the_cohort_lacks_is_no_question(tiny_cohort, tmp_path):
-    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, grade; found 'organ'"):
+    with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, brain, grade; found 'organ'"):
         _ = Question.of(context_of([BUNDLE], tiny_cohort, tmp_path, task="organ")).task
