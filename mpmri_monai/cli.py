@@ -274,9 +274,10 @@ def bundle_contents(
     bundle: Annotated[Path, typer.Argument(help="Bundle whose files were changed on purpose.")],
 ) -> None:
     """Renew contents.json, the sha256 of every file of a bundle."""
-    from mpmri_monai.bundle.adopt import write_contents
+    from mpmri_monai.bundle.adopt import CONTENTS, write_contents
 
     write_contents(bundle)
+    print(f"{bundle / CONTENTS} now holds the hashes of the bundle's files as they are.")
 
 
 def _end(number: int, frame: object) -> None:

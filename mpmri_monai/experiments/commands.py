@@ -73,11 +73,11 @@ def experiment_command(name: str, context: Context, plan_only: bool = False) -> 
 
 
 def _done(chosen: Experiment, context: Context, plan_only: bool) -> int:
+    stages = list(chosen.stages(context))  # a wrong option is told before a folder is claimed and workers start
     with (
         _alone_in(context.out),
         open_workers(max(context.workers, 1), context.scheduler, [WORKER]) as workers,
     ):
-        stages = list(chosen.stages(context))
         known: list[list[Run]] = []
         for stage in stages:
             taken = {run.name for runs in known for run in runs}

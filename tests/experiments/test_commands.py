@@ -87,6 +87,13 @@ def test_options_that_no_run_can_have_are_refused_and_leave_the_folder_to_others
     assert [path.name for path in context.out.iterdir()] == [".lock"]
 
 
+def test_an_option_of_the_wrong_type_is_refused_before_a_folder_is_claimed(given):
+    context = given(options=["failing=often"])
+    with pytest.raises(ConfigError, match="failing"):
+        experiment_command("tiny", context)
+    assert not context.out.exists()
+
+
 def test_where_every_run_failed_the_reason_is_told(given, capsys, monkeypatch):
     monkeypatch.setattr("mpmri_monai.experiments.commands._executed", _nothing_but_failures)
     with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):
