@@ -17,7 +17,7 @@ from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.repetitions import bundle_config
 from mpmri_monai.phantom.truth import ceiling, read_truth
 
-SHORTER = {"epochs": "max_epochs", "views": "views"}
+SHORTER = {"epochs": "max_epochs", "views": "views", "copies": "copies"}
 """Options of experiments with many runs, and the keys of the training configuration that they set."""
 
 
@@ -89,12 +89,19 @@ class Question:
 
 
 def recipe(context: Context, question: Question) -> dict[str, Any]:
-    """Return the overrides that the options ``epochs`` and ``views`` stand for; none where they were not given.
+    """Return the overrides that the options of `SHORTER` stand for; none where they were not given.
 
     Raises:
-        ConfigError: one of them is no positive number.
+        ConfigError: one of them is no positive number, or the bundle has no such part of a recipe.
     """
     asked = {option: key for option, key in SHORTER.items() if option in context.options}
+    for option, key in asked.items():
+        if key not in question.config:
+            raise ConfigError(
+                expected=f"a bundle that can be trained with --option {option}",
+                found=f"{question.bundle.name}, whose configuration has no {key}",
+                code="E_OPTION",
+            )
     return {key: positive_option(context, option, question.config[key]) for option, key in asked.items()}
 
 
