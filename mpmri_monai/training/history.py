@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -17,13 +18,17 @@ from mpmri_monai.artefacts import write_text
 from mpmri_monai.errors import ConfigError
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_auc", "learning_rate")
+"""Of a classifier."""
+RECONSTRUCTION = ("epoch", "train_loss", "val_loss", "learning_rate")
+"""Of a training without classes."""
+ACCURACY = "train_accuracy"
 Row = dict[str, float | None]
 
 logger = logging.getLogger(__name__)
 
 
 class History:
-    """Handler that collects loss and accuracy over each epoch of training, and the validator's metrics beside them.
+    """Handler that collects loss and, of a classifier, accuracy over each epoch, and the validator's metrics.
 
     The trainer attaches it, after the validation handler. In distributed training the rows are over the samples of all
     processes.
@@ -31,10 +36,11 @@ class History:
     Args:
         path: ``history.csv`` of the run folder.
         validator: evaluator with the metrics val_loss, val_accuracy and val_macro_auc; None without validation.
+        columns: of the table: `COLUMNS`, or `RECONSTRUCTION` where there are no classes.
     """
 
-    def __init__(self, path: Path | str, validator: Engine | None = None) -> None:
-        self.path, self.validator = Path(path), validator
+    def __init__(self, path: Path | str, validator: Engine | None = None, columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self.validator, self.columns = Path(path), validator, tuple(columns)
         self.rows: list[Row] = []
         self._sums: torch.Tensor | None = None
         self._rate = math.nan
@@ -52,9 +58,9 @@ class History:
         """Write all rows to ``path``."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(COLUMNS)
+        table.writerow(self.columns)
         for row in self.rows:
-            table.writerow("" if row.get(name) is None else f"{row[name]:.10g}" for name in COLUMNS)
+            table.writerow("" if row.get(name) is None else f"{row[name]:.10g}" for name in self.columns)
         write_text(self.path, text.getvalue())
 
     def _start(self, engine: Engine) -> None:
@@ -63,10 +69,11 @@ class History:
 
     def _add(self, engine: Engine) -> None:
         """Sum on the device: reading a number back after every batch would make a GPU wait."""
-        logits, labels = engine.state.output[CommonKeys.PRED], engine.state.output[CommonKeys.LABEL]
+        output, labels = engine.state.output[CommonKeys.PRED], engine.state.output[CommonKeys.LABEL]
         loss = engine.state.output[CommonKeys.LOSS].detach()
-        right = (logits.detach().argmax(dim=1) == labels).sum()
         count = torch.as_tensor(float(len(labels)), device=loss.device)
+        classified = ACCURACY in self.columns
+        right = (output.detach().argmax(dim=1) == labels).sum() if classified else torch.zeros_like(count)
         sums = torch.stack([loss.double() * count, right.double(), count.double()])
         self._sums = sums if self._sums is None else self._sums + sums
 
@@ -79,16 +86,17 @@ class History:
                 fix="lower --learning_rate, in another --output_dir",
                 code="E_DIVERGED",
             )
-        row: Row = dict.fromkeys(COLUMNS)
-        row |= {"epoch": engine.state.epoch, "train_loss": loss / count, "train_accuracy": right / count}
-        row["learning_rate"] = self._rate
+        row: Row = dict.fromkeys(self.columns)
+        row |= {"epoch": engine.state.epoch, "train_loss": loss / count, "learning_rate": self._rate}
+        if ACCURACY in row:
+            row[ACCURACY] = right / count
         validated = self.validator is not None and self.validator.state.epoch == engine.state.epoch
         metrics = self.validator.state.metrics if validated else {}  # type: ignore[union-attr]
         for name, value in metrics.items():
-            if name in COLUMNS and math.isfinite(value):
+            if name in self.columns and math.isfinite(value):
                 row[name] = float(value)
         self.rows.append(row)
-        shown = ", ".join(f"{name} {row[name]:.4g}" for name in COLUMNS[1:] if row[name] is not None)
+        shown = ", ".join(f"{name} {row[name]:.4g}" for name in self.columns[1:] if row[name] is not None)
         logger.info("epoch %d of %d: %s", engine.state.epoch, engine.state.max_epochs, shown)
 
 
