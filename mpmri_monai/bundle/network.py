@@ -14,7 +14,7 @@ from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.bundle.run_folder import START
 from mpmri_monai.errors import ConfigError, WeightsError
-from mpmri_monai.networks import LAYERS, SPPResNet, WarmStart, initialise, warm_start
+from mpmri_monai.networks import LayeredNetwork, WarmStart, initialise, warm_start
 
 PATIENTS_TO_CHOOSE_BY = 10
 """Validation patients per class below which choosing the best epoch chooses noise."""
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 def start_from(
-    network: SPPResNet,
+    network: LayeredNetwork,
     pretrained: str,
     init: str = "he",
     folder: Path | str | None = None,
-    depth: int = len(LAYERS),
-) -> SPPResNet:
+    depth: int = -1,
+) -> LayeredNetwork:
     """Return ``network`` with random weights (``scratch``), or with what fits of the file ``pretrained``.
 
     All but its last ``depth`` layers are frozen, and the log says so.
@@ -38,7 +38,7 @@ def start_from(
         pretrained: ``scratch`` or a file of weights. The head is always new: a file names no classes.
         init: how all that no file fills is drawn: ``he``, ``gaussian`` or ``xavier``, as in ``networks.initialise``.
         folder: of the run; the first process leaves ``warm_start.json`` there, what became of every tensor.
-        depth: layers that are tuned, counted from the head.
+        depth: layers that are tuned, counted from the head; -1 for all.
 
     Raises:
         WeightsError: the file is missing, damaged, or belongs to another network; or a layer that it does not fill
@@ -63,7 +63,7 @@ def start_from(
     return network
 
 
-def _refuse_frozen_noise(network: SPPResNet, report: WarmStart, pretrained: str) -> None:
+def _refuse_frozen_noise(network: LayeredNetwork, report: WarmStart, pretrained: str) -> None:
     """Refuse to freeze a layer with random weights, as of an embedding of another width than the file's.
 
     The constants of absent channels are no such: they begin at 0 in every network. Nor is a head, which is frozen only
@@ -72,12 +72,12 @@ def _refuse_frozen_noise(network: SPPResNet, report: WarmStart, pretrained: str)
     fresh, layers = {*report.names("fresh")} - {"absent"}, network.layers()
     random = [name for name in network.frozen_layers if name != "head" and fresh & set(layers[name])]
     if random:
-        deep_enough = len(LAYERS) - list(LAYERS).index(random[0])
+        deep_enough = len(layers) - list(layers).index(random[0])
         raise WeightsError(
             expected=f"pretrained weights of every frozen layer ({', '.join(network.frozen_layers)})",
             found=f"none that fit {', '.join(random)}: {report}",
             where=str(pretrained),
-            fix=f"--finetune_depth of at least {deep_enough}, or the network (pooling, levels, embedding) of the file",
+            fix=f"--finetune_depth of at least {deep_enough}, or the file's own network (pooling, levels, width)",
             code="E_WEIGHTS",
         )
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mpmri_monai.artefacts import file_digest
 from mpmri_monai.errors import WeightsError
+from mpmri_monai.networks.layered import FITTED, HEAD, LayeredNetwork
 from mpmri_monai.networks.weights import SHOWN, read_weights
 
 LEAST_SHARE = 0.5
-"""Share of the network's tensors that pretrained weights must fill; below it, they belong to another network."""
-HEAD = "classifier"
-STEM = "conv1.weight"
+"""Share of the expected tensors that pretrained weights must fill; below it, they belong to another network."""
 STEM_RULE = (
     "a first convolution of other channels: each channel gets the mean over the file's channels × "
     "(channels in the file / channels here), so that a picture with equal channels gives the same response"
@@ -52,10 +50,12 @@ class WarmStart:
     Attributes:
         weights_sha256: of the file.
         tensors: the network's tensors in its order, then those that only the file has.
+        expected: names of the network's tensors that weights of its kind fill.
     """
 
     weights_sha256: str
     tensors: tuple[TensorStart, ...]
+    expected: tuple[str, ...]
 
     def names(self, outcome: Outcome) -> tuple[str, ...]:
         """Return the names of the tensors with this outcome."""
@@ -63,10 +63,9 @@ class WarmStart:
 
     @property
     def share(self) -> float:
-        """Share of the network's tensors that the file filled, taken or adapted; in [0, 1]."""
-        counts = Counter(one.outcome for one in self.tensors)
-        filled = counts["taken"] + counts["adapted"]
-        return filled / (filled + counts["fresh"])
+        """Share of the expected tensors that the file filled, taken or adapted; in [0, 1]."""
+        filled = {*self.names("taken"), *self.names("adapted")}
+        return len(filled.intersection(self.expected)) / len(self.expected)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values for a run's record."""
@@ -93,63 +92,96 @@ class WarmStart:
 
 
 def warm_start(
-    network: nn.Module, path: Path | str, leave_out: str | None = HEAD, least: float = LEAST_SHARE
+    network: LayeredNetwork, path: Path | str, leave_out: str | None = HEAD, least: float = LEAST_SHARE
 ) -> WarmStart:
     """Copy the tensors of ``path`` that fit ``network`` by name and shape; return what was and was not copied.
 
-    The first convolution (filter, channel, row, column) is adapted to another number of channels: every channel gets
-    the mean over the file's channels × C_file / C_network, so that a picture with equal channels gives the same
-    response. The constants of absent channels then stay fresh (0).
+    The network's first convolution (filter, channel, …), whatever its name, is adapted to another number of channels:
+    every channel gets the mean over the file's channels × C_file / C_network, so that a picture with equal channels
+    gives the same response. The constants of absent channels then stay fresh (0). So does, always, what is fitted on
+    the training samples (``standardise``).
+
+    Whether the file is of the same kind of network is measured on the tensors that such a file can be expected to
+    hold (`LayeredNetwork.expected_from_file`): all of an SPP-ResNet or another network with pooling, and of a network
+    that flattens its maps the convolutions, so that an encoder's file is enough and the dense layer above it starts
+    fresh. A file that does hold that dense layer, but for another number of voxels, is of another geometry.
 
     Args:
         network: changed in place, once it is sure that the weights fit.
         path: state dict to start from.
         leave_out: tensors whose name contains this keep their fresh values: a file names no classes, so the head is
             that of another task. Empty or None to go on with the same task.
-        least: share of the network's tensors, in [0, 1], that the file must fill.
+        least: share of the expected tensors, in [0, 1], that the file must fill.
 
     Raises:
-        WeightsError: the file is missing, damaged or holds more than tensors; it holds values that are not finite; or
-            it fills less than ``least`` of the network, which is training from scratch in disguise. The network is
-            left as it was.
+        WeightsError: the file is missing, damaged or holds more than tensors; it holds values that are not finite; it
+            is of another geometry; or it fills less than ``least`` of the network, which is training from scratch in
+            disguise. The network is left as it was.
     """
     state = read_weights(path)
-    own = network.state_dict()
-    tensors = _whole_layers([_compare(name, state.get(name), own[name], leave_out) for name in own])
+    own, stem = network.state_dict(), network.stem
+    tensors = _whole_layers([_compare(name, state.get(name), own[name], leave_out, stem) for name in own])
     tensors += [
         TensorStart(name, "unused", "not in the network", tuple(state[name].shape), None)
         for name in state
         if name not in own
     ]
-    report = WarmStart(file_digest(path), tuple(tensors))
+    report = WarmStart(file_digest(path), tuple(tensors), network.expected_from_file())
     if report.share < least:
         raise WeightsError(
-            expected=f"pretrained weights that fill at least {least:.0%} of the network's {len(own)} tensors",
+            expected=f"pretrained weights that fill at least {least:.0%} of the network's {len(report.expected)} "
+            "tensors",
             found=f"{report.share:.0%}; {report}",
             where=str(path),
             fix="give weights of the same kind of network, or 'scratch'",
             code="E_WEIGHTS",
         )
+    _refuse_other_geometry(network, state, path)
     own |= {name: state[name] for name in report.names("taken")}
     own |= {name: _adapt_channels(state[name], own[name].shape[1]) for name in report.names("adapted")}
     network.load_state_dict(own)
     return report
 
 
-def _compare(name: str, found: Tensor | None, own: Tensor, leave_out: str | None) -> TensorStart:
-    shape_to = tuple(own.shape)
-    if found is None:
-        return TensorStart(name, "fresh", "not in the file", None, shape_to)
-    shape_from = tuple(found.shape)
-    if leave_out and leave_out in name:
-        return TensorStart(name, "fresh", "head of another task", shape_from, shape_to)
-    if found.dtype.is_floating_point != own.dtype.is_floating_point:
-        return TensorStart(name, "fresh", f"other numbers ({found.dtype} for {own.dtype})", shape_from, shape_to)
+def _refuse_other_geometry(network: LayeredNetwork, state: dict[str, Tensor], path: Path | str) -> None:
+    """Refuse weights of crops of another size, which the layer that reads every voxel tells."""
+    name = network.reads_every_voxel
+    if name not in state:
+        return
+    found, wanted = state[name].shape[-1], network.get_parameter(name).shape[-1]
+    if found != wanted:
+        raise WeightsError(
+            expected=f"weights of the same geometry, whose {name} reads {wanted} values of a crop",
+            found=f"{found} values",
+            where=str(path),
+            fix="train on crops of that size, or give an encoder's weights (convolutions alone), which fit any",
+            code="E_WEIGHTS",
+        )
+
+
+def _compare(name: str, found: Tensor | None, own: Tensor, leave_out: str | None, stem: str | None) -> TensorStart:
+    shape_to, shape_from = tuple(own.shape), None if found is None else tuple(found.shape)
+    why = _why_fresh(name, found, own, leave_out)
+    if why:
+        return TensorStart(name, "fresh", why, shape_from, shape_to)
     if shape_from == shape_to:
         return TensorStart(name, "taken", "", shape_from, shape_to)
-    if name == STEM and len(shape_from) == 4 and (shape_from[0], *shape_from[2:]) == (shape_to[0], *shape_to[2:]):
+    if name == stem and (shape_from[:1], shape_from[2:]) == (shape_to[:1], shape_to[2:]):
         return TensorStart(name, "adapted", f"{shape_from[1]} → {shape_to[1]} channels", shape_from, shape_to)
     return TensorStart(name, "fresh", f"other shape {shape_from} for {shape_to}", shape_from, shape_to)
+
+
+def _why_fresh(name: str, found: Tensor | None, own: Tensor, leave_out: str | None) -> str:
+    """Say why the tensor cannot come from the file, whatever its shape there; empty where it can."""
+    if name.startswith(FITTED):
+        return "fitted on the training samples"
+    if found is None:
+        return "not in the file"
+    if leave_out and leave_out in name:
+        return "head of another task"
+    if found.dtype.is_floating_point != own.dtype.is_floating_point:
+        return f"other numbers ({found.dtype} for {own.dtype})"
+    return ""
 
 
 def _whole_layers(tensors: list[TensorStart]) -> list[TensorStart]:
@@ -164,5 +196,5 @@ def _whole_layers(tensors: list[TensorStart]) -> list[TensorStart]:
 
 
 def _adapt_channels(weight: Tensor, channels: int) -> Tensor:
-    """Spread a convolution's weight (filter, channel, row, column) evenly over ``channels``; its sum stays the same."""
-    return (weight.sum(dim=1, keepdim=True) / channels).repeat(1, channels, 1, 1)
+    """Spread a convolution's weight (filter, channel, …) evenly over ``channels``; its sum stays the same."""
+    return (weight.sum(dim=1, keepdim=True) / channels).repeat(1, channels, *[1] * (weight.dim() - 2))

@@ -193,10 +193,16 @@ def test_tuning_does_not_switch_evaluation_off():
     assert not any(module.training for module in SPPResNet().eval().tune(5).modules())
 
 
-@pytest.mark.parametrize("depth", [-1, 13])
+@pytest.mark.parametrize("depth", [-2, 13])
 def test_a_depth_that_is_none_is_refused(depth):
     with pytest.raises(ConfigError, match="0 to 12"):
         SPPResNet().tune(depth)
+
+
+def test_a_depth_of_minus_one_is_all_layers():
+    network = SPPResNet().tune(3).tune(-1)
+    assert network.tuned_depth == 12 and not network.frozen_layers
+    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("rectify", [True, False])
