@@ -27,7 +27,7 @@ from monai.utils import set_determinism
 
 from mpmri_monai.networks import SPPResNet
 from mpmri_monai.training import Checkpoint, EarlyStop, History, SampleData, SampleDataset, Trainer, TrainingLoader
-from mpmri_monai.transforms.batch import augment
+from mpmri_monai.transforms.batch import Views, augment
 
 SAMPLES, BATCH, VIEWS = 160, 16, 6
 
@@ -55,7 +55,7 @@ def _ours(data: SampleData, device: str, folder: Path) -> Callable[[], int]:
     trainer = Trainer(
         max_epochs=1,
         device=device,
-        train_data_loader=TrainingLoader(SampleDataset(data, device), BATCH, VIEWS),
+        train_data_loader=TrainingLoader(SampleDataset(data, device), BATCH, Views(VIEWS)),
         network=network,
         optimizer=optimizer,
         loss_function=loss,

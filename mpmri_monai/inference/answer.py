@@ -121,11 +121,11 @@ class AnswerWriter:
         indices = np.flatnonzero((rows["lesion"] == answer["id"]).to_numpy())
         middle = int(indices[len(indices) // 2])
         shown = self.dataset.data.present[middle]
-        pixels = self.model.pixels
+        size = self.model.size
         return LesionAnswer(
             lesion=answer["id"],
-            image=centre_crop(self.dataset.data.image[middle], pixels),
-            mask=centre_crop(self.dataset.samples[middle].mask, pixels),
+            image=centre_crop(self.dataset.data.image[middle], size),
+            mask=centre_crop(self.dataset.samples[middle].mask, size),
             fusion=self.model.fusion,
             present=dict(zip(self.model.fusion, map(bool, shown), strict=True)),
             probabilities=answer["probabilities"],

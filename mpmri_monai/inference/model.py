@@ -17,6 +17,7 @@ from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.networks import SPPResNet, load_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.training import AveragingInferer, Inferer
+from mpmri_monai.transforms.batch import as_size
 
 FittedKind = TypeVar("FittedKind", bound=Fitted)
 
@@ -61,18 +62,18 @@ class TrainedModel:
         self.sequences = tuple(self.reference["sequences"])
         self.protocol = str(self.reference.get("protocol", PROTOCOL))
         self.fusion = sequences.fusion(self.reference["fusion"], self.sequences)
-        self.pixels = int(self.reference["pixels"])
+        self.size = as_size(self.reference["pixels"])
         self.averaging = bool(self.reference.get("averaging", False))
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))
 
     @property
-    def seen_pixels(self) -> int:
-        """Side of what the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
-        return self.settings.stored_pixels if self.averaging else self.pixels
+    def seen_size(self) -> tuple[int, ...]:
+        """What the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
+        return as_size(self.settings.stored_pixels) if self.averaging else self.size
 
     def inferer(self) -> Inferer:
         """Return what runs the network as it was run for the predictions that the reference is about."""
-        return AveragingInferer(self.pixels) if self.averaging else Inferer()
+        return AveragingInferer(self.size) if self.averaging else Inferer()
 
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the probabilities of lesions, shape (lesion, class), by the temperature, where there is one."""

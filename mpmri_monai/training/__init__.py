@@ -5,7 +5,7 @@ from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.determinism import pin_threads, seed_everything
 from mpmri_monai.training.fine_tuning import GradualUnfreezing, parameter_groups
 from mpmri_monai.training.history import EarlyStop, History
-from mpmri_monai.training.inferer import Inferer
+from mpmri_monai.training.inferer import Inferer, lay_out
 from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, check_balance, prepare_batch
 from mpmri_monai.training.metrics import MacroAUC, larger_unless_nan
 from mpmri_monai.training.prediction import AveragingInferer, predict, prediction_rows
@@ -28,6 +28,7 @@ __all__ = [
     "TrainingLoader",
     "check_balance",
     "larger_unless_nan",
+    "lay_out",
     "parameter_groups",
     "pin_threads",
     "predict",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from sklearn.calibration import CalibratedClassifierCV
@@ -18,6 +20,7 @@ from mpmri_monai.cohort.splits import kfold, patient_table, roles_of
 from mpmri_monai.errors import ConfigError, SplitError
 from mpmri_monai.sequences import Task
 from mpmri_monai.training.dataset import SampleData, SampleDataset
+from mpmri_monai.training.inferer import laid_out, lay_out
 from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
 from mpmri_monai.transforms.batch import VIEWS, view
 
@@ -53,7 +56,13 @@ class ClassicalNetwork(nn.Module):
 
 @torch.no_grad()
 def fit_classical(
-    network: nn.Module, head: str, data: SampleData, task: Task, device: str | torch.device, pixels: int, seed: int
+    network: nn.Module,
+    head: str,
+    data: SampleData,
+    task: Task,
+    device: str | torch.device,
+    size: int | Sequence[int],
+    seed: int,
 ) -> ClassicalNetwork:
     """Fit a classical classifier on the network's features of training samples.
 
@@ -69,7 +78,7 @@ def fit_classical(
         data: the training samples; the table names ``patient`` and ``site``.
         task: names the classes of the labels.
         device: where the features are computed.
-        pixels: side of the network's input.
+        size: of the network's input, as `as_size` takes it.
         seed: of the forest and of the folds.
 
     Raises:
@@ -82,7 +91,7 @@ def fit_classical(
         raise ConfigError(
             expected="training samples of every class", found=f"none of {', '.join(absent)}", code="E_CLASS_EMPTY"
         )
-    seen, labels = _features_of_views(network, data, device, pixels), np.tile(data.label, VIEWS)
+    seen, labels = _features_of_views(network, data, device, size), np.tile(data.label, VIEWS)
     steps = [("scale", StandardScaler()), ("head", _classifier(head, data, task, seed))]
     weights = compute_sample_weight("balanced", labels) / VIEWS
     # One thread: faster on matrices this small, and the sums do not depend on the machine's number of cores.
@@ -98,14 +107,16 @@ def features(network: nn.Module, image: Tensor, present: Tensor | None, extent_m
     return found.double().cpu().numpy()
 
 
-def _features_of_views(network: nn.Module, data: SampleData, device: str | torch.device, pixels: int) -> np.ndarray:
+def _features_of_views(
+    network: nn.Module, data: SampleData, device: str | torch.device, size: int | Sequence[int]
+) -> np.ndarray:
     """Return the features of every sample in view 0, then of every sample in view 1, …: (view · sample, feature)."""
-    network.eval().to(memory_format=torch.channels_last)
+    lay_out(network.eval())
     found: list[list[np.ndarray]] = [[] for _ in range(VIEWS)]
-    for batch in EvaluationLoader(SampleDataset(data, device), pixels=pixels):
+    for batch in EvaluationLoader(SampleDataset(data, device), size=size):
         image, _, _, extra = prepare_batch(batch, device)
         for index, of_view in enumerate(found):
-            seen = view(image, index).contiguous(memory_format=torch.channels_last)
+            seen = laid_out(view(image, index))
             of_view.append(features(network, seen, **extra))
     return np.concatenate([part for of_view in found for part in of_view])
 

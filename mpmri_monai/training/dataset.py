@@ -20,7 +20,8 @@ class SampleData:
     """Stored crops of some samples with one fusion's channels.
 
     Attributes:
-        image: float32 (sample, channel, row, column) in [0, 1]; 0 where the sequence is absent.
+        image: float32 (sample, channel, row, column) or (sample, channel, depth, row, column) in [0, 1]; 0 where the
+            sequence is absent.
         present: bool (sample, channel).
         label: int64 (sample,), index into the task's classes, or -1 when unknown.
         extent_mm: float32 (sample,), largest extent of the lesion.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mpmri_monai.sequences import Task
 from mpmri_monai.training.dataset import SampleData, SampleDataset
-from mpmri_monai.training.inferer import Inferer
+from mpmri_monai.training.inferer import Inferer, lay_out
 from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
 from mpmri_monai.transforms.averaging import CROPS, averaging_crops
 
@@ -23,16 +23,16 @@ class AveragingInferer(Inferer):
     The logarithm stands where other inferers give logits; its softmax is the mean probability.
 
     Args:
-        pixels: side of the network's input.
+        size: of the network's input, as `as_size` takes it; of a plane.
     """
 
-    def __init__(self, pixels: int = 32) -> None:
+    def __init__(self, size: int | Sequence[int] = 32) -> None:
         super().__init__()
-        self.pixels = pixels
+        self.size = size
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return log-probabilities (sample, class), float64, of stored crops (sample, channel, row, column)."""
-        crops = averaging_crops(inputs, self.pixels)
+        crops = averaging_crops(inputs, self.size)
         one_crop = super().__call__
         total = sum(torch.softmax(one_crop(crop, network, *args, **kwargs).double(), dim=1) for crop in crops)
         return torch.log(total / CROPS)
@@ -40,16 +40,21 @@ class AveragingInferer(Inferer):
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, data: SampleData, device: str | torch.device, pixels: int = 32, averaging: bool = False
+    network: nn.Module,
+    data: SampleData,
+    device: str | torch.device,
+    size: int | Sequence[int] = 32,
+    averaging: bool = False,
 ) -> np.ndarray:
     """Return class probabilities (sample, class), float64, of ``data``; computed in float32.
 
-    They are of the central crop, or with ``averaging`` the mean over the crops of `averaging_crops`.
+    They are of the central crop of ``size``, the network's input as `as_size` takes it, or with ``averaging`` the mean
+    over the crops of `averaging_crops`.
     """
-    network = network.eval().to(memory_format=torch.channels_last)
-    inferer = AveragingInferer(pixels) if averaging else Inferer()
-    seen, outputs = data.image.shape[-1] if averaging else pixels, []
-    for batch in EvaluationLoader(SampleDataset(data, device), pixels=seen):
+    network = lay_out(network.eval())
+    inferer = AveragingInferer(size) if averaging else Inferer()
+    seen, outputs = data.image.shape[2:] if averaging else size, []
+    for batch in EvaluationLoader(SampleDataset(data, device), size=seen):
         image, _, _, extra = prepare_batch(batch, device)
         outputs.append(torch.softmax(inferer(image, network, **extra).double(), dim=1).cpu().numpy())
     return np.concatenate(outputs)

@@ -6,13 +6,13 @@ Tajbakhsh et al. (IEEE TMI 35(5), 2016) score a candidate by the mean probabilit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 from torch.nn import functional
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.transforms.batch import VIEWS, view
+from mpmri_monai.transforms.batch import VIEWS, as_size, view
 
 SCALES = (1.0, 1.2, 1.5)
 """Sides of the crops, in sides of the network's input."""
@@ -24,35 +24,47 @@ CROPS = len(SCALES) * len(PLACES) * VIEWS
 """Crops that the mean is over."""
 
 
-def check_room(stored: int, pixels: int) -> None:
-    """Raise ConfigError when the largest size for an input of ``pixels`` does not fit into crops of ``stored``."""
-    largest = max(_sides(pixels))
-    if stored < largest:
+def check_room(stored: int | Sequence[int], size: int | Sequence[int]) -> None:
+    """Refuse to average over crops for an input of ``size`` from stored crops of ``stored``, sizes as in `as_size`.
+
+    Raises:
+        ConfigError: they are volumes or not square, or the largest crop does not fit.
+    """
+    seen, room = as_size(size), as_size(stored)
+    if len(seen) != 2 or len(room) != 2:
+        raise ConfigError(
+            expected="crops of one plane, to average over their views, sizes and places",
+            found=f"volumes of {'×'.join(map(str, max(seen, room, key=len)))} voxels",
+            fix="--averaging False",
+        )
+    if seen[0] != seen[1] or room[0] != room[1]:
+        found = f"{'×'.join(map(str, room))} for an input of {'×'.join(map(str, seen))}"
+        raise ConfigError(expected="square stored crops", found=found)
+    largest = max(_sides(seen[0]))
+    if room[0] < largest:
         raise ConfigError(
             expected=f"stored crops of at least {largest} pixels, to average over scales up to {SCALES[-1]}",
-            found=f"{stored}",
+            found=f"{room[0]}",
             fix=f"--samples#reach of at least {SCALES[-1]}, or --averaging False",
         )
 
 
-def averaging_crops(images: Tensor, pixels: int) -> Iterator[Tensor]:
-    """Yield the ``CROPS`` crops (batch, channel, ``pixels``, ``pixels``) of stored ``images``, the central one first.
+def averaging_crops(images: Tensor, size: int | Sequence[int]) -> Iterator[Tensor]:
+    """Yield the ``CROPS`` crops (batch, channel, row, column) of ``size`` of stored ``images``, the central one first.
 
-    Sides and shifts are whole pixels: a side is rounded to the parity of ``pixels``, so that every size has the same
+    Sides and shifts are whole pixels: a side is rounded to the parity of the input's, so that every size has the same
     centre (32, 38 and 48 of 52 for an input of 32), and a shift ends where the stored crop does (3, 4, and 2 instead
     of 5). The larger sizes are resampled by an antialiased bilinear filter, the smallest is what training sees.
 
     Args:
         images: (batch, channel, row, column) in [0, 1], square.
-        pixels: side of the network's input.
+        size: of the network's input, square.
 
     Raises:
-        ConfigError: the largest size does not fit into the stored crops, or they are not square.
+        ConfigError: as `check_room`.
     """
-    stored, columns = images.shape[-2:]
-    if stored != columns:
-        raise ConfigError(expected="square stored crops", found=f"{stored}×{columns}")
-    check_room(stored, pixels)
+    check_room(images.shape[2:], size)
+    stored, pixels = images.shape[-1], as_size(size)[0]
     for side in _sides(pixels):
         room = (stored - side) // 2
         shift = min(round(SHIFT * side), room)

@@ -6,6 +6,9 @@ Jia et al. (KSII TIIS 13(10), 2019) store each sample six times (identity, three
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -13,6 +16,56 @@ from mpmri_monai.errors import ConfigError
 
 VIEWS = 6
 """Identity, rotations by 90°, 180° and 270°, flip of columns, flip of rows; in this order."""
+
+
+class Augmentation(Protocol):
+    """How a training loader shows a sample each time that it visits it.
+
+    Attributes:
+        visits: times that an epoch visits each sample.
+    """
+
+    visits: int
+
+    def variants(self, samples: int, generator: torch.Generator) -> Tensor:
+        """Return what tells the visits of one epoch apart, (sample, visit)."""
+
+    def __call__(self, images: Tensor, variants: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a batch as the network sees it.
+
+        Args:
+            images: stored crops (batch, channel, …).
+            variants: (batch,), of the visits that the batch is made of.
+            generator: on the CPU, so that random numbers do not depend on the device.
+        """
+
+
+class Views:
+    """The augmentation of the paper: each visit another of the six views, of a crop shifted at random.
+
+    Args:
+        views: visits an epoch, 1 to 6; with 6 every view of every sample is seen each epoch.
+        pixels: side of the network's input.
+        jitter: largest shift of the crop in pixels; 2 is the paper's crop of 32 from 36.
+
+    Raises:
+        ConfigError: a value that means nothing.
+    """
+
+    def __init__(self, views: int = 6, pixels: int = 32, jitter: int = 2) -> None:
+        if not 1 <= views <= VIEWS:
+            raise ConfigError(expected=f"views between 1 and {VIEWS}", found=str(views))
+        if jitter < 0:
+            raise ConfigError(expected="a jitter of 0 pixels or more", found=str(jitter))
+        self.visits, self.pixels, self.jitter = views, pixels, jitter
+
+    def variants(self, samples: int, generator: torch.Generator) -> Tensor:
+        """Return the numbers of different views, int (sample, visit)."""
+        return torch.rand((samples, VIEWS), generator=generator).argsort(dim=1)[:, : self.visits]
+
+    def __call__(self, images: Tensor, variants: Tensor, generator: torch.Generator) -> Tensor:
+        """Return crops (batch, channel, ``pixels``, ``pixels``) of ``images`` (batch, channel, row, column)."""
+        return augment(images, variants, self.pixels, self.jitter, generator)
 
 
 def view(images: Tensor, index: int) -> Tensor:
@@ -43,8 +96,12 @@ def crop(images: Tensor, pixels: int, row_offsets: Tensor, column_offsets: Tenso
         row_offsets, column_offsets: int (batch,).
 
     Raises:
-        ConfigError: the images are smaller than the crop and its offset.
+        ConfigError: the images are smaller than the crop and its offset, not square, or volumes.
     """
+    if images.ndim != 4:
+        raise ConfigError(
+            expected="images (batch, channel, row, column)", found=f"a shape of {'×'.join(map(str, images.shape))}"
+        )
     room = (images.shape[-1] - pixels) // 2
     reach = int(max(row_offsets.abs().max(), column_offsets.abs().max())) if len(row_offsets) else 0
     if reach > room or images.shape[-2] != images.shape[-1]:
@@ -60,12 +117,28 @@ def crop(images: Tensor, pixels: int, row_offsets: Tensor, column_offsets: Tenso
     return images[batch, channels, rows, columns]
 
 
-def centre_crop(images: Tensor, pixels: int) -> Tensor:
-    """Return the central ``pixels``×``pixels`` of ``images`` (…, row, column); what evaluation and inference see."""
-    top, left = ((length - pixels) // 2 for length in images.shape[-2:])
-    if top < 0 or left < 0:
-        raise ConfigError(expected=f"images of at least {pixels} pixels", found="×".join(map(str, images.shape[-2:])))
-    return images[..., top : top + pixels, left : left + pixels]
+def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
+    """Return what a network sees as (row, column) or (depth, row, column), in pixels; a number is a square's side."""
+    return (size, size) if isinstance(size, int) else tuple(int(length) for length in size)
+
+
+def centre_crop(images: Tensor, size: int | Sequence[int]) -> Tensor:
+    """Return the central part of ``images``; what evaluation and inference see.
+
+    Args:
+        images: (…, row, column), or (…, depth, row, column) for a size of three.
+        size: of the part, as `as_size` takes it.
+
+    Raises:
+        ConfigError: the images are smaller.
+    """
+    wanted = as_size(size)
+    shape = tuple(images.shape[-len(wanted) :])
+    if len(shape) < len(wanted) or any(length < part for length, part in zip(shape, wanted, strict=True)):
+        least = f"{wanted[0]}" if len(set(wanted)) == 1 else "×".join(map(str, wanted))
+        raise ConfigError(expected=f"images of at least {least} pixels", found="×".join(map(str, shape)))
+    starts = ((length - part) // 2 for length, part in zip(shape, wanted, strict=True))
+    return images[..., *(slice(start, start + part) for start, part in zip(starts, wanted, strict=True))]
 
 
 def augment(images: Tensor, views: Tensor, pixels: int, jitter: int, generator: torch.Generator) -> Tensor:

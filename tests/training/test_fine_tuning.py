@@ -18,6 +18,7 @@ from mpmri_monai.training import (
     parameter_groups,
     seed_everything,
 )
+from mpmri_monai.transforms.batch import Views
 
 RATE = 1e-3
 
@@ -70,7 +71,7 @@ def build(make_samples):
         return Trainer(
             max_epochs=3,
             device="cpu",
-            train_data_loader=TrainingLoader(SampleDataset(make_samples(18)), views=1),
+            train_data_loader=TrainingLoader(SampleDataset(make_samples(18)), 16, Views(1)),
             network=network,
             optimizer=optimizer,
             loss_function=torch.nn.CrossEntropyLoss(),

@@ -3,6 +3,11 @@ import torch
 
 from mpmri_monai.errors import ConfigError, StoreError
 from mpmri_monai.training import EvaluationLoader, SampleDataset, TrainingLoader
+from mpmri_monai.transforms.batch import Views
+
+
+def loader_of(dataset, batch_size=16, views=6, jitter=2, **options):
+    return TrainingLoader(dataset, batch_size, Views(views, 32, jitter), **options)
 
 
 def images_of(loader):
@@ -11,7 +16,7 @@ def images_of(loader):
 
 def test_an_epoch_visits_every_sample_in_every_view(samples):
     samples.image[:] = samples.image[:, :, :1, :1]  # constant crops: shifts and views change nothing
-    loader = TrainingLoader(SampleDataset(samples), batch_size=7, views=6)
+    loader = loader_of(SampleDataset(samples), batch_size=7, views=6)
     seen = torch.cat([batch["image"][:, 0, 0, 0] for batch in loader])
     expected = torch.as_tensor(samples.image[:, 0, 0, 0]).repeat_interleave(6)
     assert torch.equal(seen.sort().values, expected.sort().values)
@@ -22,7 +27,7 @@ def test_six_visits_are_six_different_views(samples):
     samples.image[:] = 0
     samples.image[:, :, 20, 14] = 1  # one bright pixel off the diagonals tells the views apart
     samples.extent_mm[:] = range(len(samples.label))
-    loader = TrainingLoader(SampleDataset(samples), batch_size=1, views=6, jitter=0)
+    loader = loader_of(SampleDataset(samples), batch_size=1, views=6, jitter=0)
     places = {}
     for batch in loader:
         extent = float(batch["extent_mm"][0])
@@ -31,7 +36,7 @@ def test_six_visits_are_six_different_views(samples):
 
 
 def test_order_depends_on_seed_and_epoch_alone(samples):
-    first, same, other = (TrainingLoader(SampleDataset(samples), seed=seed) for seed in (1, 1, 2))
+    first, same, other = (loader_of(SampleDataset(samples), seed=seed) for seed in (1, 1, 2))
     torch.manual_seed(0)
     before = images_of(first)
     torch.manual_seed(9)
@@ -46,7 +51,7 @@ def test_order_depends_on_seed_and_epoch_alone(samples):
 
 def test_labels_stay_with_their_images(samples):
     samples.image[:] = samples.label[:, None, None, None] / 4
-    for batch in TrainingLoader(SampleDataset(samples), views=3):
+    for batch in loader_of(SampleDataset(samples), views=3):
         assert torch.equal(batch["image"][:, 0, 5, 5], batch["label"] / 4)
 
 
@@ -59,7 +64,7 @@ def test_evaluation_sees_central_crops_in_order(samples):
 @pytest.mark.parametrize("options", [{"views": 0}, {"views": 7}, {"batch_size": 0}])
 def test_impossible_options_are_refused(samples, options):
     with pytest.raises(ConfigError):
-        TrainingLoader(SampleDataset(samples), **options)
+        loader_of(SampleDataset(samples), **options)
 
 
 def test_data_of_unequal_length_is_refused(samples):
@@ -69,12 +74,12 @@ def test_data_of_unequal_length_is_refused(samples):
 
 def test_a_negative_jitter_is_refused(samples):
     with pytest.raises(ConfigError, match="jitter"):
-        TrainingLoader(SampleDataset(samples), jitter=-1)
+        loader_of(SampleDataset(samples), jitter=-1)
 
 
 def test_nothing_to_train_on_is_refused(make_samples):
     with pytest.raises(ConfigError, match="samples to train on"):
-        TrainingLoader(SampleDataset(make_samples(0)))
+        loader_of(SampleDataset(make_samples(0)))
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ def drawn(loader):
 
 
 def test_a_balanced_epoch_has_as_many_of_each_class_as_of_the_smallest(unequal):
-    loader = TrainingLoader(unequal, batch_size=4, views=2, balance="downsample")
+    loader = loader_of(unequal, batch_size=4, views=2, balance="downsample")
     numbers = drawn(loader)
     assert unequal.tensors["label"][numbers].bincount().tolist() == [6, 6, 6]
     assert numbers.bincount()[numbers.unique()].tolist() == [2] * 9  # each in two views, none twice over
@@ -100,7 +105,7 @@ def test_a_balanced_epoch_has_as_many_of_each_class_as_of_the_smallest(unequal):
 
 
 def test_balanced_epochs_draw_anew_and_depend_on_seed_and_epoch_alone(unequal):
-    loader, same = (TrainingLoader(unequal, balance="downsample", views=1, seed=3) for _ in range(2))
+    loader, same = (loader_of(unequal, balance="downsample", views=1, seed=3) for _ in range(2))
     seen = {}
     for loader.epoch in range(1, 41):
         seen[loader.epoch] = drawn(loader)
@@ -112,13 +117,13 @@ def test_balanced_epochs_draw_anew_and_depend_on_seed_and_epoch_alone(unequal):
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
 def test_otherwise_every_sample_is_drawn(unequal, balance):
-    numbers = drawn(TrainingLoader(unequal, views=1, balance=balance))
+    numbers = drawn(loader_of(unequal, views=1, balance=balance))
     assert numbers.sort().values.tolist() == list(range(20))
 
 
 def test_processes_share_a_balanced_epoch_equally(unequal, monkeypatch):
     monkeypatch.setattr("mpmri_monai.training.loader.idist.get_world_size", lambda: 2)
-    loader, shares = TrainingLoader(unequal, batch_size=2, views=1, balance="downsample"), []
+    loader, shares = loader_of(unequal, batch_size=2, views=1, balance="downsample"), []
     for rank in (0, 1):
         monkeypatch.setattr("mpmri_monai.training.loader.idist.get_rank", lambda rank=rank: rank)
         shares.append(drawn(loader))
@@ -129,4 +134,4 @@ def test_processes_share_a_balanced_epoch_equally(unequal, monkeypatch):
 
 def test_an_unknown_balance_is_refused(unequal):
     with pytest.raises(ConfigError, match="downsample"):
-        TrainingLoader(unequal, balance="upsample")
+        loader_of(unequal, balance="upsample")

@@ -29,6 +29,7 @@ from mpmri_monai.training import (
     prepare_batch,
     seed_everything,
 )
+from mpmri_monai.transforms.batch import Views
 
 
 class Killed(Exception):
@@ -62,7 +63,7 @@ def build_trainer(
     trainer = Trainer(
         max_epochs=epochs,
         device="cpu",
-        train_data_loader=TrainingLoader(SampleDataset(make_samples(signal=signal)), views=views),
+        train_data_loader=TrainingLoader(SampleDataset(make_samples(signal=signal)), 16, Views(views)),
         network=network,
         optimizer=optimizer,
         loss_function=torch.nn.CrossEntropyLoss(),
