@@ -2,8 +2,8 @@
 
 from mpmri_monai.samples.preparation import prepare, stores_kept
 from mpmri_monai.samples.sample import Sample
-from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.settings import Grid, Settings
 from mpmri_monai.samples.store import Store
 from mpmri_monai.samples.study import sample_study
 
-__all__ = ["Sample", "Settings", "Store", "prepare", "sample_study", "stores_kept"]
+__all__ = ["Grid", "Sample", "Settings", "Store", "prepare", "sample_study", "stores_kept"]

@@ -17,7 +17,7 @@ from SimpleITK import Version_VersionString as simpleitk_version
 from mpmri_monai.artefacts import cache_folder, digest, read_json, write_json
 from mpmri_monai.cohort import Study
 from mpmri_monai.errors import MaskError
-from mpmri_monai.samples.locate import REFERENCES
+from mpmri_monai.samples.locate import reference_of
 from mpmri_monai.samples.sample import Sample
 from mpmri_monai.volumes import Mask, Stack, fits, same_grid
 from mpmri_monai.volumes.registration import Motion, find_motion
@@ -103,7 +103,7 @@ def _reference(study: Study, stacks: Mapping[str, Stack], lesions: Mapping[str, 
         raise _unclear(study, f"lesions drawn on {' and '.join(sorted(drawn_on))}", "align none of them")
     if drawn_on:
         return drawn_on.pop()
-    return next((sequence for sequence in REFERENCES if sequence in stacks), next(iter(stacks)))
+    return reference_of(stacks)
 
 
 def _drawn_on(study: Study, name: str, mask: Mask, stacks: Mapping[str, Stack]) -> str:

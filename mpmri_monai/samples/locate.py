@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpmri_monai.errors import MaskError
-from mpmri_monai.samples.plane import CropPlane, ParallelPlanes
+from mpmri_monai.samples.plane import CropGrid, CropPlane, ParallelPlanes
 from mpmri_monai.samples.region import extent_mm, half_width_mm
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.volumes import Mask, Stack
@@ -29,17 +29,23 @@ class Position:
     """One place at which every sequence is taken."""
 
     region: str
-    """Id of the lesion, or ``BG-<n>``."""
+    """Id of the lesion, ``BG-<n>``, ``whole`` or ``patch``."""
     kind: str
-    """``lesion`` or ``background``."""
+    """``lesion``, ``background``, ``study`` or ``patch``."""
     number: int
-    plane: CropPlane
+    plane: CropPlane | CropGrid
     mask: NDArray[np.bool_]
-    """(row, column): lesion, or for background the disc inscribed in the box."""
+    """(row, column) or (depth, row, column): lesion; for background the disc inscribed in the box, or the ball; for a
+    study its organ; for a patch all of it."""
     extent_mm: float
     """Larger in-plane extent of the lesion's box, before the minimum is applied."""
     slab_mm: float
-    """Distance between neighbouring reference slices."""
+    """Distance between neighbouring planes."""
+
+
+def reference_of(stacks: Mapping[str, Stack]) -> str:
+    """Return the reference sequence of a study: the first in the order of preference, else its first sequence."""
+    return next((sequence for sequence in REFERENCES if sequence in stacks), next(iter(stacks)))
 
 
 def reference_planes(stacks: Mapping[str, Stack]) -> list[ParallelPlanes]:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from mpmri_monai.volumes import Geometry
 
+TOWARDS = np.array([-1.0, -1.0, 1.0])
+"""Signs of left, posterior and superior along the RAS+ axes: where the axes of a grid sample point."""
+
 Vector = NDArray[np.float64]
 
 
@@ -40,6 +43,22 @@ class ParallelPlanes:
         column_direction *= np.sign(column_direction @ geometry.affine[:3, 1])
         return cls(row_direction, column_direction, geometry.normal, offsets_mm, spacing_mm)
 
+    def canonical(self) -> ParallelPlanes:
+        """Return the same planes with axes in one order and sense, however they were stored.
+
+        The normal follows the axis of the body that it is nearest to; of the other two axes of the body, the first in
+        the order left-right, front-back, head-foot is that of the rows' direction. Each points to the left, to the back
+        or to the head; so columns of axial planes grow to the patient's left, rows to the back and planes to the head.
+        """
+        across = int(np.abs(self.normal).argmax())
+        first, second = (axis for axis in range(3) if axis != across)
+        one, other = self.row_direction, self.column_direction
+        if abs(one[first]) + abs(other[second]) < abs(other[first]) + abs(one[second]):
+            one, other = other, one
+        normal = _pointing(self.normal, across)
+        offsets = self.offsets_mm if normal @ self.normal > 0 else -self.offsets_mm[::-1]
+        return ParallelPlanes(_pointing(one, first), _pointing(other, second), normal, offsets, self.spacing_mm)
+
     def point(self, across: float, down: float, offset: float) -> Vector:
         """Return the point (RAS+, mm) with these coordinates along the row, the column and the normal direction."""
         return across * self.row_direction + down * self.column_direction + offset * self.normal
@@ -56,6 +75,10 @@ class CropPlane:
     pixels: int
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self.pixels, self.pixels
+
+    @property
     def normal(self) -> Vector:
         return np.cross(self.row_direction, self.column_direction)
 
@@ -70,3 +93,57 @@ class CropPlane:
         """Return which pixels (row, column) lie within a disc around the centre."""
         steps = (np.arange(self.pixels) - (self.pixels - 1) / 2) * self.pitch_mm
         return np.hypot(steps[:, None], steps[None, :]) <= diameter_mm / 2
+
+
+@dataclass(frozen=True, eq=False)
+class CropGrid:
+    """Parallel squares of points around ``centre_mm`` (RAS+); directions are unit vectors."""
+
+    centre_mm: Vector
+    row_direction: Vector
+    column_direction: Vector
+    normal: Vector
+    """Along the depth, towards higher planes."""
+    pitch_mm: float
+    """Distance between points in a plane."""
+    depth_mm: float
+    """Distance between planes."""
+    shape: tuple[int, int, int]
+    """(depth, row, column)."""
+
+    def points_mm(self) -> NDArray[np.float64]:
+        """Return the points in RAS+ mm, (depth, row, column, 3)."""
+        depth, down, across = self._steps_mm()
+        return (
+            self.centre_mm
+            + depth[:, None, None, None] * self.normal
+            + down[:, None, None] * self.column_direction
+            + across[:, None] * self.row_direction
+        )
+
+    def nearest(self, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which points of the grid (depth, row, column) are nearest to one of some points (point, 3)."""
+        axes = np.stack([self.normal, self.column_direction, self.row_direction], axis=-1)
+        steps = (points_mm - self.centre_mm) @ axes / [self.depth_mm, self.pitch_mm, self.pitch_mm]
+        index = np.rint(steps + (np.array(self.shape) - 1) / 2).astype(int)
+        found = np.zeros(self.shape, bool)
+        found[tuple(index[np.all((index >= 0) & (index < self.shape), axis=1)].T)] = True
+        return found
+
+    def ball(self, diameter_mm: float) -> NDArray[np.bool_]:
+        """Return which points (depth, row, column) lie within a ball around the centre."""
+        depth, down, across = self._steps_mm()
+        return depth[:, None, None] ** 2 + down[:, None] ** 2 + across**2 <= (diameter_mm / 2) ** 2
+
+    def _steps_mm(self) -> tuple[Vector, Vector, Vector]:
+        """Return where the planes, rows and columns lie, from the centre."""
+        pitches = (self.depth_mm, self.pitch_mm, self.pitch_mm)
+        depth, down, across = (
+            (np.arange(count) - (count - 1) / 2) * pitch for count, pitch in zip(self.shape, pitches, strict=True)
+        )
+        return depth, down, across
+
+
+def _pointing(direction: Vector, axis: int) -> Vector:
+    """Return a direction or its opposite: the one to the left, back or head along an axis of the body."""
+    return direction if direction[axis] * TOWARDS[axis] >= 0 else -direction

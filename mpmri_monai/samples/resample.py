@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpmri_monai.samples.intensity import Window
-from mpmri_monai.samples.plane import CropPlane
+from mpmri_monai.samples.plane import CropGrid, CropPlane
 from mpmri_monai.samples.settings import ThroughPlane
 from mpmri_monai.volumes import Geometry, Stack
 
@@ -30,11 +30,11 @@ class Crop:
     """One sequence at one place; where it is not covered, ``image`` and ``signal`` are 0."""
 
     image: NDArray[np.float32]
-    """(row, column), in [0, 1]."""
+    """(row, column) or (depth, row, column), in [0, 1]."""
     signal: NDArray[np.float32]
-    """(row, column), before normalisation."""
+    """As ``image``, before normalisation."""
     covered: NDArray[np.bool_]
-    """(row, column)."""
+    """As ``image``."""
     offset_mm: float
     """Largest distance between asked and acquired position over the covered pixels; NaN when none is covered."""
 
@@ -61,25 +61,30 @@ class Footprint:
 
     shares: tuple[SliceShare, ...]
     count: NDArray[np.int_]
-    """(row, column): from how many slices each pixel is averaged; 0 where the grid does not cover it."""
+    """(row, column) or (depth, row, column): from how many slices each pixel is averaged; 0 where the grid does not
+    cover it."""
     offset_mm: float
 
 
 def take_crop(
-    stack: Stack, plane: CropPlane, window: Window, through_plane: ThroughPlane = "nearest", slab_mm: float = 0.0
+    stack: Stack,
+    plane: CropPlane | CropGrid,
+    window: Window,
+    through_plane: ThroughPlane = "nearest",
+    slab_mm: float = 0.0,
 ) -> Crop:
     """Take ``plane`` out of ``stack``: ``show`` of its ``footprint``."""
     return show(stack, footprint(stack.geometry, plane, through_plane, slab_mm), window)
 
 
 def footprint(
-    geometry: Geometry, plane: CropPlane, through_plane: ThroughPlane = "nearest", slab_mm: float = 0.0
+    geometry: Geometry, plane: CropPlane | CropGrid, through_plane: ThroughPlane = "nearest", slab_mm: float = 0.0
 ) -> Footprint:
     """Find which stored pixels of a grid show ``plane``.
 
     Args:
         geometry: the grid as acquired.
-        plane: where the pixels of the crop lie.
+        plane: where the pixels of the crop lie; several planes are taken as each of them would be.
         through_plane: ``nearest`` slice, or ``slab_mean``: the mean of the slices whose centres lie inside a slab of
             ``slab_mm`` around the pixel; where there is none, the nearest.
         slab_mm: thickness of the slab, the slice spacing of the reference.
@@ -102,7 +107,7 @@ def footprint(
             count[pixels] += 1
     covered = count > 0
     offset = float(np.abs(distance[covered] / count[covered]).max()) if covered.any() else float("nan")
-    return Footprint(tuple(shares), count.reshape(plane.pixels, plane.pixels), offset)
+    return Footprint(tuple(shares), count.reshape(plane.shape), offset)
 
 
 def show(stack: Stack, place: Footprint, window: Window) -> Crop:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpmri_monai.cohort import Study
-from mpmri_monai.errors import MaskError
-from mpmri_monai.samples.intensity import Window
+from mpmri_monai.errors import GeometryError, MaskError
+from mpmri_monai.samples.intensity import Window, refuse_empty
 from mpmri_monai.samples.locate import Position
 from mpmri_monai.samples.resample import Footprint, angle_deg, footprint, show
-from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.settings import Grid, Settings
 from mpmri_monai.volumes import Stack
 
 PRESENT_FRACTION = 0.5
@@ -34,14 +34,14 @@ class Sample:
     lesion: str
     sample: str
     kind: str
-    """``lesion`` or ``background``."""
+    """``lesion`` or ``background``; with a grid also ``study`` (no lesion, but labels) or ``patch`` (random)."""
     labels: Mapping[str, str]
-    """Class name by label key; empty for background."""
+    """Class name by label key; empty for background and patches."""
     sequences: tuple[str, ...]
     image: NDArray[np.float32]
-    """(sequence, row, column), in [0, 1]."""
+    """(sequence, row, column) or (sequence, depth, row, column), in [0, 1]."""
     mask: NDArray[np.bool_]
-    """(row, column): the lesion, or the disc inscribed in the box of a background sample."""
+    """(row, column) or (depth, row, column): as of `Position`."""
     present: NDArray[np.bool_]
     """(sequence,)."""
     offset_mm: NDArray[np.float64]
@@ -78,11 +78,24 @@ def take_samples(
 
     Raises:
         MaskError: a lesion lies outside every sequence.
+        ConfigError: E_WINDOW: an intensity window is empty; said of grid samples alone.
+        GeometryError: E_GRID: every sequence covers less than half of what the network sees of a grid sample.
     """
+    if settings.grid is not None:
+        refuse_empty(windows)
     samples = [_take_sample(study, stacks, windows, position, tuple(sequences), settings) for position in positions]
     seen = {sample.lesion for sample in samples if sample.present.any()}
-    unseen = sorted({sample.lesion for sample in samples if sample.kind == "lesion"} - seen)
+    unseen = sorted({sample.lesion for sample in samples if sample.kind != "background"} - seen)
     if unseen:
+        lost = [position for position in positions if position.region in unseen]
+        if settings.grid is not None and any(_lies_in(position, stacks) for position in lost):
+            raise GeometryError(
+                expected=f"a sequence that covers at least half of a {_in_words(settings.grid)}",
+                found=f"none that does around {', '.join(unseen)}",
+                where=f"study {study.study}",
+                fix="take a smaller grid: fewer slices or pixels, or smaller depth_mm or plane_mm",
+                code="E_GRID",
+            )
         raise MaskError(
             expected="lesions inside the images",
             found=f"no sequence of the study covers {', '.join(unseen)}",
@@ -102,7 +115,7 @@ def _take_sample(
     settings: Settings,
 ) -> Sample:
     plane, mask, normal = position.plane, position.mask, position.plane.normal
-    image = np.zeros((len(sequences), plane.pixels, plane.pixels), np.float32)
+    image = np.zeros((len(sequences), *plane.shape), np.float32)
     present = np.zeros(len(sequences), bool)
     offset, signal, level = np.full((3, len(sequences)), np.nan)
     flags: list[str] = []
@@ -115,7 +128,7 @@ def _take_sample(
         if grid not in places:
             places[grid] = footprint(stack.geometry, plane, settings.through_plane, position.slab_mm)
         crop = show(stack, places[grid], windows[sequence])
-        fraction = _box(crop.covered, settings.pixels).mean()
+        fraction = _seen(crop.covered, settings.size).mean()
         lesion = mask & crop.covered
         if fraction < PRESENT_FRACTION or not lesion.any():
             continue
@@ -125,15 +138,15 @@ def _take_sample(
             flags.append(f"partial:{sequence}")
         if angle_deg(normal, stack.geometry.normal) > OBLIQUE_DEG:
             flags.append(f"oblique:{sequence}")
-    labels = {**study.labels, **_lesion_labels(study, position)} if position.kind == "lesion" else {}
+    digits = 5 if position.kind == "patch" else 2
     return Sample(
         patient=study.patient,
         study=study.study,
         site=study.site,
         lesion=position.region,
-        sample=f"{position.region}-{position.number:02d}",
+        sample=f"{position.region}-{position.number:0{digits}d}",
         kind=position.kind,
-        labels=labels,
+        labels=_labels(study, position),
         sequences=sequences,
         image=image,
         mask=mask,
@@ -149,14 +162,27 @@ def _take_sample(
     )
 
 
-def _lesion_labels(study: Study, position: Position) -> Mapping[str, str]:
-    return next(lesion.labels for lesion in study.lesions if lesion.id == position.region)
+def _labels(study: Study, position: Position) -> Mapping[str, str]:
+    if position.kind == "lesion":
+        return study.labels | next(lesion.labels for lesion in study.lesions if lesion.id == position.region)
+    return study.labels if position.kind == "study" else {}
 
 
-def _box(image: NDArray, pixels: int) -> NDArray:
-    """Return the central square that shows the lesion's box."""
-    margin = (image.shape[0] - pixels) // 2
-    return image[margin : margin + pixels, margin : margin + pixels]
+def _lies_in(position: Position, stacks: Mapping[str, Stack]) -> bool:
+    """Return whether some sequence covers a part of the lesion."""
+    places = (footprint(stack.geometry, position.plane) for stack in stacks.values())
+    return any((position.mask & (place.count > 0)).any() for place in places)
+
+
+def _in_words(grid: Grid) -> str:
+    size = f"{grid.slices} x {grid.pixels} x {grid.pixels}"
+    return f"grid of {size} points, {grid.depth_mm:g} and {grid.plane_mm:g} mm apart"
+
+
+def _seen(image: NDArray, size: tuple[int, ...]) -> NDArray:
+    """Return the central part that the network sees."""
+    margins = [(stored - side) // 2 for stored, side in zip(image.shape, size, strict=True)]
+    return image[tuple(slice(margin, margin + side) for margin, side in zip(margins, size, strict=True))]
 
 
 def _mean(image: NDArray[np.float32], inside: NDArray[np.bool_]) -> float:

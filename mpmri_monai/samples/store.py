@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,11 @@ SHIFT = "shift"
 class Store:
     """The samples of a cohort.
 
-    ``table`` has one row a sample, in the order of the manifest: patient, study, site, lesion, sample, kind (``lesion``
-    or ``background``), extent_mm, pitch_mm, x_mm, y_mm, z_mm, ``label_<key>`` ("" when there is none),
-    ``present_<sequence>``, ``offset_<sequence>`` in mm, ``signal_<sequence>`` and ``level_<sequence>`` (mean in the
-    lesion before and after normalisation; NaN when absent), and flags. Where sequences were aligned, also
-    ``shift_<sequence>`` in mm.
+    ``table`` has one row a sample, in the order of the manifest: patient, study, site, lesion, sample, kind
+    (``lesion``, ``background``; with a grid also ``study`` or ``patch``), extent_mm, pitch_mm, x_mm, y_mm, z_mm,
+    ``label_<key>`` ("" when there is none), ``present_<sequence>``, ``offset_<sequence>`` in mm, ``signal_<sequence>``
+    and ``level_<sequence>`` (mean in the lesion before and after normalisation; NaN when absent), and flags. Where
+    sequences were aligned, also ``shift_<sequence>`` in mm.
     """
 
     folder: Path
@@ -53,7 +54,8 @@ class Store:
     """sha256 of the voxels of each sequence, by study: the same images have the same, under whatever name."""
 
     def images(self, rows: ArrayLike, sequences: Sequence[str] | None = None) -> NDArray[np.float32]:
-        """Return the crops of the given rows of ``table``, (sample, sequence, row, column), in [0, 1].
+        """Return the crops of the given rows of ``table``, in [0, 1]: (sample, sequence, row, column), or with a grid
+        (sample, sequence, depth, row, column).
 
         Args:
             rows: positions in ``table``, in any order.
@@ -65,17 +67,17 @@ class Store:
         sequences = self.sequences if sequences is None else tuple(sequences)
         if unknown := set(sequences) - set(self.sequences):
             raise StoreError(expected=f"sequences among {' '.join(self.sequences)}", found=", ".join(sorted(unknown)))
-        rows, side = np.asarray(rows, int), self.settings.stored_pixels
-        result = np.empty((len(rows), len(sequences), side, side), np.float32)
+        rows = np.asarray(rows, int)
+        result = np.empty((len(rows), len(sequences), *self.settings.stored_shape), np.float32)
         for arrays, places, inside in self._by_study(rows):
             for channel, sequence in enumerate(sequences):
                 result[places, channel] = arrays[_image(sequence)][inside]
         return result
 
     def masks(self, rows: ArrayLike) -> NDArray[np.bool_]:
-        """Return where the lesion (or the background disc) is, (sample, row, column)."""
-        rows, side = np.asarray(rows, int), self.settings.stored_pixels
-        result = np.empty((len(rows), side, side), bool)
+        """Return where the lesion (or what stands for it) is, (sample, row, column) or (sample, depth, row, column)."""
+        rows = np.asarray(rows, int)
+        result = np.empty((len(rows), *self.settings.stored_shape), bool)
         for arrays, places, inside in self._by_study(rows):
             result[places] = arrays["mask"][inside]
         return result
@@ -86,7 +88,8 @@ class Store:
 
     def bytes_for(self, rows: ArrayLike, sequences: Sequence[str]) -> int:
         """Return the memory that ``images(rows, sequences)`` takes."""
-        return len(np.asarray(rows)) * len(sequences) * self.settings.stored_pixels**2 * np.dtype(np.float32).itemsize
+        voxels = len(np.asarray(rows)) * len(sequences) * math.prod(self.settings.stored_shape)
+        return voxels * np.dtype(np.float32).itemsize
 
     def _by_study(self, rows: NDArray[np.int_]) -> Iterator[tuple[Any, NDArray, NDArray]]:
         """Yield for each study among ``rows``: its arrays, places in ``rows``, and indices in the study's file."""
@@ -139,10 +142,10 @@ def write_study(path: Path, key: str, samples: Sequence[Sample], sequences: Sequ
     Raises:
         OutputError: the disk is full or the place cannot be written.
     """
-    side = settings.stored_pixels
-    images = np.stack([sample.image for sample in samples]) if samples else np.empty((0, len(sequences), side, side))
+    shape = settings.stored_shape
+    images = np.stack([sample.image for sample in samples]) if samples else np.empty((0, len(sequences), *shape))
     arrays: dict[str, Any] = {_image(sequence): images[:, i].astype(np.float32) for i, sequence in enumerate(sequences)}
-    arrays["mask"] = np.stack([sample.mask for sample in samples]) if samples else np.empty((0, side, side), bool)
+    arrays["mask"] = np.stack([sample.mask for sample in samples]) if samples else np.empty((0, *shape), bool)
     rows = [_row(sample) for sample in samples]
     content = hashlib.sha256(json.dumps(rows).encode())
     for name in sorted(arrays):

@@ -11,11 +11,12 @@ from mpmri_monai.catalogue import Catalogue, Caution, scan
 from mpmri_monai.cohort import DicomImage, Region, Study
 from mpmri_monai.errors import ManifestError
 from mpmri_monai.samples.background import background_positions
-from mpmri_monai.samples.intensity import trimmed_windows
+from mpmri_monai.samples.grid import grid_planes, lesion_position, whole_position
+from mpmri_monai.samples.intensity import intensity_windows
 from mpmri_monai.samples.locate import Position, lesion_positions, reference_planes
 from mpmri_monai.samples.region import box_mask
 from mpmri_monai.samples.sample import Sample, take_samples
-from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.settings import Grid, Settings
 from mpmri_monai.volumes import Mask, MaskRegion, Stack, mask_cautions, read_nifti, read_region, read_volume
 from mpmri_monai.volumes.regions import FORMS
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mpmri_monai.samples.alignment import Alignment
 
 LIVER = "liver"
+"""The organ that 2.5D samples know."""
 STRAY = "W_STRAY"
 """Caution about a mask whose parts lie so far apart that they stretch the box that the network sees."""
 ORGAN_VALUE = 1
@@ -34,13 +36,15 @@ class Regions:
     """The masks of a study."""
 
     lesions: Mapping[str, Mask]
-    liver: Mask | None
+    organ: Mask | None
+    """The liver; with a grid, of a study that has no liver but one organ, that organ."""
     cautions: Mapping[str, tuple[Caution, ...]] = field(default_factory=dict)
     """By lesion: what a person should look at, as of `mpmri_monai.volumes.mask_cautions`."""
 
 
 def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequence[str]) -> list[Sample]:
-    """Return the samples of a study, lesions first, then background.
+    """Return the samples of a study: lesions first, then background; with a grid, the study where it has no lesion, or
+    patches where those are wanted.
 
     The same steps, one by one and as MONAI transforms, are ``mpmri_monai.transforms.preprocessing``.
 
@@ -54,9 +58,9 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
         MpmriError: a file, a mask or the geometry is not usable; the message says which and what to do.
     """
     stacks: Mapping[str, Stack] = load_sequences(study, folder, sequences)
-    regions = load_regions(study, folder, stacks)
+    regions = load_regions(study, folder, stacks, settings)
     stacks, regions, alignment = align_study(study, stacks, regions, settings)
-    windows = trimmed_windows(stacks, settings.trim, settings.joint_dce)
+    windows = intensity_windows(stacks, settings.trim, settings.joint_dce, settings.window)
     positions = locate_samples(study, stacks, regions, settings)
     samples = take_samples(study, stacks, windows, positions, sequences, settings)
     return note_findings(samples, regions, alignment)
@@ -81,8 +85,14 @@ def load_sequences(study: Study, folder: Path, sequences: Sequence[str]) -> dict
     return stacks
 
 
-def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Regions:
-    """Read the lesion masks and the liver mask, each on the grid of the sequence that it was drawn on.
+def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack], settings: Settings | None = None) -> Regions:
+    """Read the lesion masks and the organ mask, each on the grid of the sequence that it was drawn on.
+
+    Args:
+        study: entry of the manifest.
+        folder: what its paths are relative to.
+        stacks: its sequences.
+        settings: with a grid, another organ than the liver counts where it is the only one.
 
     Raises:
         MaskError: as `mpmri_monai.volumes.read_region`.
@@ -93,11 +103,13 @@ def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack]) -> Reg
         )
         for lesion in study.lesions
     }
-    organ, liver = study.organs.get(LIVER), None
-    if organ is not None:
-        region = Region(mask=organ, value=ORGAN_VALUE) if isinstance(organ, str) else organ
-        liver = _region_mask(f"study {study.study}, {LIVER}", region, None, Path(folder), stacks)
-    return Regions(lesions, liver, mask_cautions(lesions, liver, stacks))
+    name = _organ_of(study, settings)
+    if name is None:
+        return Regions(lesions, None, mask_cautions(lesions, None, stacks))
+    entry = study.organs[name]
+    region = Region(mask=entry, value=ORGAN_VALUE) if isinstance(entry, str) else entry
+    organ = _region_mask(f"study {study.study}, {name}", region, None, Path(folder), stacks)
+    return Regions(lesions, organ, mask_cautions(lesions, organ, stacks))
 
 
 def align_study(
@@ -105,7 +117,7 @@ def align_study(
 ) -> tuple[Mapping[str, Stack], Regions, Alignment | None]:
     """Return the sequences where ``settings.align`` wants them: as acquired, or with their motion undone.
 
-    Lesions stay where they are. The liver goes with the sequence that it was drawn on.
+    Lesions stay where they are. The organ goes with the sequence that it was drawn on.
 
     Raises:
         MaskError: as `mpmri_monai.samples.alignment.align_sequences`.
@@ -114,8 +126,8 @@ def align_study(
         return stacks, regions, None
     from mpmri_monai.samples.alignment import align_sequences  # needs SimpleITK, which takes its time to import
 
-    aligned, alignment = align_sequences(study, stacks, regions.lesions, regions.liver)
-    return aligned, replace(regions, liver=alignment.organ(regions.liver, stacks)), alignment
+    aligned, alignment = align_sequences(study, stacks, regions.lesions, regions.organ)
+    return aligned, replace(regions, organ=alignment.organ(regions.organ, stacks)), alignment
 
 
 def note_findings(samples: Sequence[Sample], regions: Regions, alignment: Alignment | None) -> list[Sample]:
@@ -127,12 +139,30 @@ def note_findings(samples: Sequence[Sample], regions: Regions, alignment: Alignm
 
 def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings) -> list[Position]:
     """Return where samples are taken: all positions of every lesion, then the matching background."""
+    if settings.grid is not None:
+        return _locate_on_grid(study, stacks, regions, settings, settings.grid)
     references = reference_planes(stacks)
     lesions = {name: lesion_positions(name, mask, references, settings) for name, mask in regions.lesions.items()}
     positions = [position for found in lesions.values() for position in found]
-    if settings.background and regions.liver is not None:
-        positions += background_positions(study.study, lesions, regions.lesions, regions.liver, references, settings)
+    if settings.background and regions.organ is not None:
+        positions += background_positions(study.study, lesions, regions.lesions, regions.organ, references, settings)
     return positions
+
+
+def _locate_on_grid(
+    study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings, grid: Grid
+) -> list[Position]:
+    planes, shape = grid_planes(stacks), settings.stored_shape
+    lesions = [lesion_position(name, mask, planes, grid, shape) for name, mask in regions.lesions.items()]
+    if not lesions and study.labels:
+        return [whole_position(stacks, regions.organ, planes, grid, shape)]
+    return lesions
+
+
+def _organ_of(study: Study, settings: Settings | None) -> str | None:
+    """Return the name of the organ that counts in a study."""
+    alone = settings is not None and settings.grid is not None and len(study.organs) == 1
+    return next(iter(study.organs)) if alone else LIVER if LIVER in study.organs else None
 
 
 def _region_mask(name: str, region: Region, drawn_on: str | None, folder: Path, stacks: Mapping[str, Stack]) -> Mask:

@@ -14,8 +14,9 @@ from monai.transforms import Compose, MapTransform
 
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.samples import Settings
-from mpmri_monai.samples.intensity import trimmed_windows
+from mpmri_monai.samples.intensity import intensity_windows
 from mpmri_monai.samples.sample import take_samples
+from mpmri_monai.samples.settings import WindowKind
 from mpmri_monai.samples.study import align_study, load_regions, load_sequences, locate_samples, note_findings
 
 Data = dict[Hashable, Any]
@@ -33,13 +34,15 @@ class LoadSequencesd(MapTransform):
 
 
 class LoadRegionsd(MapTransform):
-    """Read the lesion and liver masks of ``study`` into ``regions`` and check them against ``stacks``."""
+    """Read the lesion and organ masks of ``study`` into ``regions`` and check them against ``stacks``."""
 
-    def __init__(self, keys: KeysCollection = "study") -> None:
+    def __init__(self, settings: Settings | None = None, keys: KeysCollection = "study") -> None:
         super().__init__(keys)
+        self.settings = settings
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        return {**data, "regions": load_regions(data[self.first_key(data)], data["folder"], data["stacks"])}
+        study, folder = data[self.first_key(data)], data["folder"]
+        return {**data, "regions": load_regions(study, folder, data["stacks"], self.settings)}
 
 
 class AlignSequencesd(MapTransform):
@@ -62,16 +65,24 @@ class TrimmedMinMaxd(MapTransform):
     interpolating do not commute, and normalising whole volumes would cost more than the rest of the way.
 
     Args:
-        trim: share of the brightest voxels trimmed before the maximum is taken.
+        trim: share of the voxels that the window leaves out.
         joint_dce: one window for all DCE phases.
+        window: leave out the brightest voxels (``trimmed``), or as many at either end (``central``).
     """
 
-    def __init__(self, trim: float = 0.01, joint_dce: bool = False, keys: KeysCollection = "stacks") -> None:
+    def __init__(
+        self,
+        trim: float = 0.01,
+        joint_dce: bool = False,
+        window: WindowKind = "trimmed",
+        keys: KeysCollection = "stacks",
+    ) -> None:
         super().__init__(keys)
-        self.trim, self.joint_dce = trim, joint_dce
+        self.trim, self.joint_dce, self.window = trim, joint_dce, window
 
     def __call__(self, data: Data) -> dict[Hashable, Any]:
-        return {**data, "windows": trimmed_windows(data[self.first_key(data)], self.trim, self.joint_dce)}
+        windows = intensity_windows(data[self.first_key(data)], self.trim, self.joint_dce, self.window)
+        return {**data, "windows": windows}
 
 
 class LocateSamplesd(MapTransform):
@@ -123,9 +134,9 @@ def preprocessing(settings: Settings, sequences: Sequence[str]) -> Compose:
     return StudyCompose(
         [
             LoadSequencesd(sequences),
-            LoadRegionsd(),
+            LoadRegionsd(settings),
             AlignSequencesd(settings),
-            TrimmedMinMaxd(settings.trim, settings.joint_dce),
+            TrimmedMinMaxd(settings.trim, settings.joint_dce, settings.window),
             LocateSamplesd(settings),
             TakeSamplesd(settings, sequences),
         ]

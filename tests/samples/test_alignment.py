@@ -110,7 +110,7 @@ def test_liver_goes_with_the_sequence_that_it_was_drawn_on(study, cohort, make_g
     stacks = load_sequences(study, cohort.folder, SEQUENCES)
     before = load_regions(study, cohort.folder, stacks)
     _, after, _ = align_study(study, stacks, before, RIGID)
-    moved = after.liver.points_mm().mean(axis=0) - before.liver.points_mm().mean(axis=0)
+    moved = after.organ.points_mm().mean(axis=0) - before.organ.points_mm().mean(axis=0)
     np.testing.assert_allclose(moved, [0, 0, shift], atol=FOUND_MM)
     assert after.lesions is before.lesions
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mpmri_monai.samples.intensity import Window, trimmed_windows
+from mpmri_monai.samples.intensity import Window, intensity_windows
 
 
 def test_window_maps_and_clips():
@@ -22,14 +22,14 @@ def stacks(make_geometry, make_stack):
 
 
 def test_each_volume_has_its_own_window(stacks):
-    windows = trimmed_windows(stacks, 0.01, joint_dce=False)
+    windows = intensity_windows(stacks, 0.01, joint_dce=False)
     for sequence, factor in {"T2": 5, "S0": 1, "S4": 3}.items():
         assert windows[sequence].minimum == 7 * factor
         assert windows[sequence].maximum == pytest.approx((7 + 990) * factor, abs=2 * factor)
 
 
 def test_joint_window_spans_the_phases_and_spares_the_others(stacks):
-    own = trimmed_windows(stacks, 0.01, joint_dce=False)
-    joint = trimmed_windows(stacks, 0.01, joint_dce=True)
+    own = intensity_windows(stacks, 0.01, joint_dce=False)
+    joint = intensity_windows(stacks, 0.01, joint_dce=True)
     assert joint["S0"] == joint["S4"] == Window(own["S0"].minimum, own["S4"].maximum)
     assert joint["T2"] == own["T2"]

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.samples import Settings
+from mpmri_monai.samples import Grid, Settings
 
 
 def test_default_crop_has_room_for_a_scale_of_one_and_a_half():
@@ -36,3 +36,40 @@ def test_alignment_is_named_only_where_it_is_done():
     assert "align" not in Settings().model_dump() and "align" not in Settings(align="none").model_dump(mode="json")
     assert Settings(align="rigid").model_dump()["align"] == "rigid"
     assert Settings(**Settings(align="rigid").model_dump(mode="json")) == Settings(align="rigid")
+
+
+def test_grid_gives_what_is_seen_and_what_is_stored():
+    assert (Settings().size, Settings().stored_shape) == ((32, 32), (52, 52))
+    settings = Settings(grid={"slices": 4, "pixels": 25})
+    assert (settings.size, settings.stored_shape, settings.stored_pixels) == ((4, 25, 25), (8, 41, 41), 41)
+    assert Settings(grid=Grid(slices=5, pixels=28), reach=1).stored_shape == (5, 28, 28)
+
+
+@pytest.mark.parametrize("slices", [1, 4, 7])
+@pytest.mark.parametrize("reach", [1.0, 1.3, 2.0])
+def test_stored_grid_shares_its_centre_with_what_the_network_sees(slices, reach):
+    settings = Settings(grid=Grid(slices=slices, pixels=25), reach=reach)
+    for stored, seen in zip(settings.stored_shape, settings.size, strict=True):
+        assert stored >= reach * seen and (stored - seen) % 2 == 0
+
+
+def test_patches_have_no_margin():
+    assert Settings(grid=Grid(patches=10)).stored_shape == (4, 25, 25)
+
+
+@pytest.mark.parametrize("grid", [{"slice": 4}, {"slices": 0}, {"depth_mm": -1}, {"patches": -1}, {"plane_mm": 0}])
+def test_unusable_grids_are_named(grid):
+    with pytest.raises(ConfigError, match=next(iter(grid))):
+        Settings(grid=grid)
+    with pytest.raises(ConfigError, match=next(iter(grid))):
+        Grid(**grid)
+
+
+def test_grid_and_window_are_named_only_where_they_are_used():
+    older = {"pixels", "reach", "trim", "joint_dce", "through_plane", "background", "background_margin_mm"}
+    assert set(Settings().model_dump()) == older | {"minimum_box_mm", "seed"}
+    settings = Settings(grid=Grid(slices=6), window="central")
+    written = settings.model_dump(mode="json")
+    assert written["window"] == "central" and written["grid"]["slices"] == 6
+    assert Settings(**written) == settings
+    assert pickle.loads(pickle.dumps(settings)) == settings

@@ -82,7 +82,7 @@ def test_whole_way_through_dicom(tmp_path):
         study="N001-1",
         site="A",
         images={sequence: {"dicom": "dicom", "volume": volume} for sequence, volume in roles.items()},
-        organs={"liver": held_out.liver_mask.name},
+        organs={"liver": held_out.organ_mask.name},
         lesions=[{"id": "L1", "region": {"mask": held_out.lesion_mask.name, "value": 1}, "drawn_on": "S3"}],
     )
     samples = sample_study(study, tmp_path / "study", Settings(), SEQUENCES)
