@@ -9,21 +9,33 @@ from mpmri_monai.bundle.network import (
     process_rank,
     start_from,
 )
+from mpmri_monai.bundle.patch_data import PatchData
 from mpmri_monai.bundle.pretraining import check_smoothing, evaluate_pretraining, finish_pretraining
-from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
+from mpmri_monai.bundle.recipes import (
+    check_recipe,
+    keeps_best,
+    learning_rate,
+    loss,
+    lr_scheduler,
+    optimizer,
+    standardised,
+    unfreezing,
+)
 from mpmri_monai.bundle.results import check_scoring, evaluate_run, exit_status, finish_training, train
 from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_run
 from mpmri_monai.bundle.stored_cohort import default_cohort, manifest_of
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.natural import read_images
-from mpmri_monai.networks import SPPResNet
+from mpmri_monai.networks import SPPResNet, build_network
 from mpmri_monai.sequences import channels
 from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
 
 __all__ = [
     "CohortData",
+    "PatchData",
     "RunFolder",
     "SPPResNet",
+    "build_network",
     "bundle_root",
     "channels",
     "check_device",
@@ -40,6 +52,7 @@ __all__ = [
     "finish_pretraining",
     "finish_training",
     "guard",
+    "keeps_best",
     "larger_unless_nan",
     "learning_rate",
     "loss",
@@ -53,6 +66,7 @@ __all__ = [
     "read_images",
     "same_run",
     "seed_everything",
+    "standardised",
     "start_from",
     "task",
     "train",

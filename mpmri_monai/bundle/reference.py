@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ DECIMALS = 4
 
 
 def write_reference(
-    folder: Path, cohort: CohortData, network: dict[str, Any], pixels: int, averaging: bool = False
+    folder: Path, cohort: CohortData, network: dict[str, Any], size: int | Sequence[int], averaging: bool = False
 ) -> None:
     """Write the reference of a run beside its weights, from its ``metrics.json`` and the samples it was trained on.
 
@@ -29,7 +30,7 @@ def write_reference(
         folder: the run folder.
         cohort: whose training patients the weights were fitted on.
         network: arguments of the network, so that the weights can be used again.
-        pixels: side of the network's input.
+        size: of the network's input: side of a square in pixels, or (depth, row, column).
         averaging: whether predictions, and with them all that was fitted, are means over many crops of a sample, as
             answers then have to be.
     """
@@ -44,7 +45,7 @@ def write_reference(
         "protocol": cohort.protocol,
         "fusion": fusion_name(cohort.fusion),
         "network": network,
-        "pixels": pixels,
+        "pixels": size if isinstance(size, int) else list(size),
         "averaging": averaging,
         "samples": cohort.settings.model_dump(mode="json"),
         "weights_sha256": artefacts.file_digest(folder / "model.pt"),

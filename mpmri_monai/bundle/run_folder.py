@@ -16,6 +16,7 @@ import torch
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.patch_data import PatchData
 from mpmri_monai.bundle.provenance import SCRATCH, WEIGHTS, weights_digest
 from mpmri_monai.bundle.workflow import MONAI_KEYS, as_json, running_config
 from mpmri_monai.cohort import write_splits
@@ -35,15 +36,16 @@ before the first epoch ends.
 A pretraining leaves the records alone: natural images come divided, and are of no patients.
 """
 PRETRAINING = "pretraining"
-RESULTS = {
-    "report": ("model.pt", "reference.json", "report.html"),
-    "predictions": ("model.pt", "predictions.csv"),
-    PRETRAINING: ("model.pt", "metrics.json", "reference.json"),
-}
+RESULTS = {"report": ("model.pt", "reference.json", "report.html"), "predictions": ("model.pt", "predictions.csv")}
 """What a finished run has, by what it was asked for; the last is written last, but evaluating again also writes one."""
+NATURAL_RESULTS = {PRETRAINING: ("model.pt", "metrics.json", "reference.json")}
+ENCODER = ("model.pt", "metrics.json", "encoder.json", "encoder.pt")
+AUTOENCODER_RESULTS = {"report": ("figures/reconstructions.png", *ENCODER), "predictions": ENCODER}
+"""An autoencoder predicts nothing: one of many runs leaves out the picture."""
 DECIDES_RESULTS = (
     "task", "fusion", "seed", "split", "permutation", "samples",
     "embedding", "pooling", "levels", "dropout", "size_feature", "embedding_relu",
+    "architecture", "layers", "filters", "dense",
 )  # fmt: skip
 """Keys that evaluating a run must share with its training, beside the data."""
 PACKAGES = ("mpmri_monai", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "pandas", "pydicom", "nibabel")
@@ -63,7 +65,7 @@ class RunFolder:
         cohort: data of the run; their digests (manifest, store and splits; or images) are part of what makes the run.
         device: recorded.
         results: ``report`` for everything; ``predictions`` for a run that is one of many: weights and predictions
-            alone, without baseline, intervals, reference, figures and report;
+            alone, without baseline, intervals, reference, figures and report (an autoencoder leaves out its picture);
             ``pretraining`` for one on natural images.
 
     Raises:
@@ -73,14 +75,18 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | Path, cohort: CohortData | NaturalImages, device: str | torch.device, results: str = "report"
+        self,
+        path: str | Path,
+        cohort: CohortData | PatchData | NaturalImages,
+        device: str | torch.device,
+        results: str = "report",
     ) -> None:
-        natural = isinstance(cohort, NaturalImages)
-        known = [name for name in RESULTS if (name == PRETRAINING) == natural]
+        known = _results_of(cohort)
         if results not in known:
             raise ConfigError(expected=f"results among {', '.join(known)}", found=repr(results))
-        if results == "report":
+        if known is RESULTS and results == "report":
             cohort.refuse_report()
+        self._wanted = known[results]
         self.path = Path(path)
         self.cohort = cohort
         self.results = results
@@ -92,12 +98,12 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run's last artefacts are there."""
-        return all((self.path / name).is_file() for name in RESULTS[self.results])
+        return all((self.path / name).is_file() for name in self._wanted)
 
     @property
     def last_result(self) -> Path:
         """The artefact that is written last."""
-        return self.path / RESULTS[self.results][-1]
+        return self.path / self._wanted[-1]
 
     def release(self) -> None:
         """Close the run's log, which is this process's lock on the folder; needed where a process goes on to others."""
@@ -159,6 +165,13 @@ class RunFolder:
             )
 
 
+def _results_of(cohort: CohortData | PatchData | NaturalImages) -> dict[str, tuple[str, ...]]:
+    """Return what runs on such data leave, by what they may be asked for."""
+    if isinstance(cohort, NaturalImages):
+        return NATURAL_RESULTS
+    return AUTOENCODER_RESULTS if isinstance(cohort, PatchData) else RESULTS
+
+
 def same_run(path: str | Path, cohort: CohortData) -> None:
     """Check that the running configuration asks for the run in ``path``, so that no other fusion or split is scored.
 
@@ -208,7 +221,9 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def _environment(device: str | torch.device, cohort: CohortData | NaturalImages, pretrained: str) -> dict[str, Any]:
+def _environment(
+    device: str | torch.device, cohort: CohortData | PatchData | NaturalImages, pretrained: str
+) -> dict[str, Any]:
     weights = weights_digest(pretrained)
     return {
         "software": software(),

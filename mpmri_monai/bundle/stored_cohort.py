@@ -18,18 +18,26 @@ from mpmri_monai.catalogue.roles.protocol import protocol as protocol_named
 from mpmri_monai.samples import Settings, Store, prepare
 from mpmri_monai.training import SampleData
 
-DEFAULT_PRESET = "quick"
+DEFAULT_COHORTS = {
+    "quick": "hcc_phantom_quick",
+    "brain": "brain_phantom",
+    "brain-source": "brain_phantom_source",
+}
+"""Folders, in the named cache, of the generated cohorts that bundles train on when they are given none, by preset."""
 MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
 
 
-def default_cohort() -> str:
-    """Return the folder of the quick phantom cohort in the named cache, whether it is there yet or not.
+def default_cohort(preset: str = "quick") -> str:
+    """Return the folder of a generated cohort in the named cache, whether it is there yet or not.
 
     MONAI asks a configuration for its ``dataset_dir`` whenever it checks it; only `opened` writes the cohort.
+
+    Args:
+        preset: of `mpmri phantom`, one of `DEFAULT_COHORTS`.
     """
-    return str(cache_folder() / "cohorts" / f"hcc_phantom_{DEFAULT_PRESET}")
+    return str(cache_folder() / "cohorts" / DEFAULT_COHORTS[preset])
 
 
 def manifest_of(folder: str) -> str:
@@ -38,18 +46,20 @@ def manifest_of(folder: str) -> str:
 
 
 def opened(manifest: str | Path) -> cohort.Manifest:
-    """Read a manifest; the default cohort is generated when it is not there yet.
+    """Read a manifest; a default cohort is generated when it is not there yet.
 
     Raises:
         ManifestError: as `cohort.load_manifest`.
     """
-    folder = default_cohort()
-    if str(manifest) == manifest_of(folder):
+    for preset in DEFAULT_COHORTS:
+        folder = default_cohort(preset)
+        if str(manifest) != manifest_of(folder):
+            continue
         if not Path(folder).exists() and idist.get_rank() == 0:
             from mpmri_monai.phantom import write_cohort
 
-            print(f"The default cohort does not exist yet: generating the {DEFAULT_PRESET} phantom in {folder}")
-            write_cohort(Path(folder), DEFAULT_PRESET)
+            print(f"The default cohort does not exist yet: generating the {preset} phantom in {folder}")
+            write_cohort(Path(folder), preset)
         idist.barrier()  # the other processes of a distributed training wait for the first
     return cohort.load_manifest(Path(manifest))
 

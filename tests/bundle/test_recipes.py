@@ -88,7 +88,7 @@ def test_no_schedule_without_epochs_to_unfreeze_by(network):
     [
         ({"recipe": "layer-wise"}, "paper, layerwise"),
         ({"depth": 13}, "between 0 and 12"),
-        ({"depth": -1}, "between 0 and 12"),
+        ({"depth": -2}, "between 0 and 12, or -1 for all"),
         ({"depth": 0}, "--head logistic"),
         ({"head": "svm"}, "--finetune_depth 0"),
         ({"unfreeze_every": -1}, "unfreeze_every"),
