@@ -10,11 +10,13 @@ from typing import Any
 
 from mpmri_monai.artefacts import read_json
 from mpmri_monai.bundle.audit import audit_run
-from mpmri_monai.cohort import Manifest, load_manifest
-from mpmri_monai.experiments.context import Content, Context, Experiment
+from mpmri_monai.cohort import Manifest, Study, load_manifest
+from mpmri_monai.experiments.context import PREDICTIONS, Content, Context, Experiment
 from mpmri_monai.experiments.planning import Plan, total_seconds
 from mpmri_monai.experiments.question import Question
+from mpmri_monai.experiments.repetitions import bundle_config
 from mpmri_monai.report.wording import without_folders
+from mpmri_monai.sequences import Task
 
 SCHEMA = "mpmri-monai/experiment/1"
 
@@ -92,22 +94,18 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
         ["lesions", len(lesions)],
     ]
     rows = []
-    for task in dict.fromkeys(Question.about(context, bundle).task for bundle in context.bundles):
+    for task in _tasks(context):
         if task.label not in manifest.classes:  # every lesion is one, and every liver has its background regions
             patients = {study.patient for study in used if study.lesions}
             rows.append([f"{task.classes[-1]} ({task.name})", len(patients), len(lesions)])
             continue
-        unknown = sum(lesion.labels.get(task.label) not in manifest.classes[task.label] for lesion in lesions)
+        labelled = [(study.patient, labels.get(task.label)) for study in used for labels in _labels(study)]
+        unknown = sum(label not in manifest.classes[task.label] for _, label in labelled)
         if unknown:
-            flow.append([f"lesions without a {task.label}, not counted in {task.name}", unknown])
+            flow.append([f"{unit_of(manifest)} without a {task.label}, not counted in {task.name}", unknown])
         for value in manifest.classes[task.label]:
-            labelled = [
-                (study.patient, lesion.id)
-                for study in used
-                for lesion in study.lesions
-                if lesion.labels.get(task.label) == value
-            ]
-            rows.append([value, len({patient for patient, _ in labelled}), len(labelled)])
+            patients = [patient for patient, label in labelled if label == value]
+            rows.append([value, len(set(patients)), len(patients)])
     sites = [
         [
             site,
@@ -120,14 +118,32 @@ def _cohort(manifest: Manifest, context: Context, left_out: Mapping[str, str]) -
         "name": manifest.name,
         "synthetic": manifest.truth is not None,
         "flow": flow,
-        "classes": {"header": ["class", "patients", "lesions"], "rows": rows},
+        "classes": {"header": ["class", "patients", unit_of(manifest)], "rows": rows},
         "sites": {"header": ["site", "patients", "lesions"], "rows": sites},
     }
+
+
+def unit_of(manifest: Manifest) -> str:
+    """Return what carries labels: lesions, or studies as a whole in a cohort in which none was outlined."""
+    return "lesions" if any(study.lesions for study in manifest.studies) else "studies"
+
+
+def _labels(study: Study) -> list[dict[str, str]]:
+    """Return the labels of each lesion of a study, or of the study as a whole where it has none."""
+    return [lesion.labels for lesion in study.lesions] if study.lesions else [study.labels] * bool(study.labels)
+
+
+def _tasks(context: Context) -> list[Task]:
+    """Return the tasks of the given bundles, each once; an autoencoder has none."""
+    asking = [bundle for bundle in context.bundles if "task" in bundle_config(bundle)]
+    return list(dict.fromkeys(Question.about(context, bundle).task for bundle in asking))
 
 
 def _environment(context: Context) -> dict[str, Any]:
     """Return what the first finished run recorded of the machine that it ran on."""
     for run in context.runs():
+        if not (context.folder(run) / PREDICTIONS).is_file():
+            continue  # an autoencoder
         recorded = read_json(context.folder(run) / "environment.json")
         return {**recorded, "workers": "Dask" if context.scheduler else context.workers}
     return {}

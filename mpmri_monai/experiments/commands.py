@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from rich.console import Console
 
 from mpmri_monai.artefacts import clear_error, digest, make_folder, write_json
 from mpmri_monai.bundle.provenance import SCRATCH, weights_digest
-from mpmri_monai.cohort import Manifest, load_manifest
+from mpmri_monai.cohort import load_manifest
 from mpmri_monai.errors import BundleError, ConfigError, OutputError
 from mpmri_monai.experiments.collect import collected
-from mpmri_monai.experiments.context import PLAN, Context, Experiment
+from mpmri_monai.experiments.context import PLAN, Context, Experiment, made_here
 from mpmri_monai.experiments.estimate import seconds_by_stage, training_config
 from mpmri_monai.experiments.execute import execute
 from mpmri_monai.experiments.plan import Run, Stage, checked_runs
@@ -82,7 +83,7 @@ def _done(chosen: Experiment, context: Context, plan_only: bool) -> int:
         for stage in stages:
             taken = {run.name for runs in known for run in runs}
             known.append([] if stage.adaptive else checked_runs(stage, taken))
-        left_out, data = _prepared(load_manifest(context.manifest), stages, known, context)
+        left_out, data = _prepared(stages, known, context)
         plan = _planned(chosen.name, stages, known, context, workers, data)
         Console().print(shown_plan(plan, workers.count))
         if plan_only:
@@ -156,16 +157,21 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 
 def _prepared(
-    manifest: Manifest, stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context
+    stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context
 ) -> tuple[dict[str, str], str]:
     """Bring every store that the runs read up to date; return why studies were left out, and the stores' digest."""
     runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
-    wanted = {digest(settings): settings for settings in (_sample_settings(run, context) for run in runs)}
+    wanted = {
+        (digest(settings), str(manifest) if manifest != context.manifest.resolve() else ""): (manifest, settings)
+        for manifest, settings in ((context.manifest_of(run), _sample_settings(run, context)) for run in runs)
+    }
     left_out: dict[str, str] = {}
     digests = []
-    for key in sorted(wanted):
-        store = prepare(manifest, Settings(**wanted[key]), context.cache, context.workers, scheduler=context.scheduler)
-        left_out |= store.failed
+    for (_, other), (path, settings) in sorted(wanted.items(), key=itemgetter(0)):
+        manifest = load_manifest(path)
+        store = prepare(manifest, Settings(**settings), context.cache, context.workers, scheduler=context.scheduler)
+        of = f" of {manifest.name}" if other else ""
+        left_out |= {f"{study}{of}": why for study, why in store.failed.items()}
         digests.append(store.digest())
     return left_out, digest(digests)
 
@@ -209,9 +215,9 @@ def _planned(
 
 
 def _weights(stages: Sequence[Stage], known: Sequence[Sequence[Run]]) -> dict[str, str]:
-    """Return the digest of every file of weights that runs are told to start from, by its name."""
+    """Return the digest of every file of weights that runs are told to start from, by its name; not of their own."""
     runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
-    files = {run.options.get("pretrained") for run in runs} - {None, SCRATCH}
+    files = {file for run in runs if not made_here(file := run.options.get("pretrained"))} - {None, SCRATCH}
     return {f"weights {Path(file).name}": (weights_digest(file) or "absent")[:12] for file in sorted(map(str, files))}
 
 

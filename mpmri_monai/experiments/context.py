@@ -17,8 +17,10 @@ from mpmri_monai.experiments.plan import Run, Stage
 Content = dict[str, Any]
 """What ``collect`` returns and ``experiment.json`` holds; its keys are described in ``report.experiment``."""
 
-PREDICTIONS = "predictions.csv"
-"""The last file that a run of an experiment writes: with it the run is finished."""
+PREDICTIONS, ENCODER = "predictions.csv", "encoder.pt"
+"""The last file that a training of a classifier, and one of an autoencoder, writes: with it the run is finished."""
+OUT = "{out}"
+"""Stands for the experiment's folder in the options of runs: a plan stays the same where the folder is moved."""
 PLAN = "plan.json"
 ERROR = "error.json"
 KINDS = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
@@ -79,7 +81,15 @@ class Context:
 
     def finished(self, run: Run) -> bool:
         """Whether the run's results are all there."""
-        return (self.folder(run) / PREDICTIONS).is_file()
+        return any((self.folder(run) / name).is_file() for name in (PREDICTIONS, ENCODER))
+
+    def located(self, value: Any) -> Any:
+        """Return the value of a run's option with the experiment's folder in the place of `OUT`."""
+        return value.replace(OUT, str(self.out.resolve()), 1) if made_here(value) else value
+
+    def manifest_of(self, run: Run) -> Path:
+        """Return the manifest that ``run`` reads: the experiment's, or its own."""
+        return Path(run.options.get("manifest", self.manifest)).resolve()
 
     def runs(self, cell: str | None = None) -> list[Run]:
         """Return the finished runs, of one cell or of all, in the order of the plan."""
@@ -126,6 +136,11 @@ class Context:
         """The planned runs that failed, as ``{"run", "error"}``."""
         places = {run.name: self.folder(run) / ERROR for run in self.planned() if not self.finished(run)}
         return [{"run": name, "error": read_json(path)["error"]} for name, path in places.items() if path.is_file()]
+
+
+def made_here(value: Any) -> bool:
+    """Return whether the value of a run's option is a file that the experiment itself makes."""
+    return isinstance(value, str) and value.startswith(OUT)
 
 
 class Experiment(Protocol):

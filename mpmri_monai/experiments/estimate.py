@@ -23,10 +23,15 @@ SAME_TIME = {
 
 
 def job_of(run: Run, context: Context, data: str) -> RunJob:
-    """Return what a worker needs for ``run``; ``data`` is the digest of the samples store."""
+    """Return what a worker needs for ``run``; ``data`` is the digest of the samples store.
+
+    What is asked is told to the bundles that it concerns: an autoencoder has no task.
+    """
     folder = context.folder(run).resolve()
-    place = {"manifest": str(context.manifest.resolve()), "output_dir": str(folder)}
-    options = {**context.asked, **run.options, **context.common, **place}
+    asked = {key: value for key, value in context.asked.items() if key in training_config(run.bundle)}
+    own = {key: context.located(value) for key, value in run.options.items()}
+    place = {"manifest": str(context.manifest_of(run)), "output_dir": str(folder)}
+    options = {**asked, **own, **context.common, **place}
     return RunJob(run.bundle.resolve(), folder, options, context.cache.resolve(), data)
 
 

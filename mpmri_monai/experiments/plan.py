@@ -24,7 +24,8 @@ class Run:
         cell: what it is a repetition of: runs of one cell differ only in repeat, outer and inner fold.
         bundle: the bundle's folder.
         options: overrides of the bundle's training configuration, by flat key (``"split#repeat": 3``). What the
-            context gives to every run (threads, precision, results, …) need not be repeated.
+            context gives to every run (threads, precision, results, …) need not be repeated. A file in the
+            experiment's folder begins with ``context.OUT``; ``manifest`` is another cohort than the experiment's.
     """
 
     name: str

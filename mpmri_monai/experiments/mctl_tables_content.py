@@ -1,0 +1,343 @@
+"""What the comparison says: every arm beside the paper's numbers, and whether transfer helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.evaluation import calibrate, compare, compare_many, evaluate
+from mpmri_monai.evaluation.comparison import add_holm
+from mpmri_monai.experiments.context import Content
+from mpmri_monai.experiments.mctl_tables_arms import (
+    ARMS,
+    PUBLISHED_GAIN,
+    PUBLISHED_MCTL,
+    RANDOM,
+    TRANSFERRED,
+    Arm,
+)
+from mpmri_monai.experiments.mctl_tables_certainty import certainty_figure, certainty_table, sentence
+from mpmri_monai.experiments.mctl_tables_epochs import Reached, epochs_figure
+from mpmri_monai.experiments.mctl_tables_plan import OWN, Comparison
+from mpmri_monai.experiments.start_results import ACCURACY, AUC, UNFINISHED, against
+from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
+from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.report.wording import plural
+from mpmri_monai.sequences import Task
+
+LEVEL = "lesion"
+RANGED = (ACCURACY, AUC)
+
+PAPER_NUMBERS = (
+    "The paper's numbers are of other patients, by leave-one-out, and no target for these. Its accuracy (93–94 %) lies "
+    "outside its sensitivity (78–85 %) and specificity (61–73 %), between which the accuracy of the same predictions "
+    "has to lie: they cannot all be of the same two-class predictions."
+)
+
+
+def content(comparison: Comparison) -> Content:
+    """Return what `MctlTables.collect` does, from the finished runs.
+
+    Raises:
+        EvaluationError: no arm has a repetition of which all folds are finished.
+    """
+    found = Found(comparison)
+    if not found.tables:
+        raise EvaluationError(expected="an arm with all folds finished", found="none", code="E_CELL_EMPTY")
+    context, task = comparison.context, comparison.question.task
+    calibrated = {
+        name: calibrate(found.tables[name], task, context.seed)
+        for name in (TRANSFERRED.name, RANDOM.name)
+        if name in found.tables
+    }
+    shown = calibrated.get(TRANSFERRED.name)
+    return {
+        "title": f"The MCTL comparison: {comparison.question.title}",
+        "question": "What does a 3D network that begins with the convolutions of an autoencoder reach beside classical "
+        "classifiers and other networks, and does its start help?",
+        "headline": [*_headline(found), *([sentence(shown["abstention"])] if shown else [])],
+        "warnings": _warnings(found),
+        "limits": [PAPER_NUMBERS, *_limits(found), *small_classes(found.results.values())],
+        "protocol": _protocol(comparison),
+        "tables": [
+            _comparison_table(found),
+            *_range_table(found),
+            *_transfer_table(found),
+            *certainty_table({found.title(name): one["abstention"] for name, one in calibrated.items()}),
+        ],
+        "figures": [
+            _bars(found),
+            *epochs_figure(context),
+            *certainty_figure({found.title(name): one["abstention"] for name, one in calibrated.items()}),
+        ],
+        "comparisons": found.against_transferred,
+        "calibration": shown,
+        "audit": audited(context, [run for arm in ARMS for run in context.runs(arm.name)]),
+    }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the finished runs of a comparison come to."""
+
+    comparison: Comparison
+
+    @property
+    def task(self) -> Task:
+        """The question that every arm answers."""
+        return self.comparison.question.task
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Predictions by arm, of those repetitions of which it has all folds; arms without one are left out."""
+        context, folds = self.comparison.context, self.comparison.folds
+        tables = {arm.name: context.predictions(arm.name) for arm in ARMS if context.runs(arm.name)}
+        whole = {name: folds.whole(table) for name, table in tables.items()}
+        return {name: table for name, table in whole.items() if len(table)}
+
+    @cached_property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Metrics of every arm in ``tables``, as of `evaluate`."""
+        seed = self.comparison.context.seed
+        return {name: evaluate(table, self.task, seed=seed) for name, table in self.tables.items()}
+
+    @cached_property
+    def ceiling(self) -> Mapping[str, Any] | None:
+        """What a phantom's truth allows on the tested patients; None for real data."""
+        question, seed = self.comparison.question, self.comparison.context.seed
+        table = next(iter(self.tables.values()))
+        return question.ceilings(question.fusion.split("-"), table[table["role"] == "test"], seed)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Metrics that are shown, in words; sensitivity and specificity are of the last of two classes."""
+        two = {"sensitivity": f"sensitivity ({self.task.classes[-1]})", "specificity": "specificity"}
+        several = {"balanced_accuracy": "balanced accuracy"}
+        auc = "AUC" if len(self.task.classes) == 2 else "macro AUC"
+        return {ACCURACY: "accuracy", **(two if len(self.task.classes) == 2 else several), AUC: auc}
+
+    @cached_property
+    def transfer(self) -> dict[str, Any] | None:
+        """The paired difference transferred − random of every metric, in the repetitions that both have."""
+        pair = self._paired(TRANSFERRED.name, RANDOM.name)
+        if pair is None:
+            return None
+        seed = self.comparison.context.seed
+        one = compare(*pair, self.task, LEVEL, metrics=tuple(self.metrics), seed=seed)
+        add_holm([one])  # one comparison: the value is its own
+        return {"name": f"{TRANSFERRED.title} − {RANDOM.title}", **one}
+
+    @cached_property
+    def reached(self) -> Reached | None:
+        """How many epochs the transferred network needs less; None where nobody validated."""
+        return Reached.of(self.comparison.context, self.comparison.folds)
+
+    @cached_property
+    def against_transferred(self) -> list[dict[str, Any]]:
+        """The paired difference of every other arm from the transferred network; p corrected by Holm's method."""
+        whole = self.tables.get(TRANSFERRED.name)
+        if whole is None:
+            return []
+        tested = {self.title(name): table[table["role"] == "test"] for name, table in self.tables.items()}
+        alike = {title: table for title, table in tested.items() if set(table["repeat"]) == set(whole["repeat"])}
+        if len(alike) < 2:
+            return []
+        seed = self.comparison.context.seed
+        many = compare_many(alike, TRANSFERRED.title, self.task, LEVEL, metrics=RANGED, seed=seed)
+        return [{**one, "name": f"{one['name']} − {TRANSFERRED.title}"} for one in many["comparisons"]]
+
+    @staticmethod
+    def title(name: str) -> str:
+        """Return the title of the arm called ``name``."""
+        return next(arm.title for arm in ARMS if arm.name == name)
+
+    def _paired(self, first: str, second: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+        if first not in self.tables or second not in self.tables:
+            return None
+        tables = [table[table["role"] == "test"] for table in (self.tables[first], self.tables[second])]
+        both = set(tables[0]["repeat"]) & set(tables[1]["repeat"])
+        a, b = (table[table["repeat"].isin(both)] for table in tables)
+        return (a, b) if both else None
+
+
+def _headline(found: Found) -> list[str]:
+    lines = [_transfer_sentence(found)]
+    if TRANSFERRED.name in found.results:
+        own = found.results[TRANSFERRED.name]
+        values = ", ".join(f"{words} {value_at(own, LEVEL, name)}" for name, words in found.metrics.items())
+        lines.append(f"{TRANSFERRED.title}: {values}.")
+    accuracies = {name: result["levels"][LEVEL]["metrics"][ACCURACY] for name, result in found.results.items()}
+    best = max(accuracies, key=lambda name: accuracies[name]["value"])
+    lines.append(
+        f"The highest accuracy is that of {found.title(best)}, {with_interval(accuracies[best])}; it is the best of "
+        f"{len(accuracies)}, and partly so by luck."
+    )
+    if found.ceiling is not None:
+        top = with_interval(found.ceiling[ACCURACY], "mean")
+        lines.append(f"Ceiling, from the truth of the phantom: accuracy {top}.")
+    return lines
+
+
+VERDICTS = {"better": "Transfer helps", "worse": "Transfer harms"}
+
+
+def _transfer_sentence(found: Found) -> str:
+    if found.transfer is None:
+        return "Whether transfer helps cannot be said: not all folds of both starts are finished."
+    difference = found.transfer["metrics"][ACCURACY]
+    shown = against(difference)
+    verdict = VERDICTS.get(shown.rpartition(", ")[2], "Transfer is not shown to help")
+    sentence = f"{verdict}: accuracy transferred minus random start {shown} (the paper: {PUBLISHED_GAIN} more)"
+    return f"{sentence}." if found.reached is None else f"{sentence}; {found.reached.sentence}"
+
+
+def _warnings(found: Found) -> list[str]:
+    absent = [arm.title for arm in ARMS if arm.name not in found.tables]
+    return [f"Not all folds of any repetition are finished: {', '.join(absent)}."] if absent else []
+
+
+def _limits(found: Found) -> list[str]:
+    lines = [
+        "Every arm has the settings of its bundle: none was tuned for this cohort here, and one that is behind may "
+        "gain from other settings.",
+    ]
+    if found.comparison.folds.one_by_one:
+        lines.append(
+            "No AUC is given: where every patient is tested alone, each score comes from another network, and an AUC "
+            "pooled over them is below 0.5 by chance."
+        )
+    return lines
+
+
+def _protocol(comparison: Comparison) -> list[str]:
+    question, folds = comparison.question, comparison.folds
+    times = f", {folds.repeats} times" if folds.repeats > 1 else ""
+    epochs = comparison.common.get("max_epochs", question.config["max_epochs"])
+    start = {
+        OWN: "Autoencoders were trained on patches of the training patients of each fold, one a fold: they never saw "
+        "whom the fold tests or validates on.",
+        "": "The autoencoder's weights were given; the audit below says whom they have seen, where it is known.",
+    }.get(
+        comparison.source,
+        f"One autoencoder was trained on patches of another cohort, {comparison.source_in_words}.",
+    )
+    return [
+        f"{question.sentence} Fusion {question.fusion}.",
+        f"Patients: {folds.scheme}{times}; the same for every arm. Copies of a sample made by augmentation stay with "
+        "its patient, and are never scored.",
+        start,
+        f"Networks train {plural(epochs, 'epoch')} each.",
+        "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored.",
+    ]
+
+
+def _paper(arm: Arm) -> list[str]:
+    others = [PUBLISHED_MCTL.get(name, NOTHING) if arm == TRANSFERRED else NOTHING for name in PUBLISHED_MCTL]
+    return [arm.published or NOTHING, *others]
+
+
+def _comparison_table(found: Found) -> dict[str, Any]:
+    rows = []
+    for arm in ARMS:
+        result = found.results.get(arm.name)
+        cells = (
+            [UNFINISHED, *[NOTHING] * (len(found.metrics) - 1)]
+            if result is None
+            else [value_at(result, LEVEL, name) for name in found.metrics]
+        )
+        rows.append([arm.title, *cells, *_paper(arm)])
+    if found.ceiling is not None:
+        top = {name: with_interval(bound, "mean") for name, bound in found.ceiling.items()}
+        rows.append(["ceiling", *(top.get(name, NOTHING) for name in found.metrics), *[NOTHING] * 3])
+    return {
+        "key": "comparison",
+        "title": "Every classifier on the same patients",
+        "caption": "Value [95 % interval over the patients], all repetitions pooled. The paper's ranges are of its own "
+        "patients.",
+        "header": ["classifier", *found.metrics.values(), "paper: accuracy, %", "sensitivity, %", "specificity, %"],
+        "rows": rows,
+    }
+
+
+def _range_table(found: Found) -> list[dict[str, Any]]:
+    """Return the least and the greatest value over the repetitions, as the paper gives them; none for one of them."""
+    if found.comparison.folds.repeats < 2:
+        return []
+    rows = []
+    for arm in ARMS:
+        if arm.name in found.results:
+            ranges = _ranges(found, arm.name)
+            rows.append([arm.title, *(ranges[name] for name in found.metrics),
+                         mean_and_sd(found.results[arm.name], LEVEL, ACCURACY), *_paper(arm)])  # fmt: skip
+    return [
+        {
+            "key": "ranges",
+            "title": "Ranges over the repetitions",
+            "caption": "Least to greatest value over the repetitions, which is what the paper reports: it says how "
+            "much the answer changes with the seed and the division, and nothing of other patients.",
+            "header": [
+                "classifier", *found.metrics.values(), "accuracy, mean ± SD", "paper: accuracy, %", "sensitivity, %",
+                "specificity, %",
+            ],
+            "rows": rows,
+        }
+    ]  # fmt: skip
+
+
+def _ranges(found: Found, name: str) -> dict[str, str]:
+    table = found.tables[name]
+    alone = [
+        evaluate(table[table["repeat"] == repeat], found.task, bootstraps=1)["levels"][LEVEL]["metrics"]
+        for repeat in sorted(set(table["repeat"]))
+    ]
+    return {metric: _range([one[metric]["value"] for one in alone]) for metric in found.metrics}
+
+
+def _range(values: Sequence[float | None]) -> str:
+    defined = [value for value in values if value is not None]
+    return f"{min(defined):.3f}–{max(defined):.3f}" if defined else NOT_DEFINED
+
+
+def _transfer_table(found: Found) -> list[dict[str, Any]]:
+    if found.transfer is None:
+        return []
+    rows = []
+    for name, words in found.metrics.items():
+        one = found.transfer["metrics"][name]
+        ends = [NOTHING if one[key] is None else f"{one[key]:.3f}" for key in ("a", "b")]
+        p = NOT_DEFINED if one["p"] is None else f"{one['p']:.3f}"
+        rows.append([words, *ends, against(one), p])
+    if found.reached is not None:
+        rows.append(found.reached.row)
+    return [
+        {
+            "key": "transfer",
+            "title": "What transfer adds",
+            "caption": "Transferred minus random start, paired: the same cases, folds and seeds [95 % interval over "
+            "the patients]. " + ("" if found.reached is None else found.reached.caption),
+            "header": ["", "transferred", "random", "difference", "p"],
+            "rows": rows,
+        }
+    ]
+
+
+def _bars(found: Found) -> dict[str, Any]:
+    top = None if found.ceiling is None else found.ceiling[ACCURACY]["mean"]
+    bars = []
+    for name, result in found.results.items():
+        one = result["levels"][LEVEL]["metrics"][ACCURACY]
+        bounds = {key: one[key] for key in ("value", "low", "high")}
+        bars.append({"name": found.title(name), **bounds, "ceiling": top, "group": ""})
+    return {
+        "key": "accuracy",
+        "title": "Accuracy of every classifier",
+        "caption": "95 % intervals over the patients."
+        + ("" if top is None else " Green: the ceiling, from the truth of the phantom."),
+        "kind": "bars",
+        "data": {"metric": "accuracy", "bars": bars},
+    }
