@@ -14,7 +14,7 @@ from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.evaluation import Fitted, read_fitted
 from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.temperature import Temperature
-from mpmri_monai.networks import SPPResNet, load_weights
+from mpmri_monai.networks import LayeredNetwork, build_network, load_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.training import AveragingInferer, Inferer
 from mpmri_monai.transforms.batch import as_size
@@ -69,7 +69,7 @@ class TrainedModel:
     @property
     def seen_size(self) -> tuple[int, ...]:
         """What the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
-        return as_size(self.settings.stored_pixels) if self.averaging else self.size
+        return self.settings.stored_shape if self.averaging else self.size
 
     def inferer(self) -> Inferer:
         """Return what runs the network as it was run for the predictions that the reference is about."""
@@ -129,9 +129,9 @@ class TrainedModel:
                 )
         return fitted
 
-    def network(self) -> SPPResNet:
+    def network(self) -> LayeredNetwork:
         """Return the network with its weights, ready to answer."""
-        network = SPPResNet(**self.reference["network"])
+        network = build_network(**self.reference["network"])
         load_weights(network, self.weights)
         return network.eval()
 

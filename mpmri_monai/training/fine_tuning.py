@@ -1,7 +1,7 @@
 """Layer-wise fine-tuning: how fast each tuned layer learns, and from which epoch on.
 
 Tajbakhsh et al., "Convolutional neural networks for medical image analysis: full training or fine tuning?", IEEE TMI
-35(5), 2016. A depth k tunes the last k layers of ``SPPResNet.layers()``; those below keep every bit that they have.
+35(5), 2016. A depth k tunes the last k layers of ``LayeredNetwork.layers()``; those below keep every bit they have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import SPPResNet
+from mpmri_monai.networks import LayeredNetwork
 
 HEAD_FACTOR = 10.0
 """The new head learns at 0.01, the pretrained layers at 0.001 (Tajbakhsh et al., section III)."""
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def parameter_groups(
-    network: SPPResNet,
+    network: LayeredNetwork,
     depth: int,
     learning_rate: float,
     head_factor: float = HEAD_FACTOR,
@@ -70,7 +70,7 @@ class GradualUnfreezing:
             settles which parameters it keeps in step when it is made.
     """
 
-    def __init__(self, network: SPPResNet, depth: int, every: int) -> None:
+    def __init__(self, network: LayeredNetwork, depth: int, every: int) -> None:
         if every < 1 or depth < 1:
             raise ConfigError(
                 expected="a depth and a number of epochs, of at least 1 each, to unfreeze layers by",

@@ -31,14 +31,14 @@ def check_room(stored: int | Sequence[int], size: int | Sequence[int]) -> None:
         ConfigError: they are volumes or not square, or the largest crop does not fit.
     """
     seen, room = as_size(size), as_size(stored)
+    found = f"{'×'.join(map(str, room))} for an input of {'×'.join(map(str, seen))}"
     if len(seen) != 2 or len(room) != 2:
         raise ConfigError(
             expected="crops of one plane, to average over their views, sizes and places",
-            found=f"volumes of {'×'.join(map(str, max(seen, room, key=len)))} voxels",
+            found=f"volumes of {found}",
             fix="--averaging False",
         )
     if seen[0] != seen[1] or room[0] != room[1]:
-        found = f"{'×'.join(map(str, room))} for an input of {'×'.join(map(str, seen))}"
         raise ConfigError(expected="square stored crops", found=found)
     largest = max(_sides(seen[0]))
     if room[0] < largest:

@@ -122,6 +122,18 @@ def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
     return (size, size) if isinstance(size, int) else tuple(int(length) for length in size)
 
 
+def centre_starts(shape: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
+    """Return where the central part of ``size`` begins along each axis of ``shape``.
+
+    Raises:
+        ConfigError: the part is larger, or has more axes.
+    """
+    if len(shape) != len(size) or any(length < part for length, part in zip(shape, size, strict=True)):
+        least = f"{size[0]}" if len(set(size)) == 1 else "×".join(map(str, size))
+        raise ConfigError(expected=f"images of at least {least} pixels", found="×".join(map(str, shape)))
+    return tuple((length - part) // 2 for length, part in zip(shape, size, strict=True))
+
+
 def centre_crop(images: Tensor, size: int | Sequence[int]) -> Tensor:
     """Return the central part of ``images``; what evaluation and inference see.
 
@@ -133,11 +145,7 @@ def centre_crop(images: Tensor, size: int | Sequence[int]) -> Tensor:
         ConfigError: the images are smaller.
     """
     wanted = as_size(size)
-    shape = tuple(images.shape[-len(wanted) :])
-    if len(shape) < len(wanted) or any(length < part for length, part in zip(shape, wanted, strict=True)):
-        least = f"{wanted[0]}" if len(set(wanted)) == 1 else "×".join(map(str, wanted))
-        raise ConfigError(expected=f"images of at least {least} pixels", found="×".join(map(str, shape)))
-    starts = ((length - part) // 2 for length, part in zip(shape, wanted, strict=True))
+    starts = centre_starts(images.shape[-len(wanted) :], wanted)
     return images[..., *(slice(start, start + part) for start, part in zip(starts, wanted, strict=True))]
 
 

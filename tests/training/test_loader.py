@@ -3,7 +3,8 @@ import torch
 
 from mpmri_monai.errors import ConfigError, StoreError
 from mpmri_monai.training import EvaluationLoader, SampleDataset, TrainingLoader
-from mpmri_monai.transforms.batch import Views
+from mpmri_monai.transforms.batch import Views, centre_crop
+from mpmri_monai.transforms.rigid import RigidAugmentation
 
 
 def loader_of(dataset, batch_size=16, views=6, jitter=2, **options):
@@ -135,3 +136,39 @@ def test_processes_share_a_balanced_epoch_equally(unequal, monkeypatch):
 def test_an_unknown_balance_is_refused(unequal):
     with pytest.raises(ConfigError, match="downsample"):
         loader_of(unequal, balance="upsample")
+
+
+@pytest.fixture
+def volumes(make_samples):
+    """12 grid samples of stored 6×15×15 voxels; their extent is their number."""
+    data = make_samples(12)
+    image = torch.rand((12, 3, 6, 15, 15), generator=torch.Generator().manual_seed(0)).numpy()
+    numbers = torch.arange(12, dtype=torch.float32).numpy()
+    return SampleDataset(type(data)(image, data.present, data.label, numbers, data.table))
+
+
+def test_an_epoch_of_volumes_visits_each_as_often_as_there_are_copies(volumes):
+    loader = TrainingLoader(volumes, 7, RigidAugmentation((4, 9, 9), copies=5), seed=1)
+    batches = list(loader)
+    assert len(batches) == len(loader) == -(-12 * 5 // 7)
+    assert torch.cat([batch["extent_mm"] for batch in batches]).long().bincount().tolist() == [5] * 12
+    images = torch.cat([batch["image"] for batch in batches])
+    assert images.shape == (60, 3, 4, 9, 9)
+    assert len(images.flatten(1).unique(dim=0)) == 60  # each visit another motion
+
+
+def test_motions_depend_on_seed_and_epoch_alone_and_stay_with_their_sample(volumes):
+    moving = RigidAugmentation((4, 9, 9), copies=2)
+    first, same, other = (TrainingLoader(volumes, 8, moving, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(images_of(first), images_of(same))
+    assert not torch.equal(images_of(first), images_of(other))
+    still = RigidAugmentation((4, 9, 9), copies=2, rotation_deg=0, shift=0, depth_shift=0)
+    crops = centre_crop(volumes.tensors["image"], (4, 9, 9))
+    for batch in TrainingLoader(volumes, 8, still):
+        assert torch.equal(batch["image"], crops[batch["extent_mm"].long()])
+        assert torch.equal(batch["label"], volumes.tensors["label"][batch["extent_mm"].long()])
+
+
+def test_evaluation_sees_the_centre_of_volumes(volumes):
+    loader = EvaluationLoader(volumes, size=[4, 9, 9])
+    assert torch.equal(images_of(loader), volumes.tensors["image"][:, :, 1:5, 3:12, 3:12])

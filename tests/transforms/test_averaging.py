@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.transforms.averaging import CROPS, PLACES, averaging_crops
+from mpmri_monai.transforms.averaging import CROPS, PLACES, averaging_crops, check_room
 from mpmri_monai.transforms.batch import VIEWS, centre_crop, view
 
 ROUNDING = 1e-5
@@ -90,8 +90,21 @@ def test_a_picture_turned_by_180_degrees_gives_the_same_mean():
     assert answers[0] == pytest.approx(answers[1].item(), rel=ROUNDING)
 
 
-def test_stored_crops_that_are_too_small_or_not_square_are_refused():
+def test_stored_crops_that_are_too_small_or_no_squares_are_refused():
     with pytest.raises(ConfigError, match=r"at least 48 pixels.*found 46.*averaging False"):
         next(iter(averaging_crops(torch.rand(1, 1, 46, 46), 32)))
     with pytest.raises(ConfigError, match="52×60"):
         next(iter(averaging_crops(torch.rand(1, 1, 52, 60), 32)))
+    with pytest.raises(ConfigError, match=r"one plane.*6×52×52.*averaging False"):
+        next(iter(averaging_crops(torch.rand(1, 1, 6, 52, 52), (4, 32, 32))))
+
+
+def test_room_is_asked_for_before_there_are_images():
+    check_room(48, 32)
+    check_room((52, 52), [32, 32])
+    with pytest.raises(ConfigError, match="at least 48"):
+        check_room(47, 32)
+    with pytest.raises(ConfigError, match="32×30"):
+        check_room(52, (32, 30))
+    with pytest.raises(ConfigError, match="6×40×40"):
+        check_room((6, 40, 40), (4, 25, 25))

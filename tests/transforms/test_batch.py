@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.transforms.batch import VIEWS, augment, centre_crop, crop, view, views_of_batch
+from mpmri_monai.transforms.batch import VIEWS, Views, as_size, augment, centre_crop, crop, view, views_of_batch
 
 
 def test_the_six_views_differ_and_keep_the_pixels():
@@ -48,3 +48,31 @@ def test_augmentation_depends_on_its_generator_alone():
     torch.manual_seed(2)
     assert torch.equal(first, augment(images, views, 32, 2, torch.Generator().manual_seed(7)))
     assert not torch.equal(first, augment(images, views, 32, 2, torch.Generator().manual_seed(8)))
+
+
+def test_a_size_is_a_side_or_lengths():
+    assert as_size(32) == (32, 32)
+    assert as_size([4, 25, 25]) == (4, 25, 25)
+
+
+def test_the_centre_of_a_volume():
+    images = torch.rand(3, 2, 6, 41, 41)
+    assert torch.equal(centre_crop(images, [4, 25, 25]), images[:, :, 1:5, 8:33, 8:33])
+    assert torch.equal(centre_crop(images[0, 0], (6, 41, 41)), images[0, 0])
+    with pytest.raises(ConfigError, match=r"at least 7×25×25.*6×41×41"):
+        centre_crop(images, (7, 25, 25))
+    with pytest.raises(ConfigError, match="at least 4×8×8"):
+        centre_crop(torch.rand(9, 9), (4, 8, 8))
+
+
+def test_views_show_planes_alone():
+    views = Views(1, 9)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ConfigError, match=r"batch, channel, row, column.*2×1×6×15×15"):
+        views(torch.rand(2, 1, 6, 15, 15), views.variants(2, generator)[:, 0], generator)
+
+
+@pytest.mark.parametrize(("views", "jitter"), [(0, 2), (7, 2), (1, -1)])
+def test_views_and_jitters_that_cannot_be_are_refused(views, jitter):
+    with pytest.raises(ConfigError):
+        Views(views, 32, jitter)
