@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai import sequences
+from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Context
@@ -115,3 +116,25 @@ def positive_option(context: Context, option: str, default: int, least: int = 1)
     if value < least:
         raise ConfigError(expected=f"at least {least} for --option {option}", found=str(value), code="E_OPTION")
     return value
+
+
+def weights_option(context: Context, **places: object) -> str:
+    """Return the weights of the option ``pretrained`` as a whole path; scratch where it was not given.
+
+    Args:
+        context: has the option.
+        places: what stands for ``{layers}`` and the like in the name of the file, by name.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    typed = context.option("pretrained", SCRATCH)
+    if typed == SCRATCH:
+        return SCRATCH
+    for name, value in places.items():
+        typed = typed.replace(f"{{{name}}}", str(value))
+    path = Path(typed)
+    if not path.is_file():
+        found = f"no file {path}"
+        raise ConfigError(expected="a file of weights for --option pretrained", found=found, code="E_WEIGHTS")
+    return str(path.resolve())

@@ -18,6 +18,10 @@ EXPERIMENTS = {
     "depth": "mpmri_monai.experiments.depth:Depth",
     "data-size": "mpmri_monai.experiments.data_size:DataSize",
     "convergence": "mpmri_monai.experiments.convergence:Convergence",
+    "grid": "mpmri_monai.experiments.grid:GridSearch",
+    "leave-one-out": "mpmri_monai.experiments.leave_one_out:LeaveOneOut",
+    "shapes": "mpmri_monai.experiments.shapes:Shapes",
+    "mctl-tables": "mpmri_monai.experiments.mctl_tables:MctlTables",
 }
 """Where the class of each experiment is; it takes no argument."""
 

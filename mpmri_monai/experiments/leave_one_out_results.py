@@ -1,0 +1,247 @@
+"""What the repetitions of leaving each patient out say: scores of each, their range, and certainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mpmri_monai.errors import EvaluationError
+from mpmri_monai.evaluation import calibrate, evaluate
+from mpmri_monai.evaluation.levels import UNIT
+from mpmri_monai.evaluation.scored import scored
+from mpmri_monai.experiments.context import Content, Context
+from mpmri_monai.experiments.nested import LEVEL
+from mpmri_monai.experiments.question import Question, recipe
+from mpmri_monai.experiments.summary import NOTHING, small_classes
+from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.report.calibrated import share
+from mpmri_monai.report.wording import metric_name, plural
+from mpmri_monai.sequences import Task
+
+NO_AUC = (
+    "No AUC is given. Each patient was scored by another network, and scores of different networks have no common "
+    "scale. The network that leaves out a patient of one class has seen one case less of it and leans the other way, "
+    "so that an AUC pooled over all patients is below 0.5 where the images say nothing. Folds of several patients have "
+    "an AUC (`mpmri experiment repeats`, `grid`)."
+)
+FIXED_CHOICE = (
+    "Whether another network would do better: this one was fixed beforehand. If it was chosen by looking at these "
+    "patients, its score is too high, and a nested search (`mpmri experiment grid`) is the honest number."
+)
+REFERRED = 0.2
+"""Share that goes to a doctor in the sentence on certainty; the table has others."""
+
+PUBLISHED = {"accuracy": "0.932–0.940", "sensitivity": "0.78–0.85", "specificity": "0.61–0.73"}
+"""Ranges over 15 repetitions that were reported for the transferred MCTL network on its own 50 patients, by metric."""
+PUBLISHED_TASK = "brain"
+
+
+def leave_one_out_content(context: Context, question: Question, cells: Sequence[str], patients: int) -> Content:
+    """Return the content of the report, from the repetitions of which every patient is finished.
+
+    Args:
+        context: of the experiment.
+        question: of its bundle.
+        cells: names of the repetitions' runs, in order.
+        patients: that each repetition tests.
+
+    Raises:
+        EvaluationError: no repetition is whole.
+    """
+    whole = whole_repetitions(context, cells, patients)
+    predictions = pd.concat(whole.values(), ignore_index=True)
+    names = shown_metrics(question.task)
+    result = evaluate(predictions, question.task, seed=context.seed)
+    by_repetition = pd.DataFrame(
+        {cell: scored(table, question.task, LEVEL).values(names) for cell, table in whole.items()}
+    ).T
+    calibration = calibrate(predictions, question.task, context.seed)
+    return {
+        "title": f"Leave one patient out: {question.title}",
+        "headline": [
+            *_headline(result, by_repetition, names),
+            *certainty_sentence(calibration["abstention"]),
+            _agreement(predictions, question.task),
+        ],
+        "warnings": _warnings(len(cells), len(whole)),
+        "limits": [FIXED_CHOICE, *small_classes([result])],
+        "protocol": _protocol(context, question, len(whole), patients),
+        "tables": [
+            _metrics_table(result, by_repetition, question.task),
+            _repetitions_table(by_repetition),
+            _certainty_table(calibration["abstention"]),
+        ],
+        "figures": [_kept_figure(calibration["abstention"])],
+        "calibration": calibration,
+    }
+
+
+def whole_repetitions(context: Context, cells: Sequence[str], patients: int) -> dict[str, pd.DataFrame]:
+    """Return the predictions of the repetitions that tested every patient, numbered as repeats, by cell.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    whole = {
+        cell: context.predictions(cell).assign(repeat=number)
+        for number, cell in enumerate(cells)
+        if len(context.runs(cell)) == patients
+    }
+    if not whole:
+        raise EvaluationError(
+            expected=f"a repetition in which each of {patients} patients was tested",
+            found="none",
+            fix="look at the failed runs, and run the same command again",
+            code="E_CELL_EMPTY",
+        )
+    return whole
+
+
+def shown_metrics(task: Task) -> list[str]:
+    """Return the metrics that need no order of scores over all patients."""
+    if len(task.classes) == 2:
+        return ["accuracy", "sensitivity", "specificity", "balanced_accuracy"]
+    return ["accuracy", "balanced_accuracy", *(f"sensitivity_{name}" for name in task.classes)]
+
+
+def certainty_sentence(abstention: Mapping[str, Any]) -> list[str]:
+    """Return what a doctor would be told of the certainty; nothing where the table lacks that share."""
+    rows = {row["asked"]: row["right"] for row in abstention["table"]}
+    if REFERRED not in rows or rows[REFERRED]["value"] is None:
+        return []
+    return [
+        f"Leave the {100 * REFERRED:.0f} % least certain to you: the rest is right in {share(rows[REFERRED])} of "
+        f"cases; without leaving any it is {share(rows[0.0])}."
+    ]
+
+
+def _headline(result: Mapping[str, Any], by_repetition: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    level = result["levels"][LEVEL]
+    several = len(by_repetition) > 1
+    parts = [
+        f"{metric_name(name).lower()} {with_interval(level['metrics'][name])}"
+        + (f", {_range(by_repetition[name])} over the repetitions" if several else "")
+        for name in names[:3]
+    ]
+    return [
+        f"{plural(level['n'], 'case')} of {plural(level['patients'], 'patient')}, each tested by a network that the "
+        f"other patients trained, {plural(len(by_repetition), 'time')}: {'; '.join(parts)}.",
+        "Intervals are over patients; the range is of the same patients, trained again from other seeds.",
+    ]
+
+
+def _warnings(planned: int, whole: int) -> list[str]:
+    if planned == whole:
+        return []
+    return [f"{planned - whole} of {planned} repetitions did not test every patient, and are left out."]
+
+
+def _agreement(predictions: pd.DataFrame, task: Task) -> str:
+    units = scored(predictions, task, LEVEL)
+    answers = units.units.assign(answer=units.probabilities.argmax(axis=1)).groupby(UNIT[LEVEL])["answer"]
+    same = int((answers.nunique() == 1).sum())
+    return f"In {same} of {answers.ngroups} cases every repetition gave the same answer."
+
+
+def _protocol(context: Context, question: Question, repeats: int, patients: int) -> list[str]:
+    epochs = recipe(context, question).get("max_epochs", question.config["max_epochs"])
+    val = question.config["split"]["val"]
+    return [
+        f"{question.sentence} Fusion {question.fusion}. {plural(epochs, 'epoch')}; the configuration of "
+        f"{question.bundle.name}, fixed beforehand.",
+        f"Each of {patients} patients is tested by a network of their own, {plural(repeats, 'time')}, from other seeds "
+        "of weights, batches and augmentation. Nothing of the tested patient, and no augmented copy, takes part in it.",
+        _epoch_in_words(context.options.get("keep_best", question.config.get("keep_best", "auto")), val),
+        "A value pools all repetitions; its interval redraws patients, each with all repetitions.",
+        NO_AUC,
+    ]
+
+
+def _epoch_in_words(keep_best: str, val: float) -> str:
+    if keep_best == "no" or val == 0:
+        return "The last epoch counts: nobody chose one."
+    when = "" if keep_best == "yes" else ", where they are enough of each class; else the last epoch counts"
+    return (
+        f"{100 * val:.0f} % of the other patients choose the epoch whose weights are kept{when}. The tested patient "
+        "never does."
+    )
+
+
+def _metrics_table(result: Mapping[str, Any], by_repetition: pd.DataFrame, task: Task) -> dict[str, Any]:
+    found = result["levels"][LEVEL]["metrics"]
+    beside = task.name == PUBLISHED_TASK
+    rows = []
+    for name in by_repetition:
+        values = by_repetition[name]
+        sd = values.std(ddof=1)
+        spread = NOTHING if np.isnan(sd) else f"{values.mean():.3f} ± {sd:.3f}"
+        published = [PUBLISHED.get(name, NOTHING)] if beside else []
+        rows.append([metric_name(name), with_interval(found[name]), spread, _range(values), *published])
+    return {
+        "key": "metrics",
+        "title": "Scores of patients who were left out",
+        "caption": "Value over all repetitions [95 % interval over patients]; mean ± SD and range over the "
+        "repetitions, which are no intervals. "
+        + ("The published ranges are of other patients, of a cohort that is not at hand. " if beside else "")
+        + NO_AUC,
+        "header": ["metric", "value", "mean ± SD", "range", *(["published range"] if beside else [])],
+        "rows": rows,
+    }
+
+
+def _repetitions_table(by_repetition: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "key": "repetitions",
+        "title": "Every repetition",
+        "caption": "The same patients, trained again from another seed.",
+        "header": ["repetition", *map(metric_name, by_repetition)],
+        "rows": [[cell.removeprefix("repeat"), *map(_number, values)] for cell, *values in by_repetition.itertuples()],
+    }
+
+
+def _certainty_table(abstention: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "key": "certainty",
+        "title": "What is right when the least certain go to a doctor",
+        "caption": "Cases of all repetitions, ordered by the gap between the outputs, calibrated where validation "
+        "patients allow it. They are ordered across networks, whose certainty is alike only as far as that: what one "
+        "network would do with new patients can differ. 95 % intervals over patients.",
+        "header": ["least certain to a doctor", "really referred (ties stay together)", "right among the rest"],
+        "rows": [
+            [f"{100 * row['asked']:.0f} %", f"{100 * row['referred']:.0f} %", share(row["right"])]
+            for row in abstention["table"]
+        ],
+    }
+
+
+def _kept_figure(abstention: Mapping[str, Any]) -> dict[str, Any]:
+    """Return accuracy against the share of cases that are answered."""
+    curve = abstention["curves"][0]
+    right = {
+        part: [None if value is None else 1 - value for value in curve[of]]
+        for part, of in (("mean", "risk"), ("low", "high"), ("high", "low"))
+    }
+    panel = {
+        "title": "least certain referred",
+        "x_label": "share of cases that are answered",
+        "curves": [{"name": "accuracy of the answers", "x": curve["coverage"], **right}],
+    }
+    return {
+        "key": "kept",
+        "title": "Accuracy against the share kept",
+        "caption": "The least certain answers go to a doctor first; the band is the 95 % interval over patients.",
+        "kind": "curves",
+        "data": {"panels": [panel], "y_label": "accuracy"},
+    }
+
+
+def _range(values: pd.Series) -> str:
+    defined = values.dropna()
+    return f"{defined.min():.3f}–{defined.max():.3f}" if len(defined) else NOT_DEFINED
+
+
+def _number(value: float) -> str:
+    return NOT_DEFINED if np.isnan(value) else f"{value:.3f}"
