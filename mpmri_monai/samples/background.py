@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
+from mpmri_monai.samples.grid import crop_grid
 from mpmri_monai.samples.locate import STEP_MM, Position, crop_plane
 from mpmri_monai.samples.plane import ParallelPlanes
-from mpmri_monai.samples.settings import Settings
+from mpmri_monai.samples.settings import Grid, Settings
 from mpmri_monai.volumes import Mask
 
 SEARCH_PITCH_MM = 2.0
@@ -58,6 +60,55 @@ def background_positions(
             disc = plane.disc(2 * radius)
             result.append(Position(f"BG-{n}", "background", number, plane, disc, extent, planes.spacing_mm))
     return result
+
+
+def background_balls(
+    study: str,
+    lesions: Mapping[str, Position],
+    masks: Mapping[str, Mask],
+    organ: Mask,
+    planes: ParallelPlanes,
+    settings: Settings,
+    grid: Grid,
+) -> list[Position]:
+    """Return background positions on a grid, one a lesion, by the rules of `background_positions` as far as they fit.
+
+    For the n-th lesion, region ``BG-<n>`` is a ball as wide as the lesion. All of it lies in the organ, farther than
+    the margin from every lesion and apart from the other balls; nor does a lesion reach into what the network sees
+    around it. Where there is no room there is none.
+    """
+    generator = np.random.default_rng([settings.seed, *hashlib.sha256(study.encode()).digest()])
+    seen_mm = np.array([grid.slices * grid.depth_mm, grid.pixels * grid.plane_mm, grid.pixels * grid.plane_mm])
+    radii = [position.extent_mm / 2 for position in lesions.values()]
+    margin = max([settings.background_margin_mm, *(np.linalg.norm(seen_mm) / 2 - radius for radius in radii)])
+    fine, every = _fine_planes(planes, organ, grid)
+    across, down, offsets, free = _free_liver(fine, organ, masks.values(), margin)
+    pitches = (fine.spacing_mm, SEARCH_PITCH_MM, SEARCH_PITCH_MM)
+    centres = np.isin(offsets, fine.offsets_mm[::every])
+    result: list[Position] = []
+    for n, radius in enumerate(radii, start=1):
+        depth = distance_transform_edt(np.pad(free, 1), sampling=pitches)[1:-1, 1:-1, 1:-1]
+        # Every point of the ball then has a free grid point as its nearest one.
+        places = np.argwhere((depth > radius + np.linalg.norm(pitches) / 2) & centres[:, None, None])
+        if not len(places):
+            continue
+        plane, row, column = places[generator.integers(len(places))]
+        heights = (offsets - offsets[plane])[:, None, None]
+        free &= heights**2 + (down - down[row])[:, None] ** 2 + (across - across[column]) ** 2 > radius**2
+        crop = crop_grid(planes, across[column], down[row], offsets[plane], grid, settings.stored_shape)
+        result.append(Position(f"BG-{n}", "background", 0, crop, crop.ball(2 * radius), 2 * radius, grid.depth_mm))
+    return result
+
+
+def _fine_planes(planes: ParallelPlanes, organ: Mask, grid: Grid) -> tuple[ParallelPlanes, int]:
+    """Return planes across an organ, close enough to search it; the first and every so manieth can be the middle of a
+    crop, whose own planes start at a slice."""
+    heights = _corners_mm(organ) @ planes.normal
+    start = planes.offsets_mm[0] + (grid.slices - 1) / 2 * grid.depth_mm
+    first = start + planes.spacing_mm * np.floor((heights.min() - start) / planes.spacing_mm)
+    every = int(np.ceil(planes.spacing_mm / SEARCH_PITCH_MM))
+    pitch = planes.spacing_mm / every
+    return replace(planes, offsets_mm=np.arange(first, heights.max() + pitch, pitch), spacing_mm=pitch), every
 
 
 def _free_liver(planes: ParallelPlanes, liver: Mask, lesions, margin_mm: float):

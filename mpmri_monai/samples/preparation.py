@@ -16,6 +16,7 @@ from mpmri_monai.cohort import Manifest, Study
 from mpmri_monai.cohort.signatures import files_of, signature_of
 from mpmri_monai.errors import MpmriError, OutputError, StoreError
 from mpmri_monai.processes import in_processes
+from mpmri_monai.samples.patches import share_of
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.store import SCHEMA, Store, StudyRecord, make_table, read_record, study_file, write_study
 from mpmri_monai.samples.study import sample_study
@@ -44,6 +45,8 @@ class Job:
     sequences: tuple[str, ...]
     path: Path
     key: str
+    patches: int
+    """How many of the cohort's patches this study has."""
 
 
 def prepare(
@@ -79,10 +82,12 @@ def prepare(
         return _Kept.stores[kept]
     place = manifest.folder.resolve()  # workers may have another working directory
     jobs, signatures = [], {}
-    for study in manifest.studies:
+    wanted = 0 if settings.grid is None else settings.grid.patches
+    for number, study in enumerate(manifest.studies):
         signatures[study.study] = signature_of(files_of(study), manifest.folder)
-        key = _study_key(study, settings, manifest.sequences, signatures[study.study])
-        jobs.append(Job(study, place, settings, manifest.sequences, study_file(folder, study.study), key))
+        patches = share_of(wanted, number, len(manifest.studies))
+        key = _study_key(study, settings, manifest.sequences, signatures[study.study], patches)
+        jobs.append(Job(study, place, settings, manifest.sequences, study_file(folder, study.study), key, patches))
     stored = {job.study.study: read_record(job.path, job.key) for job in jobs}
     todo = [job for job in jobs if stored[job.study.study] is None]
     if todo:
@@ -150,7 +155,7 @@ def _open(
 def _build(job: Job) -> tuple[str, str | None]:
     """Sample and store one study; return its name and, when it is not usable, why."""
     try:
-        samples = sample_study(job.study, job.folder, job.settings, job.sequences)
+        samples = sample_study(job.study, job.folder, job.settings, job.sequences, job.patches)
         write_study(job.path, job.key, samples, job.sequences, job.settings)
     except OutputError:
         raise  # not the study's fault: the next one would fare no better
@@ -159,9 +164,12 @@ def _build(job: Job) -> tuple[str, str | None]:
     return job.study.study, None
 
 
-def _study_key(study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence]) -> str:
+def _study_key(
+    study: Study, settings: Settings, sequences: Sequence[str], signature: Sequence[Sequence], patches: int
+) -> str:
     entry = study.model_dump(mode="json")
-    return digest([SCHEMA, __version__, settings.model_dump(), list(sequences), entry, signature])
+    made_from = [SCHEMA, __version__, settings.model_dump(), list(sequences), entry, signature]
+    return digest([*made_from, patches] if patches else made_from)
 
 
 def _memory(signature: Sequence[tuple[str, int, int]]) -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from mpmri_monai.catalogue import Catalogue, Caution, scan
 from mpmri_monai.cohort import DicomImage, Region, Study
 from mpmri_monai.errors import ManifestError
-from mpmri_monai.samples.background import background_positions
+from mpmri_monai.samples.background import background_balls, background_positions
 from mpmri_monai.samples.grid import grid_planes, lesion_position, whole_position
 from mpmri_monai.samples.intensity import intensity_windows
 from mpmri_monai.samples.locate import Position, lesion_positions, reference_planes
+from mpmri_monai.samples.patches import patch_positions
 from mpmri_monai.samples.region import box_mask
 from mpmri_monai.samples.sample import Sample, take_samples
 from mpmri_monai.samples.settings import Grid, Settings
@@ -42,7 +43,9 @@ class Regions:
     """By lesion: what a person should look at, as of `mpmri_monai.volumes.mask_cautions`."""
 
 
-def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequence[str]) -> list[Sample]:
+def sample_study(
+    study: Study, folder: Path, settings: Settings, sequences: Sequence[str], patches: int | None = None
+) -> list[Sample]:
     """Return the samples of a study: lesions first, then background; with a grid, the study where it has no lesion, or
     patches where those are wanted.
 
@@ -53,6 +56,7 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
         folder: what the paths of that entry are relative to.
         settings: how samples are taken.
         sequences: the sequences of the manifest, in order.
+        patches: how many this study has of those that the settings want of the cohort; by default all.
 
     Raises:
         MpmriError: a file, a mask or the geometry is not usable; the message says which and what to do.
@@ -61,7 +65,7 @@ def sample_study(study: Study, folder: Path, settings: Settings, sequences: Sequ
     regions = load_regions(study, folder, stacks, settings)
     stacks, regions, alignment = align_study(study, stacks, regions, settings)
     windows = intensity_windows(stacks, settings.trim, settings.joint_dce, settings.window)
-    positions = locate_samples(study, stacks, regions, settings)
+    positions = locate_samples(study, stacks, regions, settings, patches)
     samples = take_samples(study, stacks, windows, positions, sequences, settings)
     return note_findings(samples, regions, alignment)
 
@@ -92,18 +96,20 @@ def load_regions(study: Study, folder: Path, stacks: Mapping[str, Stack], settin
         study: entry of the manifest.
         folder: what its paths are relative to.
         stacks: its sequences.
-        settings: with a grid, another organ than the liver counts where it is the only one.
+        settings: with a grid, another organ than the liver counts where it is the only one; for patches no lesion is
+            read.
 
     Raises:
         MaskError: as `mpmri_monai.volumes.read_region`.
     """
+    grid = None if settings is None else settings.grid
     lesions = {
         lesion.id: _region_mask(
             f"study {study.study}, lesion {lesion.id}", lesion.region, lesion.drawn_on, Path(folder), stacks
         )
-        for lesion in study.lesions
+        for lesion in (() if grid is not None and grid.patches else study.lesions)
     }
-    name = _organ_of(study, settings)
+    name = _organ_of(study, grid)
     if name is None:
         return Regions(lesions, None, mask_cautions(lesions, None, stacks))
     entry = study.organs[name]
@@ -137,8 +143,17 @@ def note_findings(samples: Sequence[Sample], regions: Regions, alignment: Alignm
     return noted if alignment is None else [alignment.note(sample) for sample in noted]
 
 
-def locate_samples(study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings) -> list[Position]:
-    """Return where samples are taken: all positions of every lesion, then the matching background."""
+def locate_samples(
+    study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings, patches: int | None = None
+) -> list[Position]:
+    """Return where samples are taken: all positions of every lesion, then the matching background.
+
+    With a grid: one position a lesion, then the background; or that of the whole study; or patches, as many as
+    ``patches`` says, by default as the settings say.
+    """
+    if settings.grid is not None and settings.grid.patches:
+        count = settings.grid.patches if patches is None else patches
+        return patch_positions(study.study, count, stacks, regions.organ, settings.grid, settings.seed)
     if settings.grid is not None:
         return _locate_on_grid(study, stacks, regions, settings, settings.grid)
     references = reference_planes(stacks)
@@ -153,16 +168,20 @@ def _locate_on_grid(
     study: Study, stacks: Mapping[str, Stack], regions: Regions, settings: Settings, grid: Grid
 ) -> list[Position]:
     planes, shape = grid_planes(stacks), settings.stored_shape
-    lesions = [lesion_position(name, mask, planes, grid, shape) for name, mask in regions.lesions.items()]
+    lesions = {n: lesion_position(n, mask, planes, grid, shape) for n, mask in regions.lesions.items()}
     if not lesions and study.labels:
         return [whole_position(stacks, regions.organ, planes, grid, shape)]
-    return lesions
+    positions = list(lesions.values())
+    if settings.background and regions.organ is not None:
+        positions += background_balls(study.study, lesions, regions.lesions, regions.organ, planes, settings, grid)
+    return positions
 
 
-def _organ_of(study: Study, settings: Settings | None) -> str | None:
+def _organ_of(study: Study, grid: Grid | None) -> str | None:
     """Return the name of the organ that counts in a study."""
-    alone = settings is not None and settings.grid is not None and len(study.organs) == 1
-    return next(iter(study.organs)) if alone else LIVER if LIVER in study.organs else None
+    if grid is not None and len(study.organs) == 1:
+        return next(iter(study.organs))
+    return LIVER if LIVER in study.organs else None
 
 
 def _region_mask(name: str, region: Region, drawn_on: str | None, folder: Path, stacks: Mapping[str, Stack]) -> Mask:
