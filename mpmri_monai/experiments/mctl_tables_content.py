@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import calibrate, compare, compare_many, evaluate
 from mpmri_monai.evaluation.comparison import add_holm
+from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.mctl_tables_arms import (
     ARMS,
@@ -290,16 +292,14 @@ def _range_table(found: Found) -> list[dict[str, Any]]:
 
 
 def _ranges(found: Found, name: str) -> dict[str, str]:
-    table = found.tables[name]
-    alone = [
-        evaluate(table[table["repeat"] == repeat], found.task, bootstraps=1)["levels"][LEVEL]["metrics"]
-        for repeat in sorted(set(table["repeat"]))
+    units = [
+        scored(rows, found.task, LEVEL).values(tuple(found.metrics)) for _, rows in found.tables[name].groupby("repeat")
     ]
-    return {metric: _range([one[metric]["value"] for one in alone]) for metric in found.metrics}
+    return {metric: _range([one[metric] for one in units]) for metric in found.metrics}
 
 
-def _range(values: Sequence[float | None]) -> str:
-    defined = [value for value in values if value is not None]
+def _range(values: Sequence[float]) -> str:
+    defined = [value for value in values if np.isfinite(value)]
     return f"{min(defined):.3f}–{max(defined):.3f}" if defined else NOT_DEFINED
 
 

@@ -84,7 +84,7 @@ class Folds:
         tested = self.table[self.table["role"] == "test"]
         return len(self.fits) > self.repeats and bool((tested.groupby(["repeat", "outer"]).size() == 1).all())
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The file, in the options of runs; its name says what is in it, so that no other one is written over."""
         return f"{OUT}/splits-{splits_digest(self.table)[:12]}.csv"

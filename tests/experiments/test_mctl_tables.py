@@ -33,7 +33,7 @@ AUTOENCODER = {
     "fusion": "T2", "layers": 2, "filters": 16, "max_epochs": 20, "samples": {"grid": {**GRID, "patches": 20000}}
 }  # fmt: skip
 CLASSES = ("healthy", "unhealthy")
-PATIENTS = [(f"P{number:02}", CLASSES[number % 2]) for number in range(20)]
+PATIENTS = [(f"P{number:02}", CLASSES[number % 2]) for number in range(12)]
 EPOCHS = 6
 
 
@@ -66,10 +66,11 @@ class Observer:
 
     context: Context
     gain: float = 0.0
-    failing: str = "no run is called so"
+    arms: tuple[str, ...] = ("autoencoder", *(arm.name for arm in ARMS))
+    """Those whose runs succeed."""
 
     def finish(self, run):
-        if self.failing in run.name:
+        if run.cell not in self.arms:
             return
         folder = self.context.folder(run)
         folder.mkdir(parents=True)
@@ -225,7 +226,7 @@ def test_bundles_that_do_not_fit_are_refused(context, tmp_path):
 
 def test_a_fold_without_a_class_and_a_task_without_labels_are_refused(context):
     with pytest.raises(SplitError, match="E_CLASS_EMPTY"):
-        MctlTables().stages(replace(context, options={"folds": "11"}))
+        MctlTables().stages(replace(context, options={"folds": "7"}))
     with pytest.raises(ConfigError, match="a label of the cohort: brain"):
         MctlTables().stages(replace(context, asked={"task": "hcc_grade"}))
 
@@ -234,14 +235,14 @@ def test_every_patient_is_tested_alone_and_none_pools_an_auc(context, collected)
     context = replace(context, options={"folds": "leave-one-out"})
     folds = Comparison.of(context).folds
     assert folds.one_by_one and len(folds.fits) == len(PATIENTS)
-    content = collected(context)
-    rows = _tables(content)["comparison"]["rows"]
-    assert {row[4] for row in rows} == {"not defined"} and all("[" in row[1] for row in rows)
+    content = collected(context, arms=("dense", "mctl-random"))
+    rows = [row for row in _tables(content)["comparison"]["rows"] if row[1] != "not all folds finished"]
+    assert len(rows) == 2 and {row[4] for row in rows} == {"not defined"} and all("[" in row[1] for row in rows)
     assert any("No AUC" in sentence for sentence in content["limits"])
 
 
 def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path):
-    roles = ["train"] * 12 + ["val"] * 4 + ["test"] * 4
+    roles = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     table = pd.DataFrame({"unit": "patient", "patient": [patient for patient, _ in PATIENTS], "role": roles})
     empty = dict.fromkeys(("lesion", "sample", "inner"), "")
     table = table.assign(repeat=0, outer=0, **empty)
@@ -273,7 +274,7 @@ def test_only_whole_repeats_count():
 
 
 def test_transfer_that_helps_is_said_to_help(context, collected):
-    content = collected(replace(context, repeats=3), gain=3.0)
+    content = collected(replace(context, repeats=2), gain=3.0)
     assert content["headline"][0].startswith("Transfer helps: accuracy transferred minus random start 0.")
     assert "better" in content["headline"][0] and "epochs" in content["headline"][0]
     assert content["headline"][-1].startswith("Leave the 20 % least certain to you: the rest is right in ")
@@ -294,13 +295,13 @@ def test_transfer_that_helps_is_said_to_help(context, collected):
 
 
 def test_transfer_that_does_nothing_is_not_said_to_help(collected):
-    content = collected(gain=0.0)
+    content = collected(arms=("mctl-random", "mctl-transferred"))
     assert content["headline"][0].startswith("Transfer is not shown to help")
     assert "ranges" not in _tables(content)
 
 
 def test_without_autoencoders_the_rest_is_reported(collected):
-    content = collected(failing="transferred")
+    content = collected(arms=("svm-voxels", "mctl-random"))
     assert "cannot be said" in content["headline"][0]
     assert content["comparisons"] == [] and "transfer" not in _tables(content)
     (row,) = [row for row in _tables(content)["comparison"]["rows"] if row[0] == "MCTL, transferred"]
