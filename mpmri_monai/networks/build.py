@@ -7,13 +7,21 @@ import inspect
 from typing import Any
 
 from mpmri_monai.errors import ConfigError
+from mpmri_monai.networks.comparison import ConvNetwork, DenseNetwork
 from mpmri_monai.networks.layered import LayeredNetwork
 from mpmri_monai.networks.mctl import MCTLNetwork
+from mpmri_monai.networks.planes import KINDS, PlanesNetwork
+from mpmri_monai.networks.resnet3d import ResNet3D
 from mpmri_monai.networks.spp_resnet import SPPResNet
 
 ARCHITECTURES: dict[str, tuple[type[LayeredNetwork], dict[str, Any]]] = {
     "spp_resnet": (SPPResNet, {}),
     "mctl": (MCTLNetwork, {}),
+    "dense": (DenseNetwork, {}),
+    "cnn": (ConvNetwork, {}),
+    "resnet10": (ResNet3D, {"depth": 10}),
+    "resnet18": (ResNet3D, {"depth": 18}),
+    **{kind: (PlanesNetwork, {"kind": kind}) for kind in KINDS},
 }
 """Each architecture's class, and the arguments of it that the name fixes."""
 
@@ -32,7 +40,7 @@ def build_network(architecture: str = "spp_resnet", **arguments: Any) -> Layered
         ConfigError: E_ARCHITECTURE, there is no such architecture, or no architecture takes such an argument, or this
             one needs another; or the network refuses the values.
     """
-    if architecture not in ARCHITECTURES:
+    if architecture not in list(ARCHITECTURES):  # whatever a configuration gives, a list too
         raise _unknown("an architecture", architecture, list(ARCHITECTURES))
     network, fixed = ARCHITECTURES[architecture]
     known = {name for one, given in ARCHITECTURES.values() for name in _parameters(one) if name not in given}
@@ -51,8 +59,13 @@ def build_network(architecture: str = "spp_resnet", **arguments: Any) -> Layered
     return network(**taken, **fixed)
 
 
-def _parameters(network: type[LayeredNetwork]) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(network).parameters)
+def _parameters(network: type) -> dict[str, inspect.Parameter]:
+    """Return the arguments that the class takes, those included that it hands on to its base class."""
+    own = dict(inspect.signature(network).parameters)
+    handed_on = [name for name, one in own.items() if one.kind is one.VAR_KEYWORD]
+    for name in handed_on:
+        del own[name]
+    return _parameters(network.__base__) | own if handed_on else own
 
 
 def _unknown(what: str, found: str, known: list[str]) -> ConfigError:

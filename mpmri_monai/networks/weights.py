@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,9 +23,13 @@ PLAIN_NUMBERS = {torch.float32, torch.float64, torch.float16, torch.bfloat16, to
 
 def save_weights(network: nn.Module, path: Path | str) -> None:
     """Write the network's state dict, whole or not at all; contiguous on the CPU, no DistributedDataParallel prefix."""
-    network = getattr(network, "module", network)
+    save_state(getattr(network, "module", network).state_dict(), path)
+
+
+def save_state(state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Write a state dict, such as a part of a network's, whole or not at all; contiguous on the CPU."""
     content = io.BytesIO()  # saved to a file, its temporary name would become part of the bytes
-    torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, content)
+    torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, content)
     with whole_file(path) as part:
         part.write_bytes(content.getvalue())
 
@@ -151,7 +156,7 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
             expected=f"weights that fit the network ({len(own)} tensors)",
             found=found,
             where=str(path),
-            fix="give the fusion, embedding and pooling that these weights were trained with",
+            fix="give the fusion, size, widths and pooling that these weights were trained with",
             code="E_WEIGHTS",
         )
     network.load_state_dict(state)

@@ -9,7 +9,7 @@ import torch
 from mpmri_monai.bundle import network as network_module
 from mpmri_monai.bundle.network import check_device, device_ids, start_from
 from mpmri_monai.errors import ConfigError, OutputError, WeightsError
-from mpmri_monai.networks import SPPResNet, initialise, save_weights
+from mpmri_monai.networks import PatchAutoencoder, SPPResNet, build_network, initialise, save_state, save_weights
 
 
 def made(init=None, **arguments):
@@ -110,6 +110,36 @@ def test_random_weights_are_not_frozen_as_if_they_were_pretrained(pretrained, tm
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_stem_of_other_channels_may_be_frozen(pretrained, depth):
     assert start_from(made(in_channels=5), pretrained[1], depth=depth).tuned_depth == depth
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    autoencoder = PatchAutoencoder(1, (4, 13, 13), filters=4)
+    save_state(autoencoder.encoder_state(), tmp_path / "encoder.pt")
+    return str(tmp_path / "encoder.pt")
+
+
+def in_3d(architecture="mctl"):
+    return build_network(architecture, in_channels=1, num_classes=2, size=[4, 13, 13], filters=4, width=2)
+
+
+@pytest.mark.parametrize("architecture", ["mctl", "dense", "cnn", "resnet10", "three_view"])
+@pytest.mark.parametrize("depth", [-1, 2])
+def test_every_architecture_starts_from_scratch(architecture, depth):
+    network = start_from(in_3d(architecture), "scratch", "xavier", depth=depth)
+    assert network.tuned_depth == (len(network.layer_names) if depth == -1 else 2)
+
+
+def test_an_encoder_starts_the_classifier(encoder, tmp_path):
+    start_from(in_3d(), encoder, folder=tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "warm_start.json").read_text())
+    assert record["counts"] == {"taken": 4, "adapted": 0, "fresh": 7, "unused": 0}
+
+
+def test_an_encoders_convolutions_may_be_frozen_but_not_the_dense_layer_above(encoder):
+    assert start_from(in_3d(), encoder, depth=2).frozen_layers == ("conv1", "conv2")
+    with pytest.raises(WeightsError, match=r"none that fit dense.*--finetune_depth of at least 2"):
+        start_from(in_3d(), encoder, depth=1)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:63", "cpu:x", ""])

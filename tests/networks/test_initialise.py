@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import INITS, SPPResNet, initialise
+from mpmri_monai.networks import INITS, MCTLNetwork, PatchAutoencoder, SPPResNet, initialise
 
 SEVERAL_SE = 5
 """Standard errors that a sample's moments may lie off: met by chance once in a million draws."""
@@ -70,3 +70,31 @@ def test_only_weights_are_random_and_the_seed_decides_them(init):
 def test_an_unknown_init_is_refused():
     with pytest.raises(ConfigError, match="xavier"):
         initialise(SPPResNet(), "orthogonal")
+
+
+CONVOLUTIONS_3D = (nn.Conv3d, nn.ConvTranspose3d)
+
+
+def in_3d(init, network=MCTLNetwork):
+    torch.manual_seed(1)
+    made = MCTLNetwork(4, 2, (4, 8, 8), layers=3) if network is MCTLNetwork else PatchAutoencoder(4, layers=3)
+    initialise(made, init)
+    return made
+
+
+@pytest.mark.parametrize("network", [MCTLNetwork, PatchAutoencoder])
+@pytest.mark.parametrize("init", INITS)
+def test_3d_convolutions_are_drawn_as_2d_ones(network, init):
+    for module in in_3d(init, network).modules():
+        if isinstance(module, CONVOLUTIONS_3D):
+            weight = module.weight.detach()
+            fan_in, fan_out = 27 * weight.shape[1], 27 * weight.shape[0]
+            sd = {"he": math.sqrt(2 / fan_out), "gaussian": 0.01, "xavier": math.sqrt(2 / (fan_in + fan_out))}[init]
+            assert_moments(weight.flatten(), sd)
+            assert not module.bias.any()
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_initialising_leaves_standardisation_alone(init):
+    network = in_3d(init)
+    assert not network.standardise.mean.any() and (network.standardise.range == 1).all() and not network.absent.any()

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from mpmri_monai.artefacts import file_digest
 from mpmri_monai.errors import WeightsError
-from mpmri_monai.networks import SPPResNet, save_weights, warm_start
+from mpmri_monai.networks import (
+    MCTLNetwork,
+    PatchAutoencoder,
+    ResNet3D,
+    SPPResNet,
+    save_state,
+    save_weights,
+    warm_start,
+)
 
 HEAD = {"classifier.weight", "classifier.bias"}
 
@@ -207,3 +215,126 @@ def test_a_wrapped_checkpoint_is_refused_not_half_read(tmp_path):
     torch.save({"model": SPPResNet().state_dict(), "epoch": 3}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match=r"'model'.*state_dict"):
         warm_start(SPPResNet(), tmp_path / "checkpoint.pt")
+
+
+SIZE = (4, 13, 13)
+CONVOLUTIONS = {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"}
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """encoder(**arguments) makes an autoencoder and the file of its encoder."""
+
+    def make(**arguments):
+        autoencoder = PatchAutoencoder(**{"in_channels": 1, "size": SIZE, "filters": 4, **arguments})
+        autoencoder.fit_standardisation(torch.rand(3, 1, *SIZE), torch.ones(3, 1, dtype=torch.bool))
+        save_state(autoencoder.encoder_state(), tmp_path / "encoder.pt")
+        return autoencoder, tmp_path / "encoder.pt"
+
+    return make
+
+
+def classifier(**arguments):
+    return MCTLNetwork(**{"in_channels": 1, "num_classes": 2, "size": SIZE, "filters": 4, **arguments})
+
+
+def test_an_encoders_file_is_enough_for_the_classifier(encoder, tensors_of):
+    autoencoder, path = encoder()
+    network = classifier()
+    before = tensors_of(network)
+    report = warm_start(network, path)
+    assert report.share == 1
+    assert set(report.names("taken")) == CONVOLUTIONS and not report.names("unused")
+    assert torch.equal(network.conv2.weight, autoencoder.encoder_state()["conv2.weight"])
+    for name in set(before) - CONVOLUTIONS:
+        assert torch.equal(before[name], network.state_dict()[name]), name
+
+
+def test_an_encoder_fits_crops_of_any_size_and_any_dense_layer(encoder):
+    _, path = encoder()
+    assert warm_start(classifier(size=(6, 9, 9), dense=7), path).share == 1
+
+
+def test_a_3d_stem_is_adapted_as_a_2d_one_is(encoder):
+    autoencoder, path = encoder()
+    network = classifier(in_channels=3)
+    report = warm_start(network, path)
+    assert report.names("adapted") == ("conv1.weight",)
+    picture = torch.rand(2, 1, *SIZE)
+    expected = autoencoder.convolutions.encode(picture)
+    torch.testing.assert_close(network.maps(picture.expand(-1, 3, -1, -1, -1)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("file", "here"),
+    [({"filters": 8}, {}), ({"layers": 1}, {"layers": 3})],
+    ids=["other filters", "one convolution of three"],
+)
+def test_an_encoder_of_another_shape_is_refused(encoder, file, here):
+    _, path = encoder(**file)
+    with pytest.raises(WeightsError, match=r"E_WEIGHTS.*at least 50%.*same kind of network"):
+        warm_start(classifier(**here), path)
+
+
+def test_an_encoder_of_fewer_layers_starts_the_lower_ones(encoder):
+    _, path = encoder(layers=2)
+    report = warm_start(classifier(layers=3), path)
+    assert set(report.names("taken")) == CONVOLUTIONS and report.share == pytest.approx(2 / 3)
+
+
+def test_other_kernels_are_refused(encoder):
+    autoencoder, path = encoder()
+    state = {
+        name: tensor.new_zeros(*tensor.shape[:2], 5, 5, 5) if tensor.dim() == 5 else tensor
+        for name, tensor in autoencoder.encoder_state().items()
+    }
+    save_state(state, path)
+    with pytest.raises(WeightsError, match=r"E_WEIGHTS.*found 0%.*other shape"):
+        warm_start(classifier(), path)
+
+
+def test_classifiers_start_each_other_but_for_head_and_standardisation(tmp_path):
+    source, network = classifier(num_classes=3), classifier()
+    source.fit_standardisation(torch.rand(3, 1, *SIZE), torch.ones(3, 1, dtype=torch.bool))
+    save_weights(source, tmp_path / "model.pt")
+    report = warm_start(network, tmp_path / "model.pt")
+    assert set(report.names("fresh")) == HEAD | {"standardise.mean", "standardise.range"}
+    why = {one.tensor: one.why for one in report.tensors}
+    assert why["standardise.mean"] == why["standardise.range"] == "fitted on the training samples"
+    assert network.standardise.mean == 0 and network.standardise.range == 1
+    assert torch.equal(network.dense.weight, source.dense.weight)
+
+
+def test_standardisation_is_fresh_even_when_everything_is_wanted(tmp_path):
+    save_weights(classifier(), tmp_path / "model.pt")
+    report = warm_start(classifier(), tmp_path / "model.pt", leave_out=None)
+    assert set(report.names("fresh")) == {"standardise.mean", "standardise.range"}
+
+
+def test_a_classifier_of_crops_of_another_size_is_another_geometry_and_changes_nothing(tmp_path, tensors_of):
+    save_weights(classifier(size=(4, 15, 15)), tmp_path / "model.pt")
+    network = classifier()
+    before = tensors_of(network)
+    with pytest.raises(WeightsError, match=r"E_WEIGHTS.*geometry.*2704 values.*found 3600 values.*encoder"):
+        warm_start(network, tmp_path / "model.pt")
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_dense_layer_of_another_width_is_fresh(tmp_path):
+    save_weights(classifier(dense=16), tmp_path / "model.pt")
+    report = warm_start(classifier(dense=8), tmp_path / "model.pt")
+    assert {"dense.weight", "dense.bias"} <= set(report.names("fresh")) and report.share == 1
+
+
+def test_networks_with_pooling_start_each_other_whatever_the_size(tmp_path):
+    save_weights(ResNet3D(2, 3, (4, 25, 25), width=2), tmp_path / "model.pt")
+    report = warm_start(ResNet3D(1, 2, (13, 13, 13), width=2), tmp_path / "model.pt")
+    assert report.names("adapted") == ("backbone.conv1.weight",)
+    assert set(report.names("fresh")) == HEAD | {"absent", "standardise.mean", "standardise.range"}
+
+
+@pytest.mark.parametrize("network", [classifier(), ResNet3D(3, 2, SIZE, width=16)], ids=["mctl", "resnet"])
+def test_2d_weights_are_no_start_for_3d_networks(saved, network):
+    _, path = saved()
+    with pytest.raises(WeightsError, match=r"E_WEIGHTS.*same kind of network"):
+        warm_start(network, path)
