@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from torch import nn
 
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import SPPResNet
@@ -27,7 +30,7 @@ def network():
 @pytest.fixture
 def fit(network):
     """fit(head, data) is that head fitted on the features of a network with random weights."""
-    return lambda head, data, seed=0: fit_classical(network, head, data, GRADE, "cpu", 32, seed)
+    return lambda head, data, seed=0, **options: fit_classical(network, head, data, GRADE, "cpu", 32, seed, **options)
 
 
 def part(data, chosen):
@@ -99,8 +102,10 @@ def test_too_few_patients_to_calibrate_an_svm_are_refused(fit, make_samples):
 
 
 def test_an_unknown_head_and_a_class_without_samples_are_refused(fit, make_samples):
-    with pytest.raises(ConfigError, match="logistic, svm, forest"):
+    with pytest.raises(ConfigError, match="logistic, svm, forest, knn, naive_bayes"):
         fit("network", make_samples(6))
+    with pytest.raises(ConfigError, match="features among network, voxels"):
+        fit("logistic", make_samples(6), features="pixels")
     with pytest.raises(ConfigError, match="none of poorly"):
         fit("logistic", part(make_samples(6), [0, 1, 3, 4]))
 
@@ -126,3 +131,71 @@ def test_rows_of_the_table_may_have_any_index(fit, samples):
     assert isinstance(shuffled.table, pd.DataFrame)
     expected = predict(fit("svm", samples), samples, "cpu")
     assert np.array_equal(predict(fit("svm", shuffled), shuffled, "cpu"), expected)
+
+
+SIZE = (2, 7, 7)
+
+
+def volumes(data, signal):
+    """Those samples with a stored crop of 4×11×11 voxels whose central brightness tells the class."""
+    image = np.random.default_rng(int(1e6 * data.image.mean())).random((len(data.label), 3, 4, 11, 11)) * 0.6
+    image[:, 0, 1:3, 3:8, 3:8] += signal * data.label[:, None, None, None]
+    return SampleData(image.astype(np.float32), data.present, data.label, data.extent_mm, data.table)
+
+
+class Means(nn.Module):
+    """Gives features of volumes: the mean of each slice of each channel."""
+
+    def fixed_features(self, image, present=None):
+        return image.mean(dim=(3, 4)).flatten(1)
+
+
+@pytest.mark.parametrize("features", ["network", "voxels"])
+@pytest.mark.parametrize("head", CLASSICAL_HEADS)
+def test_volumes_are_classified_by_a_network_s_features_or_by_their_voxels(make_samples, head, features):
+    data, new = (volumes(make_samples(36, seed=seed, classes=2), signal=0.2) for seed in (1, 2))
+    fitted = fit_classical(Means(), head, data, task("hcc_vs_bg"), "cpu", SIZE, 0, features=features)
+    probabilities = predict(fitted, new, "cpu", SIZE)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (probabilities.argmax(axis=1) == new.label).mean() > 0.8
+
+
+def views_of_voxels(data):
+    """Central crops and flags of the six views, flattened by NumPy."""
+    crop = data.image[:, :, 1:3, 2:9, 2:9]
+    views = [np.rot90(crop, k, (3, 4)) for k in range(4)] + [crop[..., ::-1], crop[..., ::-1, :]]
+    return np.concatenate([np.concatenate([v.reshape(len(crop), -1), data.present], axis=1) for v in views])
+
+
+def test_nearest_neighbours_are_scikit_learns_where_classes_are_as_frequent(make_samples):
+    data = volumes(make_samples(36, seed=1), signal=0.02)
+    seen, labels = views_of_voxels(data), np.tile(data.label, VIEWS)
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(30)).fit(seen, labels)
+    new = volumes(make_samples(12, seed=2), signal=0.02)
+    fitted = fit_classical(None, "knn", data, GRADE, "cpu", SIZE, 0, features="voxels")
+    wanted = model.predict_proba(views_of_voxels(new)[:12])
+    assert len(np.unique(wanted)) > 5  # or there would be nothing to compare
+    np.testing.assert_allclose(predict(fitted, new, "cpu", SIZE), wanted, atol=1e-9)
+
+
+def test_principal_components_change_no_svm_of_few_samples(make_samples):
+    """With fewer rows than components the distances are those of the voxels; SVC's gamma follows from the variance."""
+    data = volumes(make_samples(24, seed=1), signal=0.05)
+    seen, labels = views_of_voxels(data), np.tile(data.label, VIEWS)
+    gamma = 1 / (seen.shape[1] * StandardScaler().fit_transform(seen).var())
+    fitted = fit_classical(None, "svm", data, GRADE, "cpu", SIZE, 0, features="voxels")
+    scaled = StandardScaler().fit_transform(seen)
+    weights = np.full(len(labels), 1 / VIEWS)
+    plain = SVC(gamma=gamma, decision_function_shape="ovr").fit(scaled, labels, sample_weight=weights)
+    ours = fitted.classifier["head"].calibrated_classifiers_[0].estimator
+    projected = fitted.classifier[:-1].transform(seen.astype(np.float32))
+    np.testing.assert_allclose(ours.decision_function(projected), plain.decision_function(scaled), atol=1e-3)
+
+
+def test_an_absent_channel_is_told_apart_from_a_dark_one(samples):
+    data = volumes(samples, signal=0.0)
+    data.image[:, 1] = 0
+    data.present[:, 1] = data.label == 2
+    fitted = fit_classical(None, "logistic", data, GRADE, "cpu", SIZE, 0, features="voxels")
+    guessed = predict(fitted, data, "cpu", SIZE).argmax(axis=1) == 2
+    assert (guessed == (data.label == 2)).all()
