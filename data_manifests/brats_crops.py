@@ -127,10 +127,11 @@ def _study(number: int, folder: Path, out: Path, seed: int) -> tuple[dict[str, A
     mirrored = centres * [1, 1, -1] + [0, 0, middle]
     mask = f"{name}_brain.nii.gz"
     nibabel.save(nibabel.Nifti1Image(brain.astype(np.uint8).transpose(2, 1, 0), geometry.affine), out / mask)
+    absent, present = CLASSES
     lesions = [
         {"id": f"{label}-{place + 1:02d}", "region": _box(centre, geometry), "labels": {LABEL: label}}
-        for label, places in zip(reversed(CLASSES), (centres, mirrored), strict=True)
-        for place, centre in enumerate(places)
+        for place, pair in enumerate(zip(centres, mirrored, strict=True))
+        for label, centre in zip((present, absent), pair, strict=True)
     ]
     study = {
         "patient": name,

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from mpmri_monai.artefacts import whole_file
-from mpmri_monai.report.panels import show_absent, show_crop
+from mpmri_monai.report.panels import middle_plane, show_absent, show_crop
 from mpmri_monai.report.style import INK, NETWORK, PALE, RESEARCH_ONLY, SMALL, TEXT, new_figure, png
 
 PANEL, BARS, TITLE, FOOT = 1.5, 2.3, 0.55, 0.3  # inches: an image panel, the probabilities, the title, the last line
@@ -23,9 +23,10 @@ class LesionAnswer:
 
     lesion: str
     image: np.ndarray
-    """(channel, row, column) float in [0, 1], channels in the order of ``fusion``."""
+    """(channel, row, column) float in [0, 1], channels in the order of ``fusion``; of (channel, depth, row, column) the
+    middle plane is drawn."""
     mask: np.ndarray | None
-    """(row, column) bool, the lesion; None when only its place is known."""
+    """(row, column) or (depth, row, column) bool, the lesion; None when only its place is known."""
     fusion: tuple[str, ...]
     present: Mapping[str, bool]
     """For each sequence of ``fusion`` whether it was acquired there; an absent one is hatched, not shown as black."""
@@ -49,8 +50,8 @@ def draw_answer(
     """Draw one lesion: every channel with its outline, three channels as colours, and the probabilities.
 
     Args:
-        image: (channel, row, column) float in [0, 1].
-        mask: (row, column) bool or None.
+        image: (channel, row, column) or (channel, depth, row, column) float in [0, 1].
+        mask: (row, column) or (depth, row, column) bool, or None.
         fusion: sequence names along the first axis of ``image``.
         present: sequence -> whether it was acquired.
         probabilities: class -> probability.
@@ -91,16 +92,18 @@ def _draw_row(row: SubFigure, answer: LesionAnswer, panels: int) -> None:
     *images, bars = row.subplots(1, panels + 1, width_ratios=shares, squeeze=False)[0]
     for axes in images[_panel_count(answer) :]:
         axes.set_axis_off()
-    shape = np.shape(answer.image)[1:]
-    for axes, name, crop in zip(images, answer.fusion, np.asarray(answer.image), strict=False):
+    channels = middle_plane(np.asarray(answer.image), leading=1)
+    mask = None if answer.mask is None else middle_plane(np.asarray(answer.mask), leading=0)
+    shape = channels.shape[1:]
+    for axes, name, crop in zip(images, answer.fusion, channels, strict=False):
         if answer.present[name]:
-            show_crop(axes, crop, answer.mask, name)
+            show_crop(axes, crop, mask, name)
         else:
             show_absent(axes, shape, name)
     if len(answer.fusion) == 3:
         colours = images[3]
         if all(answer.present[name] for name in answer.fusion):
-            show_crop(colours, np.moveaxis(np.asarray(answer.image), 0, -1), answer.mask, "as red, green, blue")
+            show_crop(colours, np.moveaxis(channels, 0, -1), mask, "as red, green, blue")
         else:
             show_absent(colours, shape, "as red, green, blue", "not complete")
     _draw_probabilities(bars, answer)

@@ -12,15 +12,13 @@ from typing import Any
 from mpmri_monai.report.experiment_curves import reliability, risk_coverage
 from mpmri_monai.report.experiment_figures import figure_words
 from mpmri_monai.report.pictures import Picture, picture
-from mpmri_monai.report.wording import number, plural, with_interval
+from mpmri_monai.report.wording import certainty_sentence, number, plural, several, with_interval
 
 MEASURES = {
     "ece": "Expected calibration error",
     "nll": "Negative log-likelihood",
     "brier": "Brier score, summed over classes",
 }
-REFERRED = 0.2
-"""Share of the lesions in the sentence about abstention; the table has the others."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,18 @@ class Calibrated:
     notes: tuple[str, ...]
 
 
-def calibrated(content: Mapping[str, Any] | None) -> Calibrated | None:
-    """Return what to show of ``calibration`` of ``metrics.json`` or ``experiment.json``; None where there is none."""
+def calibrated(content: Mapping[str, Any] | None, noun: str = "lesion") -> Calibrated | None:
+    """Return what to show of ``calibration`` of ``metrics.json`` or ``experiment.json``; None where there is none.
+
+    Args:
+        content: what `evaluation.calibrate` returned, or nothing.
+        noun: for a case.
+    """
     if not content:
         return None
-    tables = (_measures(content), _sets(content["conformal"]), _referral(content["abstention"]))
-    return Calibrated(_sentences(content), tables, (*_reliability(content), _risk(content)), tuple(content["notes"]))
+    tables = (_measures(content), _sets(content["conformal"], noun), _referral(content["abstention"]))
+    pictures = (*_reliability(content, noun), _risk(content))
+    return Calibrated(_sentences(content, noun), tables, pictures, tuple(content["notes"]))
 
 
 def share(entry: Mapping[str, Any]) -> str:
@@ -52,14 +56,14 @@ def share(entry: Mapping[str, Any]) -> str:
     return f"{value} ({100 * entry['low']:.0f}\u00a0to\u00a0{100 * entry['high']:.0f}\u00a0%)"
 
 
-def _sentences(content: Mapping[str, Any]) -> tuple[str, ...]:
+def _sentences(content: Mapping[str, Any], noun: str) -> tuple[str, ...]:
     source = "validation patients" if content["from"] == "val" else "patients held out by inner folds"
-    tested = f"{plural(content['lesions'], 'test lesion')} of {plural(content['patients'], 'patient')}"
+    tested = f"{plural(content['lesions'], f'test {noun}')} of {plural(content['patients'], 'patient')}"
     return (
         f"Fitted on {source}, scored on {tested}. No test patient took part in fitting.",
         _temperature_sentence(content),
-        *_set_sentence(content["conformal"]),
-        *_referral_sentence(content["abstention"]),
+        *_set_sentence(content["conformal"], noun),
+        *filter(None, [certainty_sentence(content["abstention"])]),
     )
 
 
@@ -79,25 +83,16 @@ def _temperature_sentence(content: Mapping[str, Any]) -> str:
     )
 
 
-def _set_sentence(conformal: Mapping[str, Any]) -> list[str]:
+def _set_sentence(conformal: Mapping[str, Any], noun: str) -> list[str]:
     found, asked = conformal["marginal"], f"{100 * (1 - conformal['alpha']):.0f}\u00a0%"
     if not found["available"]:
         return [f"No sets of possible classes were made: {_why(found)}."]
     low, high = found["expected_range"]
     return [
-        f"Sets of classes made to hold the true one in {asked} of lesions held it in {share(found['coverage'])}; with "
-        f"this many calibration patients, {100 * low:.0f} to {100 * high:.0f}\u00a0% are to be expected. A set had "
-        f"{with_interval(found['size'])} classes on average; {share(found['one_class'])} of them named one class."
-    ]
-
-
-def _referral_sentence(abstention: Mapping[str, Any]) -> list[str]:
-    rows = {row["asked"]: row["right"] for row in abstention["table"]}
-    if 0.0 not in rows or REFERRED not in rows:
-        return []
-    return [
-        f"When every lesion is answered, {share(rows[0.0])} of the answers are right; when the "
-        f"{100 * REFERRED:.0f}\u00a0% least certain go to a doctor, {share(rows[REFERRED])} of the rest."
+        f"Sets of classes made to hold the true one in {asked} of {several(noun)} held it in "
+        f"{share(found['coverage'])}; with this many calibration patients, {100 * low:.0f} to {100 * high:.0f}\u00a0% "
+        f"are to be expected. A set had {with_interval(found['size'])} classes on average; "
+        f"{share(found['one_class'])} of them named one class."
     ]
 
 
@@ -108,7 +103,7 @@ def _measures(content: Mapping[str, Any]) -> dict[str, Any]:
     return {"header": ["lower is better", *columns], "rows": rows, "caption": caption}
 
 
-def _sets(conformal: Mapping[str, Any]) -> dict[str, Any]:
+def _sets(conformal: Mapping[str, Any], noun: str) -> dict[str, Any]:
     kinds = [
         (title, conformal[key])
         for key, title in (("marginal", "one threshold for all"), ("by_class", "a threshold for each class"))
@@ -122,7 +117,7 @@ def _sets(conformal: Mapping[str, Any]) -> dict[str, Any]:
         header += [f"holds it, {title}", f"classes in it, {title}"]
         for row, scores in zip(rows, (part, *(part["classes"][name] for name in classes)), strict=True):
             row += [share(scores["coverage"]), with_interval(scores["size"])]
-    asked = f"made to hold the true one in {100 * (1 - conformal['alpha']):.0f} % of lesions"
+    asked = f"made to hold the true one in {100 * (1 - conformal['alpha']):.0f} % of {several(noun)}"
     caption = " ".join([f"Sets of possible classes, {asked} (conformal prediction).", *why])
     return {"header": header, "rows": rows if len(header) > 1 else [], "caption": caption}
 
@@ -143,9 +138,10 @@ def _referral(abstention: Mapping[str, Any]) -> dict[str, Any]:
     return {"header": header, "rows": rows, "caption": caption}
 
 
-def _reliability(content: Mapping[str, Any]) -> list[Picture]:
+def _reliability(content: Mapping[str, Any], noun: str) -> list[Picture]:
     titles = {"before": "Reliability, as the network gives it", "after": "Reliability, after temperature scaling"}
-    caption = "How often answers given with such a probability are right; bars: 95 % intervals, figures: lesions."
+    caption = "How often answers given with such a probability are right; bars: 95 % intervals, figures: "
+    caption += f"{several(noun)}."
     return [
         picture(f"calibration_{name}", titles[name], caption, f"{caption} {figure_words('reliability', data)}",
                 reliability(data))

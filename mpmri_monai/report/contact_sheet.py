@@ -93,7 +93,7 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
     problems = _problems(study, opened)
     targets = sorted((target_of(name, mask) for name, mask in opened.lesions.items()), key=_smallness)
     if len(targets) > MOST_LESIONS:
-        problems.append(f"{len(targets) - MOST_LESIONS} smaller lesions have no view of their own")
+        problems.append(f"{len(targets) - MOST_LESIONS} more lesions, none larger, have no view of their own")
     views = views_of(targets[:MOST_LESIONS])
     shown = manifest.sequences[:MOST_ROWS]
     if len(manifest.sequences) > MOST_ROWS:
@@ -111,7 +111,7 @@ def study_sheet(manifest: Manifest, scanned: Mapping[str, Catalogue] | None = No
         columns=tuple(view.title for view in views) or tuple(f"at {depth:.0%} of the slices" for depth in DEPTHS),
         rows=_with_windows(rows),
         others=tuple(_other(record) for record in spare[:MOST_OTHERS]),
-        lesions=tuple(_lesion_words(lesion, opened) for lesion in study.lesions),
+        lesions=tuple(_lesion_words(lesion, opened) for lesion in study.lesions) or _study_words(study),
         problems=tuple(problems),
         failed=bool(opened.unread or opened.faults or _errors(opened)),
         catalogues=tuple(catalogues),
@@ -141,6 +141,11 @@ def _lesion_words(lesion: Lesion, opened: Opened) -> str:
     size = "not usable" if mask is None else f"{mask.volume_ml:.1f} ml"
     drawn = "" if mask is None or not mask.drawn_on else f", drawn on {mask.drawn_on}"
     return f"{lesion.id}: {', '.join([*lesion.labels.values(), size])}{drawn}"
+
+
+def _study_words(study: Study) -> tuple[str, ...]:
+    """Return what is known of a study as a whole; nothing where that is nothing."""
+    return tuple(f"{key}: {name}" for key, name in study.labels.items())
 
 
 def _smallness(target: Target) -> float:

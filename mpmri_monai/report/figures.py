@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
+from mpmri_monai.report.levels import LEVELS
 from mpmri_monai.report.style import (
     BASELINE,
     CEILING,
@@ -28,9 +29,14 @@ from mpmri_monai.report.style import (
     new_figure,
     quiet,
 )
-from mpmri_monai.report.wording import class_counts, commonest_share, number, why_undefined, with_interval
-
-LEVELS = ("slice", "lesion", "patient")
+from mpmri_monai.report.wording import (
+    class_counts,
+    commonest_share,
+    number,
+    several,
+    why_undefined,
+    with_interval,
+)
 
 
 def learning_curves(history: pd.DataFrame) -> Figure:
@@ -81,7 +87,7 @@ def roc_curves(level: Mapping[str, Any], classes: Sequence[str], unit: str) -> F
     Args:
         level: one of ``metrics["levels"]``; a class without a case has no curve, and the legend says so.
         classes: class names in order. Of two classes only the last is drawn: the other curve is its mirror image.
-        unit: what a case is: slice, lesion or patient.
+        unit: what a case is called: slice, lesion, study or patient.
     """
     figure = new_figure(4.4, 4.6)
     axes = figure.subplots()
@@ -120,7 +126,7 @@ def confusion_matrix(level: Mapping[str, Any], classes: Sequence[str], unit: str
             color="white" if share[row, column] > 0.7 else INK,
             fontweight="bold" if row == column else "normal",
         )
-    quiet(axes, "predicted", f"truth ({unit}s)")
+    quiet(axes, "predicted", f"truth ({several(unit)})")
     axes.grid(False)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(
@@ -129,14 +135,15 @@ def confusion_matrix(level: Mapping[str, Any], classes: Sequence[str], unit: str
     return figure
 
 
-def forest(metrics: Mapping[str, Any], metric: str) -> Figure:
+def forest(metrics: Mapping[str, Any], metric: str, nouns: Mapping[str, str] = LEVELS) -> Figure:
     """Draw one metric at every level with its intervals, beside baseline, ceiling and no information.
 
     Args:
         metrics: the content of ``metrics.json``. The ceiling is defined for lesions and drawn there only.
         metric: ``accuracy`` (no information: always naming the commonest class) or ``macro_auc`` (no information: 0.5).
+        nouns: the levels to draw and what a case is called there, as of `levels.level_names`.
     """
-    levels = [name for name in LEVELS if name in metrics["levels"]]
+    levels = [name for name in nouns if name in metrics["levels"]]
     figure = new_figure(4.4, 1.1 + 0.74 * len(levels))
     axes = figure.subplots()
     for row, name in enumerate(levels):
@@ -144,7 +151,7 @@ def forest(metrics: Mapping[str, Any], metric: str) -> Figure:
     quiet(axes)
     axes.set_xlim(0, 1.04)
     axes.set_ylim(len(levels) - 0.5, -0.5)
-    names = [f"{name}\nn = {metrics['levels'][name]['n']}" for name in levels]
+    names = [f"{nouns[name]}\nn = {metrics['levels'][name]['n']}" for name in levels]
     axes.set_yticks(range(len(levels)), names, fontsize=TEXT)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each label once
     figure.legend(handles.values(), handles.keys(), fontsize=SMALL, frameon=False, loc="outside lower center", ncols=3)

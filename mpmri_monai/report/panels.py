@@ -12,10 +12,25 @@ from matplotlib.patheffects import Normal, Stroke
 from mpmri_monai.report.style import CONTOUR, INK, SMALL
 
 
-def central(crops: np.ndarray, pixels: int) -> np.ndarray:
-    """Return the central ``pixels`` × ``pixels`` of crops (…, row, column): what the network sees of a stored crop."""
-    top, left = (crops.shape[-2] - pixels) // 2, (crops.shape[-1] - pixels) // 2
-    return crops[..., top : top + pixels, left : left + pixels]
+def central(crops: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return the centre of crops (…, row, column) or (…, depth, row, column): what the network sees of a stored crop.
+
+    Args:
+        crops: as stored.
+        size: of the centre, along the last two or three axes.
+    """
+    first = [(stored - seen) // 2 for stored, seen in zip(crops.shape[-len(size) :], size, strict=True)]
+    return crops[(..., *(slice(start, start + seen) for start, seen in zip(first, size, strict=True)))]
+
+
+def middle_plane(crops: np.ndarray, leading: int) -> np.ndarray:
+    """Return the plane in the middle of 3D crops, of an even number the upper one; 2D crops are returned as they are.
+
+    Args:
+        crops: (…, row, column) or (…, depth, row, column).
+        leading: how many axes come before these.
+    """
+    return crops if crops.ndim == leading + 2 else crops[(slice(None),) * leading + (crops.shape[leading] // 2,)]
 
 
 def show_crop(axes: Axes, crop: np.ndarray, mask: np.ndarray | None, title: str, seen: int | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mpmri_monai.report import figures, tables, wording
 from mpmri_monai.report.answer import draw_answers
-from mpmri_monai.report.examples import error_answers, example_figures
+from mpmri_monai.report.examples import error_answers, example_figures, plane_figures
 from mpmri_monai.report.run_folder import RunFolder
 from mpmri_monai.report.style import png
 from mpmri_monai.report.tsic import Curves, tsic
@@ -45,20 +45,21 @@ def picture(key: str, title: str, caption: str, alt: str, figure: Figure, wide: 
     return Picture(key, title, caption, alt, png(figure), figure.get_figwidth() if wide else None)
 
 
-def interval_pictures(folder: RunFolder) -> list[Picture]:
-    """Return the forest plots of accuracy and macro AUC."""
+def interval_pictures(folder: RunFolder, nouns: Mapping[str, str]) -> list[Picture]:
+    """Return the forest plots of accuracy and macro AUC; ``nouns`` as of `levels.level_names`."""
     metrics, pictures = folder.metrics, []
+    cases = wording.several(nouns["lesion"])
     nothing = {"accuracy": "always naming the commonest class", "macro_auc": "0.5"}
-    for name, row in zip(nothing, tables.headline_rows(metrics), strict=True):
+    for name, row in zip(nothing, tables.headline_rows(metrics, nouns["lesion"]), strict=True):
         caption = f"Bars: {wording.percent(metrics)} % intervals over patients. Dotted: {nothing[name]}."
         if metrics.get("ceiling"):
-            caption += " Green: ceiling, defined for lesions only."
-        alt = f"{row[0]} of lesions: network {row[1]}, baseline {row[2]}, no information {row[3]}, ceiling {row[4]}."
-        pictures.append(picture(f"interval_{name}", row[0], caption, alt, figures.forest(metrics, name)))
+            caption += f" Green: ceiling, defined for {cases} only."
+        alt = f"{row[0]} of {cases}: network {row[1]}, baseline {row[2]}, no information {row[3]}, ceiling {row[4]}."
+        pictures.append(picture(f"interval_{name}", row[0], caption, alt, figures.forest(metrics, name, nouns)))
     return pictures
 
 
-def performance_pictures(folder: RunFolder) -> list[Picture]:
+def performance_pictures(folder: RunFolder, nouns: Mapping[str, str]) -> list[Picture]:
     """Return learning curves, where something was trained, ROC and confusion matrix of lesions."""
     metrics, pictures = folder.metrics, []
     classes, level = metrics["classes"], metrics["levels"]["lesion"]
@@ -66,7 +67,9 @@ def performance_pictures(folder: RunFolder) -> list[Picture]:
         caption = _history_words(folder.history)
         curves = figures.learning_curves(folder.history)
         pictures.append(picture("learning_curves", "Learning curves", caption, caption, curves))
-    why = wording.why_undefined(level, classes, "lesion")
+    noun, cases = nouns["lesion"], wording.several(nouns["lesion"])
+    score = " The score of a lesion is its mean probability over slices." if "slice" in nouns else ""
+    why = wording.why_undefined(level, classes, noun)
     areas = [f"{name} {wording.with_interval(level['metrics'].get(f'auc_{name}'), why)}" for name in classes]
     rows = [
         f"of {sum(row)} {truth}: "
@@ -74,22 +77,23 @@ def performance_pictures(folder: RunFolder) -> list[Picture]:
         for truth, row in zip(classes, level["confusion"], strict=True)
     ]
     total = sum(map(sum, level["confusion"]))
-    repeated = " Each repeat in which a lesion was tested counts once." if total != level["n"] else ""
+    repeated = f" Each repeat in which a {noun} was tested counts once." if total != level["n"] else ""
     return [
         *pictures,
         picture(
             "roc",
             "ROC, each class against the rest",
-            "Lesion level. The score of a lesion is its mean probability over slices.",
-            "ROC curves at lesion level; AUC of " + "; ".join(areas) + ".",
-            figures.roc_curves(level, classes, "lesion"),
+            f"{noun.capitalize()} level.{score}",
+            f"ROC curves at {noun} level; AUC of " + "; ".join(areas) + ".",
+            figures.roc_curves(level, classes, noun),
         ),
         picture(
             "confusion",
             "Confusion matrix",
-            "Lesion level. Counts, and their share of the true class; shading follows the share." + repeated,
-            "Confusion matrix of lesions; " + "; ".join(rows) + ".",
-            figures.confusion_matrix(level, classes, "lesion"),
+            f"{noun.capitalize()} level. Counts, and their share of the true class; shading follows the share."
+            + repeated,
+            f"Confusion matrix of {cases}; " + "; ".join(rows) + ".",
+            figures.confusion_matrix(level, classes, noun),
         ),
     ]
 
@@ -131,19 +135,25 @@ def signal_picture(curves: Curves | None, task: Task) -> Picture:
 def example_pictures(
     store: Store, sequences: Sequence[str], task: Task, fusion: Sequence[str], roles: pd.Series | None
 ) -> list[Picture]:
-    """Return figure 3 for a typical lesion of each class; ``roles`` as of `tables.sample_roles`."""
+    """Return figure 3 for a typical lesion of each class, and its planes where samples are 3D.
+
+    ``roles`` as of `tables.sample_roles`.
+    """
+    made = {"sequences": example_figures, "planes": plane_figures}
     return [
-        picture(f"sequences_{name}", title, caption, caption, figure, wide=True)
-        for name, title, caption, figure in example_figures(store, sequences, task, fusion, roles)
+        picture(f"{key}_{name}", title, caption, caption, figure, wide=True)
+        for key, figures_of in made.items()
+        for name, title, caption, figure in figures_of(store, sequences, task, fusion, roles)
     ]
 
 
-def error_pictures(store: Store, task: Task, fusion: Sequence[str], results: pd.DataFrame) -> list[Picture]:
+def error_pictures(
+    store: Store, task: Task, fusion: Sequence[str], results: pd.DataFrame, nouns: Mapping[str, str]
+) -> list[Picture]:
     """Return the surest errors as one picture, or none when every lesion was right."""
     answers = error_answers(store, task, fusion, results)
-    caption = (
-        "The lesions that the network got wrong with the highest probability, as it saw them: middle slice, and the "
-        "mean probability over slices."
-    )
+    cases = wording.several(nouns["lesion"])
+    shown = "middle slice, and the mean probability over slices" if "slice" in nouns else "middle plane"
+    caption = f"The {cases} that the network got wrong with the highest probability, as it saw them: {shown}."
     alt = caption + " " + "; ".join(f"{item.lesion}: {item.predicted}, {item.note}" for item in answers) + "."
     return [picture("errors", "Surest errors", caption, alt, draw_answers(answers), wide=True)] if answers else []

@@ -11,6 +11,7 @@ from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.evaluation import coverage
 from mpmri_monai.report import tables, wording
 from mpmri_monai.report.calibrated import calibrated
+from mpmri_monai.report.levels import level_names
 from mpmri_monai.report.pictures import (
     error_pictures,
     example_pictures,
@@ -64,21 +65,22 @@ def write_report(
     roles = tables.sample_roles(store.table, folder.splits, tables.fold(folder.predictions))
     results = tables.lesion_results(folder.predictions, store.table, task, folder.metrics["role"])
     curves = tsic_curves(store.table, tables.sample_classes(store.table, task), task.classes)
-    calibration = calibrated(folder.metrics.get("calibration"))
+    nouns = level_names(store.table, store.settings.size)
+    calibration = calibrated(folder.metrics.get("calibration"), nouns["lesion"])
     pictures = {
-        "intervals": interval_pictures(folder),
-        "performance": performance_pictures(folder),
+        "intervals": interval_pictures(folder, nouns),
+        "performance": performance_pictures(folder, nouns),
         "signal": [signal_picture(curves, task)],
         "lesions": [
             *example_pictures(store, manifest.sequences, task, names, roles),
-            *error_pictures(store, task, names, results),
+            *error_pictures(store, task, names, results, nouns),
         ],
         "calibration": calibration.pictures if calibration else (),
     }
     for picture in (picture for group in pictures.values() for picture in group):
         with whole_file(run / "figures" / f"{picture.key}.png") as part:
             part.write_bytes(picture.content)
-    content = _content(folder, store, manifest, task, names) | {
+    content = _content(folder, store, manifest, task, names, nouns) | {
         "cohort": {"header": tables.cohort_header(roles), "rows": tables.cohort_rows(store.table, task, roles)},
         "lesions": tables.lesion_rows(results, task),
         "pictures": pictures,
@@ -91,9 +93,16 @@ def write_report(
     return run / "report.html"
 
 
-def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, names: Sequence[str]) -> dict[str, Any]:
-    metrics = folder.metrics
-    levels = [name for name in tables.LEVELS if name in metrics["levels"]]
+def _content(
+    folder: RunFolder,
+    store: Store,
+    manifest: Manifest,
+    task: Task,
+    names: Sequence[str],
+    nouns: Mapping[str, str],
+) -> dict[str, Any]:
+    metrics, noun = folder.metrics, nouns["lesion"]
+    levels = [name for name in nouns if name in metrics["levels"]]
     units = set(folder.splits["unit"])
     missing = tables.missing_rows(store.table, manifest.sequences)
     return {
@@ -103,10 +112,13 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "cohort_name": manifest.name,
         "synthetic": manifest.truth is not None,
         "split_units": sorted(units - {"patient"}),
-        "answer": wording.answer_sentences(metrics),
-        "headline": tables.headline_rows(metrics),
-        "levels": [{"name": name, **metrics["levels"][name]} for name in levels],
-        "metrics": tables.metric_rows(metrics),
+        "noun": noun,
+        "cases": wording.several(noun),
+        "by_slice": "slice" in nouns,
+        "answer": wording.answer_sentences(metrics, noun),
+        "headline": tables.headline_rows(metrics, noun),
+        "levels": [{"name": nouns[name], **metrics["levels"][name]} for name in levels],
+        "metrics": tables.metric_rows(metrics, nouns),
         "operating": {"header": tables.operating_header(metrics), "rows": tables.operating_rows(metrics)},
         "percent": wording.percent(metrics),
         "bootstraps": metrics["bootstraps"],
@@ -115,11 +127,11 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
         "sites": sorted({study.site for study in manifest.studies}),
         "cross_validated": tables.fold(folder.predictions) is None,
         "unlabelled": metrics["unlabelled"],
-        "few": _few(metrics),
+        "few": _few(metrics, noun),
         "coverage": wording.coverage_sentence(metrics["levels"]["lesion"], coverage),
         "interval_method": metrics.get("intervals", {}).get("method", ""),
         "pooling": tables.pooling_rows(metrics),
-        "repeats": tables.repeat_rows(metrics),
+        "repeats": tables.repeat_rows(metrics, nouns),
         "missing": missing,
         "missing_used": [row[0] for row in missing if row[0] in names],
         "failed": [[study, wording.without_folders(str(why))] for study, why in sorted(store.failed.items())],
@@ -131,9 +143,9 @@ def _content(folder: RunFolder, store: Store, manifest: Manifest, task: Task, na
     }
 
 
-def _few(metrics: dict[str, Any]) -> list[str]:
+def _few(metrics: dict[str, Any], noun: str) -> list[str]:
     counts = wording.class_counts(metrics["levels"]["lesion"], metrics["classes"])
-    return [f"{name} ({wording.plural(count, 'lesion')})" for name, count in counts.items() if count < FEW_LESIONS]
+    return [f"{name} ({wording.plural(count, noun)})" for name, count in counts.items() if count < FEW_LESIONS]
 
 
 def _made(folder: RunFolder, store: Store, manifest: Manifest, names: Sequence[str]) -> list[list[str]]:

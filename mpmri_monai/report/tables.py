@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mpmri_monai.report.levels import LEVELS
 from mpmri_monai.report.wording import (
     commonest_share,
     metric_name,
@@ -20,7 +21,6 @@ from mpmri_monai.sequences import Task
 
 ROLES = ("train", "val", "test")
 ROLE_NAMES = {"train": "training", "val": "validation", "test": "test"}
-LEVELS = ("slice", "lesion", "patient")
 
 
 def sample_classes(table: pd.DataFrame, task: Task) -> pd.Series:
@@ -75,15 +75,20 @@ def _columns(roles: pd.Series | None) -> tuple[str, ...]:
 
 
 def _cell(rows: pd.DataFrame) -> str:
-    lesions = rows.loc[rows["kind"] == "lesion", ["study", "lesion"]].drop_duplicates()
+    lesions = rows.loc[rows["kind"] != "background", ["study", "lesion"]].drop_duplicates()
     middle = f"{len(lesions)}" if len(lesions) else "–"
     return f"{rows['patient'].nunique()} / {middle} / {len(rows)}" if len(rows) else "0"
 
 
-def headline_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """Return rows of ``metric, network, baseline, no information, ceiling of the fusion, ceiling of all`` (lesions)."""
+def headline_rows(metrics: Mapping[str, Any], noun: str = "lesion") -> list[list[str]]:
+    """Return rows of ``metric, network, baseline, no information, ceiling of the fusion, ceiling of all`` (lesions).
+
+    Args:
+        metrics: the content of ``metrics.json``.
+        noun: for a case at lesion level, here and below.
+    """
     classes, level = metrics["classes"], metrics["levels"]["lesion"]
-    why = why_undefined(level, classes, "lesion")
+    why = why_undefined(level, classes, noun)
     other = (metrics.get("baseline") or {"levels": {}})["levels"].get("lesion")
     ceiling = metrics.get("ceiling") or {}
     nothing = {"accuracy": number(commonest_share(level, classes)), "macro_auc": number(0.5)}
@@ -99,14 +104,19 @@ def headline_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def metric_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """Return rows of ``metric, <each level>`` with intervals; an undefined value says why."""
-    levels = {name: metrics["levels"][name] for name in LEVELS if name in metrics["levels"]}
+def metric_rows(metrics: Mapping[str, Any], nouns: Mapping[str, str] = LEVELS) -> list[list[str]]:
+    """Return rows of ``metric, <each level>`` with intervals; an undefined value says why.
+
+    Args:
+        metrics: the content of ``metrics.json``.
+        nouns: the levels to show, as of `levels.level_names`; here and below.
+    """
+    levels = {name: metrics["levels"][name] for name in nouns if name in metrics["levels"]}
     names = list(dict.fromkeys(name for level in levels.values() for name in level["metrics"]))
     return [
         [metric_name(name)]
         + [
-            with_interval(level["metrics"].get(name), why_undefined(level, metrics["classes"], unit))
+            with_interval(level["metrics"].get(name), why_undefined(level, metrics["classes"], nouns[unit]))
             for unit, level in levels.items()
         ]
         for name in names
@@ -137,10 +147,10 @@ def pooling_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
     return [[way, "; ".join(names)] for way, names in ways.items()]
 
 
-def repeat_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
+def repeat_rows(metrics: Mapping[str, Any], nouns: Mapping[str, str] = LEVELS) -> list[list[str]]:
     """Return rows of ``metric, <mean ± SD over the repeats of each level>``; none when there was one repeat."""
     repeats = metrics.get("repeats", {})
-    levels = [name for name in LEVELS if name in repeats]
+    levels = [name for name in nouns if name in repeats]
     names = list(dict.fromkeys(name for level in levels for name in repeats[level]))
     return [[metric_name(name), *(_mean_sd(repeats[level].get(name)) for level in levels)] for name in names]
 
@@ -191,7 +201,7 @@ def lesion_rows(results: pd.DataFrame, task: Task) -> list[list[str]]:
 
 def missing_rows(table: pd.DataFrame, sequences: Sequence[str]) -> list[list[str]]:
     """Return ``sequence, studies without it, lesion samples without it``, only of sequences missing somewhere."""
-    lesions = table[table["kind"] == "lesion"]
+    lesions = table[table["kind"] != "background"]
     studies = lesions["study"].nunique()
     rows = []
     for name in sequences:

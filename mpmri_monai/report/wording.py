@@ -10,6 +10,9 @@ from typing import Any
 ENOUGH_PATIENTS = 20
 """From so many patients a class on, the intervals hold what they promise (docs/coverage.md)."""
 
+LEFT = 0.2
+"""Share of the cases that a doctor takes over in the sentence about certainty; the tables have others."""
+
 METRIC_NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -120,14 +123,51 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
 
 
-def answer_sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what the run found at lesion level: the network, then baseline and ceiling where there are any."""
+def several(noun: str) -> str:
+    """Return the plural of a noun: ``lesions``, ``studies``."""
+    return plural(2, noun).removeprefix("2 ")
+
+
+def certainty_sentence(abstention: Mapping[str, Any], left: float = LEFT) -> str:
+    """Return ``Leave the 20 % least certain to you: the rest is right in 97 [94–99] % of cases; …``.
+
+    Args:
+        abstention: what `evaluation.abstention.abstention` returns.
+        left: a share that its table has; for another one the sentence is empty.
+    """
+    rows = {row["asked"]: row["right"] for row in abstention["table"]}
+    if 0.0 not in rows or left not in rows or rows[left]["value"] is None:
+        return ""
+    rest, every = in_percent(rows[left]), in_percent(rows[0.0])
+    return (
+        f"Leave the {100 * left:.0f}\u00a0% least certain to you: the rest is right in {rest} of cases; "
+        f"with every case answered, {every} are."
+    )
+
+
+def in_percent(share: Mapping[str, Any]) -> str:
+    """Return ``97 [94–99] %`` of a share with its interval."""
+    value = f"{100 * share['value']:.0f}"
+    if share["low"] is None or share["high"] is None:
+        return f"{value}\u00a0% (interval not defined)"
+    return f"{value}\u00a0[{100 * share['low']:.0f}–{100 * share['high']:.0f}]\u00a0%"
+
+
+def answer_sentences(metrics: Mapping[str, Any], noun: str = "lesion") -> list[str]:
+    """Return what the run found at lesion level: the network, then baseline and ceiling where there are any.
+
+    Last comes what is right when the least certain are left to a doctor, where the run has calibrated answers.
+
+    Args:
+        metrics: the content of ``metrics.json``.
+        noun: for a case at that level.
+    """
     classes, level = metrics["classes"], metrics["levels"]["lesion"]
-    why = why_undefined(level, classes, "lesion")
+    why = why_undefined(level, classes, noun)
     found, role = level["metrics"], metrics["role"]
     sentences = [
-        f"On {plural(level['n'], 'lesion')} of {plural(level['patients'], role + ' patient')}, the network reached a "
-        f"lesion-level accuracy of {with_interval(found['accuracy'], why)} and a macro AUC of "
+        f"On {plural(level['n'], noun)} of {plural(level['patients'], role + ' patient')}, the network reached a "
+        f"{noun}-level accuracy of {with_interval(found['accuracy'], why)} and a macro AUC of "
         f"{with_interval(found['macro_auc'], why)}."
     ]
     if baseline := metrics.get("baseline"):
@@ -143,7 +183,9 @@ def answer_sentences(metrics: Mapping[str, Any]) -> list[str]:
             f"The ceiling, what a classifier that knew the generating model would reach from these sequences, is "
             f"{with_interval(top['accuracy'])} and {with_interval(top['macro_auc'])}."
         )
-    return sentences
+    if calibration := metrics.get("calibration"):
+        sentences.append(certainty_sentence(calibration["abstention"]))
+    return [sentence for sentence in sentences if sentence]
 
 
 def _overlap(network: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ class FakeStore:
     def __init__(self, table, images, masks):
         self.table, self._images, self._masks = table, images, masks
         self.failed = {}
-        self.settings = SimpleNamespace(pixels=32)
+        self.settings = SimpleNamespace(size=(32, 32))
 
     def images(self, rows, sequences):
         return self._images[rows][:, [SEQUENCES.index(name) for name in sequences]]

@@ -6,6 +6,7 @@ import pytest
 
 from mpmri_monai.evaluation import calibrate
 from mpmri_monai.report.calibrated import calibrated, share
+from mpmri_monai.report.wording import in_percent
 from mpmri_monai.sequences import GRADES, TASKS
 
 TASK = TASKS["hcc_grade"]
@@ -42,7 +43,7 @@ def test_sentences_say_the_numbers(content):
     assert f"Temperature: {content['temperature']['values'][0]:.2f}" in text
     assert plain(share(content["conformal"]["marginal"]["coverage"])) in text
     rest = next(row["right"] for row in content["abstention"]["table"] if row["asked"] == 0.2)
-    assert f"20 % least certain go to a doctor, {plain(share(rest))} of the rest" in text
+    assert f"Leave the 20 % least certain to you: the rest is right in {plain(in_percent(rest))} of cases" in text
 
 
 def test_tables_have_whole_rows_of_every_part(content):

@@ -8,8 +8,8 @@ from mpmri_monai.report.style import new_figure
 def test_central_takes_the_middle_of_a_stored_crop():
     crop = np.zeros((2, 52, 52))
     crop[:, 10:42, 10:42] = 1
-    assert central(crop, 32).shape == (2, 32, 32)
-    assert central(crop, 32).all()
+    assert central(crop, (32, 32)).shape == (2, 32, 32)
+    assert central(crop, (32, 32)).all()
 
 
 def test_a_crop_is_shown_on_a_fixed_scale_with_its_outline():

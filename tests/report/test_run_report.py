@@ -144,7 +144,7 @@ def test_calibration_and_audit_are_shown_and_a_leak_is_told_first(tmp_path, stor
     page = Page(write_report(tmp_path, store, build.manifest(store), TASK, "T2-OUT-S4", audit).read_text())
     assert page.ids.index("leaks") < page.ids.index("answer") and "Do not rely on these numbers." in page.text
     assert "E_LEAK_IMAGES: 1 of 24 studies" in page.text and "24 patients, each in one role" in page.text
-    assert "expected calibration error" in page.text.lower() and "go to a doctor" in plain(page.text)
+    assert "expected calibration error" in page.text.lower() and "20 % least certain to you" in plain(page.text)
     assert any("Reliability" in tag for tag in page.words)
 
 
