@@ -1,5 +1,6 @@
 """What bundle configurations call: the running workflow, the cohort's data, the run folder, the end of a run."""
 
+from mpmri_monai.bundle.autoencoder import finish_autoencoder
 from mpmri_monai.bundle.cohort_data import CohortData, task
 from mpmri_monai.bundle.network import (
     check_device,
@@ -26,12 +27,16 @@ from mpmri_monai.bundle.run_folder import RunFolder, default_output_dir, same_ru
 from mpmri_monai.bundle.stored_cohort import default_cohort, manifest_of
 from mpmri_monai.bundle.workflow import bundle_root, guard
 from mpmri_monai.natural import read_images
-from mpmri_monai.networks import SPPResNet, build_network
+from mpmri_monai.networks import PatchAutoencoder, SPPResNet, build_network
 from mpmri_monai.sequences import channels
 from mpmri_monai.training import larger_unless_nan, pin_threads, prepare_batch, seed_everything
+from mpmri_monai.training.history import RECONSTRUCTION
+from mpmri_monai.training.reconstruction import mean_error
 
 __all__ = [
+    "RECONSTRUCTION",
     "CohortData",
+    "PatchAutoencoder",
     "PatchData",
     "RunFolder",
     "SPPResNet",
@@ -49,6 +54,7 @@ __all__ = [
     "evaluate_pretraining",
     "evaluate_run",
     "exit_status",
+    "finish_autoencoder",
     "finish_pretraining",
     "finish_training",
     "guard",
@@ -58,6 +64,7 @@ __all__ = [
     "loss",
     "lr_scheduler",
     "manifest_of",
+    "mean_error",
     "optimizer",
     "pin_threads",
     "prepare_batch",
