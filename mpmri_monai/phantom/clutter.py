@@ -24,7 +24,7 @@ def write_localizer(folder: Path, scan: Scan, clock: Clock, rng: Generator) -> N
     header = study_header(scan.patient, clock)
     header.Modality, header.SeriesNumber = "MR", 1
     header.SeriesInstanceUID = uid(scan.patient, "localizer")
-    describe(header, scan, "T2", series_of(scan.patient.site, one_dynamic=True)[0])
+    describe(header, scan, "T2", series_of(scan.patient, one_dynamic=True)[0])
     header.SeriesDescription = header.ProtocolName = "3-Plane Loc"
     header.SeriesTime = header.AcquisitionTime = header.ContentTime = clock.time(20)
     if scan.patient.site.vendor == "GE":
@@ -46,7 +46,7 @@ def write_subtraction(
     header = study_header(scan.patient, clock)
     header.Modality, header.SeriesNumber = "MR", number
     header.SeriesInstanceUID = uid(scan.patient, "subtraction")
-    describe(header, scan, "S2", series_of(scan.patient.site, one_dynamic=False)[-1])
+    describe(header, scan, "S2", series_of(scan.patient, one_dynamic=False)[-1])
     header.ImageType = ["DERIVED", "SECONDARY", "SUBTRACT"]
     header.SeriesDescription = "SUB arterial - plain"
     header.SeriesTime = header.AcquisitionTime = header.ContentTime = clock.time(1500)
@@ -70,7 +70,7 @@ def write_report(folder: Path, scan: Scan, number: int, clock: Clock, rng: Gener
     text = Dataset()
     text.RelationshipType, text.ValueType = "CONTAINS", "TEXT"
     text.ConceptNameCodeSequence = _code("121071", "DCM", "Finding")
-    text.TextValue = "Focal liver lesion. Invented report of a digital phantom."
+    text.TextValue = f"{scan.patient.anatomy.wording.finding} Invented report of a digital phantom."
     header.ContentSequence = DicomSequence([text])
     write_object(folder, header, rng)
 

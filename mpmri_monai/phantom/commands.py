@@ -4,61 +4,70 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from mpmri_monai.phantom.classes import ClassModel
 from mpmri_monai.phantom.cohort import LABELS, TRUTH, write_cohort
+from mpmri_monai.phantom.presets import preset
 from mpmri_monai.phantom.study import write_study
-from mpmri_monai.phantom.truth import ceiling, read_truth
-from mpmri_monai.sequences import GRADES, PAPER_FUSIONS, SEQUENCES, fusion_name
+from mpmri_monai.phantom.truth import ceiling, named_fusions, read_truth
 
 WORKERS = 2
 
 
-def phantom_command(out: Path, preset: str, patients: int | None, seed: int | None) -> int:
+def phantom_command(out: Path, preset_name: str, patients: int | None, seed: int | None) -> int:
     """Write a cohort into ``out``, print its lesions and ceilings and the next command; return the exit status."""
-    manifest = write_cohort(out, preset, patients=patients, seed=seed, workers=WORKERS)
-    truth = read_truth(out / TRUTH)
-    console = Console()
-    console.print(_lesions(truth))
-    console.print(_ceilings(truth))
-    console.print(f"Manifest: {manifest}    labels: {out / LABELS}    truth: {out / TRUTH}", soft_wrap=True)
+    manifest = write_cohort(out, preset_name, patients=patients, seed=seed, workers=WORKERS)
+    chosen, console = preset(preset_name), Console()
+    told = f"Manifest: {manifest}    labels: {out / LABELS}"
+    if chosen.labelled:
+        truth = read_truth(out / TRUTH)
+        console.print(_lesions(truth, chosen.anatomy.findings))
+        console.print(_ceilings(truth, chosen.anatomy.findings))
+        told += f"    truth: {out / TRUTH}"
+    console.print(told, soft_wrap=True)
     console.print(
-        "Next: python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
+        f"Next: python -m monai.bundle run training --config_file {_config(chosen.bundle, 'train')} "
         f"--manifest {manifest}",
         soft_wrap=True,
     )
     return 0
 
 
-def study_command(out: Path, preset: str, seed: int | None, number: int = 0) -> int:
+def study_command(out: Path, preset_name: str, seed: int | None, number: int = 0) -> int:
     """Write one study that is in no cohort into ``out``, print the next command; return the exit status."""
-    study = write_study(out, preset, number=number, seed=seed)
+    study = write_study(out, preset_name, number=number, seed=seed)
     Console().print(
-        "Next: python -m monai.bundle run inference --config_file bundles/hcc_grade/configs/inference.json "
+        f"Next: python -m monai.bundle run inference --config_file {_config(preset(preset_name).bundle, 'inference')} "
         f"--study {study.dicom} --lesion_mask {study.lesion_mask} --output_dir OUT",
         soft_wrap=True,
     )
     return 0
 
 
-def _lesions(truth) -> Table:
-    table = Table("grade", "lesions", "patients", "median diameter, mm", title="Lesions")
-    for grade in GRADES:
-        rows = truth[truth["label"] == grade]
+def _config(bundle: str, name: str) -> str:
+    return f"bundles/{bundle}/configs/{name}.json"
+
+
+def _lesions(truth: pd.DataFrame, model: ClassModel) -> Table:
+    table = Table(model.label, "lesions", "patients", "median diameter, mm", title="Lesions")
+    for label in model.classes:
+        rows = truth[truth["label"] == label]
         median = f"{rows['diameter_mm'].median():.0f}" if len(rows) else "-"
-        table.add_row(grade, str(len(rows)), str(rows["patient"].nunique()), median)
+        table.add_row(label, str(len(rows)), str(rows["patient"].nunique()), median)
     return table
 
 
-def _ceilings(truth) -> Table:
+def _ceilings(truth: pd.DataFrame, model: ClassModel) -> Table:
     table = Table(
         "sequences", "accuracy", "95 %", "macro AUC", "95 %", title="Ceiling: no classifier does better on average"
     )
-    for sequences in (SEQUENCES, *PAPER_FUSIONS.values()):
+    for name, sequences in named_fusions(model).items():
         found = ceiling(truth, sequences)
         cells = [cell for metric in ("accuracy", "macro_auc") for cell in _cells(found[metric])]
-        table.add_row("all" if sequences == SEQUENCES else fusion_name(sequences), *cells)
+        table.add_row(name, *cells)
     return table
 
 

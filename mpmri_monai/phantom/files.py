@@ -53,7 +53,7 @@ def study_header(patient: Patient, clock: Clock) -> Dataset:
     header.AccessionNumber = f"INV{patient.stream}{patient.seed % 1000:03d}{patient.number:04d}"
     header.ReferringPhysicianName = ""
     header.InstitutionName = f"Invented Hospital {patient.site.name}"
-    header.StudyDescription = "MR LIVER WITH CONTRAST"
+    header.StudyDescription = patient.anatomy.wording.study
     header.PatientName = f"Phantom^{patient.name}"
     header.PatientID = f"PHANTOM-{patient.seed}-{patient.name}"
     header.PatientBirthDate = f"{1940 + patient.number % 40}0101"

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from mpmri_monai.phantom.patients import Patient
 from mpmri_monai.phantom.presets import Site
 from mpmri_monai.phantom.scanner import Scan, group
 from mpmri_monai.sequences import DCE
@@ -19,17 +20,6 @@ MODELS = {"GE": "DISCOVERY MR750", "SIEMENS": "Avanto", "PHILIPS": "Ingenia"}
 MANUFACTURERS = {"GE": "GE MEDICAL SYSTEMS", "SIEMENS": "SIEMENS", "PHILIPS": "Philips Medical Systems"}
 
 PROTON_MHZ_PER_T = 42.577
-
-DESCRIPTIONS = {
-    "GE": {"T2": "Ax T2 FRFSE fs RTr", "dual": "Ax Dual Echo FSPGR", "dce": "Ax LAVA Multiphase"},
-    "SIEMENS": {
-        "T2": "t2_tse_fs_tra_rt",
-        "IN": "t1_fl2d_tra_in",
-        "OUT": "t1_fl2d_tra_opp",
-        "dce": "t1_vibe_fs_tra_dyn",
-    },
-    "PHILIPS": {"T2": "T2W_TSE_SPAIR_RT", "dual": "T1W_FFE_IP_BH", "dce": "dyn_eTHRIVE"},
-}
 
 IMAGE_TYPES = {
     "GE": ["ORIGINAL", "PRIMARY", "OTHER"],
@@ -46,23 +36,30 @@ class Series:
     sequences: tuple[str, ...]
 
 
-def series_of(site: Site, one_dynamic: bool) -> list[Series]:
+def series_of(patient: Patient, one_dynamic: bool) -> list[Series]:
     """Return the series of an examination in the order in which they are acquired.
 
     Args:
-        site: whose habits to follow.
+        patient: whose site's habits to follow.
         one_dynamic: whether the six DCE phases lie in one series.
     """
-    names = DESCRIPTIONS[site.vendor]
-    echoes = ("OUT", "IN") if site.out_of_phase else ("IN",)
-    dual = [Series(names["dual"], echoes)] if "dual" in names else [Series(names[echo], (echo,)) for echo in echoes]
-    dce = [Series(names["dce"], DCE)] if one_dynamic else [Series(names["dce"], (phase,)) for phase in DCE]
-    return [Series(names["T2"], ("T2",)), *dual, *dce]
+    site = patient.site
+    names = patient.anatomy.wording.series[site.vendor]
+    echoes = tuple(name for name in ("OUT", "IN") if name in site.sequences)
+    series = [Series(names["T2"], ("T2",))]
+    if site.dual is not None:
+        together = [Series(names["dual"], echoes)] if "dual" in names else []
+        series += together or [Series(names[echo], (echo,)) for echo in echoes]
+    if site.dce is not None:
+        series += [Series(names["dce"], phases) for phases in ([DCE] if one_dynamic else [(one,) for one in DCE])]
+    return series
 
 
 def describe(header: Dataset, scan: Scan, sequence: str, series: Series) -> None:
     """Fill in the acquisition tags of a volume of ``sequence`` in ``series``."""
     site, protocol, kind = scan.patient.site, scan.protocol(sequence), group(sequence)
+    wording = scan.patient.anatomy.wording
+    part = wording.part.get(site.vendor, wording.part_else)
     _set(
         header,
         Manufacturer=MANUFACTURERS[site.vendor],
@@ -74,7 +71,7 @@ def describe(header: Dataset, scan: Scan, sequence: str, series: Series) -> None
         MRAcquisitionType="3D" if kind == "dce" else "2D",
         ScanningSequence="SE" if kind == "T2" else "GR",
         SequenceVariant={"T2": "SK", "dual": ["SS", "SP"], "dce": ["SS", "SP", "SK"]}[kind],
-        ScanOptions="" if kind == "dual" else "FS",
+        ScanOptions="" if kind == "dual" else wording.scan_options,
         RepetitionTime=protocol.tr_ms,
         FlipAngle=protocol.flip_deg,
         EchoTime=_echo_time(protocol.te_ms, sequence),
@@ -84,8 +81,8 @@ def describe(header: Dataset, scan: Scan, sequence: str, series: Series) -> None
         SliceThickness=protocol.thickness_mm,
         SpacingBetweenSlices=protocol.spacing_mm,
         SeriesDescription=series.description,
-        ProtocolName=series.description if site.vendor != "GE" else "LIVER",
-        BodyPartExamined="ABDOMEN" if site.vendor != "GE" else "LIVER",
+        ProtocolName=series.description if site.vendor != "GE" else part,
+        BodyPartExamined=part,
     )
     if kind == "dce":
         _describe_phase(header, site, sequence, series)

@@ -1,4 +1,4 @@
-"""One lesion: an irregular ball whose contrast to the liver is a sum of patterns, one per latent.
+"""One lesion: an irregular ball whose contrast to the organ around is a sum of patterns, one per latent.
 
 Patterns live in lesion coordinates (distance from the centre over the radius), so an 8 mm and a 60 mm lesion look
 alike. All but ``mean`` have mean 0 and mean square 1 over the lesion: they leave the mean signal of the region alone.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mpmri_monai.phantom.classes import LATENTS, NAMES
+from mpmri_monai.phantom.classes import HCC, ClassModel
 from mpmri_monai.phantom.shapes import Points
 
 ZONES = {
@@ -25,10 +25,12 @@ ZONES = {
 around; ``ring`` and ``capsule`` are dark inside and bright around."""
 
 TEXTURES = {
-    "inner mosaic": (0.0, 0.58, 0.75),
-    "outer mosaic": (0.5, 1.05, 0.7),
+    "inner mosaic": (0.0, 0.58, 0.75, 5),
+    "outer mosaic": (0.5, 1.05, 0.7, 5),
+    "coarse mosaic": (0.0, 1.05, 0.95, 5),
+    "streaks": (0.0, 1.05, 0.8, 1),
 }
-"""Textures: inner and outer relative radius, wavelength in units of the lesion's radius."""
+"""Textures: inner and outer relative radius, wavelength in units of the lesion's radius, number of plane waves."""
 
 SOFT = 0.06
 """Width of the radial borders, in units of the lesion's radius."""
@@ -39,14 +41,11 @@ POLE = 0.35
 UPRIGHT = 0.1
 """Textures vary this much slower along z than in the plane, so that thick slices do not average them away."""
 
-WAVES = 5
-"""Plane waves in a texture."""
-
 LOBES = 6
 """Waves in the outline."""
 
 EDGE_MM = 1.2
-"""Width of the transition from lesion to liver."""
+"""Width of the transition from lesion to organ."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,19 @@ class Lesion:
         center: mm, RAS+.
         radius: mean radius, mm.
         axes: relative half axes (x, y, z) with product 1.
-        latents: standardised latents (latent,), see ``classes.LATENTS``.
+        label: its class.
+        latents: standardised latents (latent,) of ``model``.
         seed: entropy of the textures and of the outline.
+        model: what the latents mean.
     """
 
-    grade: str
+    label: str
     center: tuple[float, float, float]
     radius: float
     axes: tuple[float, float, float]
     latents: tuple[float, ...]
     seed: tuple[int, ...]
+    model: ClassModel = HCC
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the centre and half extents, mm, of a box that holds the lesion."""
@@ -75,8 +77,8 @@ class Lesion:
 
     def amount(self, name: str) -> float:
         """Return what the latent ``name`` amounts to in this lesion."""
-        k = NAMES.index(name)
-        return LATENTS[k].amount(self.latents[k])
+        k = self.model.names.index(name)
+        return self.model.latents[k].amount(self.latents[k])
 
     def local(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return lesion coordinates (3, n), length 1 at the outline, and the relative radius (n,)."""
@@ -94,9 +96,9 @@ class Lesion:
         return np.clip(0.5 - (radius - 1) * self.radius / EDGE_MM, 0, 1)
 
     def contrast(self, sequence: str, u: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the signal relative to that of the liver around, minus 1, at lesion coordinates ``u`` (3, n)."""
+        """Return the signal relative to that of the organ around, minus 1, at lesion coordinates ``u`` (3, n)."""
         total = np.zeros(radius.shape)
-        for latent, z in zip(LATENTS, self.latents, strict=True):
+        for latent, z in zip(self.model.latents, self.latents, strict=True):
             weight = latent.weights.get(sequence, 0.0)
             if weight == 0 or latent.pattern in ("size", "outline"):
                 continue
@@ -119,28 +121,29 @@ class Lesion:
             inside, around = middle**2 - inner**2, min(outer, 1.0) ** 2 - middle**2
             sign = 1.0 if pattern == "core" else -1.0
             return sign * (_band(s, inner, middle) / inside - _band(s, middle, outer) / around)
-        inner, outer, _ = TEXTURES[pattern]
+        inner, outer, *_ = TEXTURES[pattern]
         wave = self._textures[name].at(u)
         return _band(s, inner, outer) * wave / np.sqrt(1 + wave * wave)  # flattened tops: the tiles of a mosaic
 
     @cached_property
     def _textures(self) -> dict[str, Waves]:
-        return {
-            latent.name: Waves.draw(self._rng(k), WAVES, 1 / TEXTURES[latent.pattern][2], upright=UPRIGHT)
-            for k, latent in enumerate(LATENTS)
-            if latent.pattern in TEXTURES
-        }
+        drawn = {}
+        for k, latent in enumerate(self.model.latents):
+            if latent.pattern in TEXTURES:
+                *_, wavelength, waves = TEXTURES[latent.pattern]
+                drawn[latent.name] = Waves.draw(self._rng(k), waves, 1 / wavelength, upright=UPRIGHT)
+        return drawn
 
     @cached_property
     def _lobes(self) -> Waves:
-        return Waves.draw(self._rng(len(LATENTS)), LOBES, 0.6, upright=1.0)
+        return Waves.draw(self._rng(len(self.model.latents)), LOBES, 0.6, upright=1.0)
 
     @cached_property
     def _moments(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each raw pattern over the lesion."""
         u = _ball()
         moments = {}
-        for latent in LATENTS:
+        for latent in self.model.latents:
             if latent.pattern not in ("size", "outline", "mean"):
                 raw = self._raw(latent.name, latent.pattern, u)
                 moments[latent.name] = (float(raw.mean()), float(raw.std()))

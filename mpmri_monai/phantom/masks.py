@@ -1,4 +1,4 @@
-"""Masks as a radiologist leaves them: lesions drawn on one phase, as NIfTI or DICOM SEG, and the liver."""
+"""Masks as a radiologist leaves them: lesions drawn on one sequence, as NIfTI or DICOM SEG, and the organ."""
 
 from __future__ import annotations
 
@@ -14,33 +14,30 @@ from pydicom.uid import ExplicitVRLittleEndian
 from mpmri_monai.phantom.files import Clock, uid
 from mpmri_monai.phantom.scanner import Scan
 
-DRAWN_ON = "S3"
-"""The phase on which lesions are drawn."""
-
 
 def lesion_mask(scan: Scan) -> NDArray[np.uint8]:
-    """Return the number of the lesion (from 1) or 0 for each voxel (slice, row, column) of the phase drawn on."""
-    grid = scan.grids[DRAWN_ON]
-    points = grid.points(-scan.shift_mm[DRAWN_ON])
+    """Return the number of the lesion (from 1) or 0 for each voxel (slice, row, column) of the sequence drawn on."""
+    grid = scan.grids[scan.patient.anatomy.drawn_on]
+    points = grid.points(-scan.shift_mm[scan.patient.anatomy.drawn_on])
     return scan.patient.body.lesion_at(points).reshape(grid.shape[::-1])
 
 
-def liver_mask(scan: Scan) -> NDArray[np.uint8]:
-    """Return 1 for each voxel (slice, row, column) of that phase inside the liver, lesions included."""
-    grid = scan.grids[DRAWN_ON]
-    points = grid.points(-scan.shift_mm[DRAWN_ON])
-    return scan.patient.body.in_liver(points).reshape(grid.shape[::-1]).astype(np.uint8)
+def organ_mask(scan: Scan) -> NDArray[np.uint8]:
+    """Return 1 for each voxel (slice, row, column) of that sequence inside the organ, lesions included."""
+    grid = scan.grids[scan.patient.anatomy.drawn_on]
+    points = grid.points(-scan.shift_mm[scan.patient.anatomy.drawn_on])
+    return scan.patient.body.in_organ(points).reshape(grid.shape[::-1]).astype(np.uint8)
 
 
 def write_nifti(path: Path, mask: NDArray[np.uint8], scan: Scan) -> None:
-    """Write a mask (slice, row, column) with the exact grid of the phase drawn on."""
-    image = nib.Nifti1Image(mask.transpose(2, 1, 0), scan.grids[DRAWN_ON].affine)
+    """Write a mask (slice, row, column) with the exact grid of the sequence drawn on."""
+    image = nib.Nifti1Image(mask.transpose(2, 1, 0), scan.grids[scan.patient.anatomy.drawn_on].affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
 
 def write_seg(path: Path, mask: NDArray[np.uint8], scan: Scan, sources: list[Dataset], clock: Clock) -> None:
-    """Write lesion k as segment k of a binary DICOM SEG that refers to the images of the phase drawn on.
+    """Write lesion k as segment k of a binary DICOM SEG that refers to the images of the sequence drawn on.
 
     Args:
         mask: (slice, row, column) with lesion numbers.

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
-from mpmri_monai.phantom.body import CLEARANCE_MM, Body, draw_body
-from mpmri_monai.phantom.classes import LATENTS, NAMES, draw
+from mpmri_monai.phantom.anatomies import Anatomy
+from mpmri_monai.phantom.body import Body
 from mpmri_monai.phantom.lesion import Lesion
 from mpmri_monai.phantom.presets import Preset, Site
-from mpmri_monai.sequences import GRADES
 
 COHORT, HELD_OUT = 0, 1
 """Random streams: patients of the cohort, and studies that are never in it."""
+
+HELD_OUT_LETTER = "N"
 
 PARTS = {"anatomy": 0, "lesions": 1, "scan": 2, "noise": 3, "files": 4}
 
@@ -31,6 +32,7 @@ class Patient:
     number: int
     stream: int
     seed: int
+    anatomy: Anatomy
     body: Body
 
     @property
@@ -49,66 +51,75 @@ class Patient:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided for the cohort as a whole: hospital and the grades of the lesions of one patient."""
+    """What is decided for the cohort as a whole: hospital and the classes of the lesions of one patient."""
 
     number: int
     site: Site
-    grades: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 def plan(preset: Preset, patients: int, seed: int) -> list[Plan]:
-    """Return one plan a patient: lesions per patient by the preset, grades in its proportions, in random order.
+    """Return one plan a patient: lesions per patient by the preset, classes in its proportions, in random order.
 
-    Grades of two lesions of one patient are independent, so the posterior of a lesion needs no look at the other one.
+    Classes of two lesions of one patient are independent, so the posterior of a lesion needs no look at the other one.
     """
     rng = np.random.default_rng([seed, 2])
-    counts = np.ones(patients, int)
-    counts[rng.permutation(patients)[: round(patients * preset.second_lesions / 48)]] = 2
-    grades = iter(rng.permutation(_by_share(int(counts.sum()), preset.class_weights)))
+    classes = preset.anatomy.findings.classes
+    counts = np.full(patients, preset.lesions)
+    counts[rng.permutation(patients)[: round(patients * preset.second_lesions / 48)]] += 1
+    drawn = iter(rng.permutation(_by_share(int(counts.sum()), preset.class_weights)))
     sites = rng.permutation(_by_share(patients, [site.share for site in preset.sites]))
     return [
-        Plan(k, preset.sites[sites[k]], tuple(GRADES[next(grades)] for _ in range(counts[k]))) for k in range(patients)
+        Plan(k, preset.sites[sites[k]], tuple(classes[next(drawn)] for _ in range(counts[k]))) for k in range(patients)
     ]
 
 
 def draw_patient(preset: Preset, plan: Plan, seed: int, stream: int = COHORT) -> Patient:
     """Draw the patient of ``plan``; equal arguments give the equal patient."""
-    name = f"P{plan.number + 1:03d}" if stream == COHORT else f"N{plan.number + 1:03d}"
-    body = draw_body(_rng(seed, stream, plan.number, "anatomy"), plan.site.contrast)
+    anatomy, model = preset.anatomy, preset.anatomy.findings
+    name = f"{preset.letter if stream == COHORT else HELD_OUT_LETTER}{plan.number + 1:03d}"
+    body = anatomy.draw(_rng(seed, stream, plan.number, "anatomy"), plan.site.contrast)
     rng = _rng(seed, stream, plan.number, "lesions")
-    for k, grade in enumerate(plan.grades):
-        latents = draw(grade, rng)
-        k_size = NAMES.index("diameter")
-        diameter = np.clip(preset.diameter_mm * LATENTS[k_size].amount(latents[k_size]), *preset.diameter_range_mm)
+    for k, label in enumerate(plan.labels):
+        latents = model.draw(label, rng)
+        k_size = model.names.index("diameter")
+        diameter = np.clip(
+            preset.diameter_mm * model.latents[k_size].amount(latents[k_size]), *preset.diameter_range_mm
+        )
         axes = np.exp(np.clip(rng.normal(0, 0.08, 3), -0.15, 0.15))
+        axes[2] *= preset.lesion_upright
         axes /= np.cbrt(axes.prod())
         lesion = Lesion(
-            grade=grade,
+            label=label,
             center=(0.0, 0.0, 0.0),
             radius=float(diameter / 2),
             axes=tuple(axes.tolist()),
             latents=tuple(latents.tolist()),
             seed=(seed, stream, plan.number, k, 77),
+            model=model,
         )
-        center = _place(body, lesion, preset.lesion_height_mm, rng)
+        center = _place(body, lesion, anatomy, preset.lesion_height_mm, rng)
         body = replace(body, lesions=(*body.lesions, replace(lesion, center=center)))
-    return Patient(name, plan.site, plan.number, stream, seed, body)
+    return Patient(name, plan.site, plan.number, stream, seed, anatomy, body)
 
 
-def _place(body: Body, lesion: Lesion, height_mm: float, rng: Generator) -> tuple[float, float, float]:
-    """Return a centre at which the lesion lies inside the liver, away from other lesions: the first that fits well."""
+def _place(
+    body: Body, lesion: Lesion, anatomy: Anatomy, height_mm: float, rng: Generator
+) -> tuple[float, float, float]:
+    """Return a centre at which the lesion has room, away from other lesions: the first that fits well."""
     directions = rng.standard_normal((60, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    shell = np.concatenate([directions, [[0, 0, 0]]]) * (lesion.box()[1] + CLEARANCE_MM)
-    centers = rng.uniform([-40, -60, -height_mm], [125, 65, height_mm], (PLACES, 3))
+    shell = np.concatenate([directions, [[0, 0, 0]]]) * (lesion.box()[1] + anatomy.clearance_mm)
+    low, high = anatomy.room_mm
+    centers = rng.uniform([*low, -height_mm], [*high, height_mm], (PLACES, 3))
     best, best_share = centers[0], -1.0
     for block in np.array_split(centers, PLACES // 200):
         points = (block[:, None] + shell).reshape(-1, 3).astype(np.float32)
-        inside = body.in_liver((points[:, 0], points[:, 1], points[:, 2])).reshape(len(block), -1)
+        inside = body.in_room((points[:, 0], points[:, 1], points[:, 2])).reshape(len(block), -1)
         share = inside.mean(axis=1)
         for other in body.lesions:
             gap = np.linalg.norm(block - np.array(other.center), axis=1)
-            share[gap < lesion.box()[1].max() + other.box()[1].max() + CLEARANCE_MM] -= 1
+            share[gap < lesion.box()[1].max() + other.box()[1].max() + anatomy.clearance_mm] -= 1
         k = int(np.argmax(share))
         if share[k] > best_share:
             best, best_share = block[k], float(share[k])

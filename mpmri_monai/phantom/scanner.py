@@ -20,10 +20,10 @@ TILT_DEG = 0.8
 """Largest rotation of a stack about each axis: any two stacks stay well within 2 degrees of each other."""
 
 SHIFT_MM = {"T2": 1.5, "dual": 1.5, "dce": 0.6}
-"""Standard deviation of the breath-hold shift along z; half of it in the plane. Each DCE phase is a breath-hold."""
+"""Standard deviation of the shift along z; half of it in the plane. Each DCE phase is a breath-hold."""
 
 SHIFT_LIMIT = 2.0
-"""Breath-hold shifts end at this many standard deviations."""
+"""Shifts end at this many standard deviations."""
 
 SUBPLANES = 3
 """Planes averaged over the thickness of a thick slice."""
@@ -111,7 +111,7 @@ class Scan:
 
     def protocol(self, sequence: str) -> Protocol:
         """Return the settings with which ``sequence`` is acquired."""
-        return getattr(self.patient.site, group(sequence).lower())
+        return self.patient.site.protocols[group(sequence)]
 
     def _values(self, sequence: str, points: Points) -> NDArray[np.float32]:
         moved = tuple(p - np.float32(s) for p, s in zip(points, self.shift_mm[sequence], strict=True))
@@ -123,8 +123,8 @@ class Scan:
 
     def _rician(self, sequence: str, clean: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the magnitude of the signal with Gaussian noise in both channels."""
-        liver = self.patient.body.signals["liver"][sequence]
-        sigma = np.float32(self.protocol(sequence).noise * liver * self.gain[sequence])
+        organ = self.patient.body.signals[self.patient.anatomy.signals.reference][sequence]
+        sigma = np.float32(self.protocol(sequence).noise * organ * self.gain[sequence])
         rng = self.patient.rng("noise", SEQUENCES.index(sequence))
         real = clean + sigma * rng.standard_normal(clean.shape, dtype=np.float32)
         imaginary = sigma * rng.standard_normal(clean.shape, dtype=np.float32)
@@ -140,9 +140,7 @@ def draw_scan(patient: Patient) -> Scan:
     """Draw how ``patient`` is examined at its site."""
     rng = patient.rng("scan")
     site = patient.site
-    grids_by_group = {
-        name: _grid(protocol, rng) for name, protocol in (("T2", site.t2), ("dual", site.dual), ("dce", site.dce))
-    }
+    grids_by_group = {name: _grid(protocol, rng) for name, protocol in site.protocols.items()}
     shifts = {name: _shift(rng, SHIFT_MM[name]) for name in ("T2", "dual")}
     phases = {name: _shift(rng, SHIFT_MM["dce"]) for name in DCE}
     gains = {name: float(np.exp(rng.normal(0, GAIN_SPREAD))) for name in ("T2", "dual", "dce")}
@@ -157,7 +155,7 @@ def draw_scan(patient: Patient) -> Scan:
 
 
 def _grid(protocol: Protocol, rng: Generator) -> Grid:
-    """Place a nearly axial stack whose middle is near the middle of the liver."""
+    """Place a nearly axial stack whose middle is near the middle of the organ."""
     turn = _rotation(np.deg2rad(rng.uniform(-TILT_DEG, TILT_DEG, 3)))
     # columns run to the patient's left, rows to the back, slices to the head
     axes = turn @ np.diag([-1.0, -1.0, 1.0])

@@ -17,12 +17,12 @@ from mpmri_monai.artefacts import whole_folder
 from mpmri_monai.phantom.clutter import write_localizer, write_report, write_subtraction
 from mpmri_monai.phantom.files import Clock, image_header, study_header, uid, write_volume
 from mpmri_monai.phantom.habits import Series, describe, series_of
-from mpmri_monai.phantom.masks import DRAWN_ON, lesion_mask, liver_mask, write_nifti, write_seg
+from mpmri_monai.phantom.masks import lesion_mask, organ_mask, write_nifti, write_seg
 from mpmri_monai.phantom.patients import HELD_OUT, Patient, Plan, draw_patient
 from mpmri_monai.phantom.presets import preset
 from mpmri_monai.phantom.scanner import Grid, Scan, draw_scan
 from mpmri_monai.phantom.truth import truth_table
-from mpmri_monai.sequences import DCE, GRADES, SEQUENCES
+from mpmri_monai.sequences import DCE, SEQUENCES
 
 DELAYS_S = {"S0": -35.0, "S1": 16.0, "S2": 26.0, "S3": 60.0, "S4": 180.0, "S5": 300.0}
 """Start of each phase relative to the injection (Jia et al. 2019; the delayed phase is not stated there)."""
@@ -46,12 +46,15 @@ class HeldOutStudy:
 
     dicom: Path
     lesion_mask: Path
-    liver_mask: Path
+    organ_mask: Path
     truth: Path
 
 
-def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
-    """Write the study of ``patient`` into ``root/<patient name>``; masks of every ``seg_every``-th patient are SEG."""
+def write_patient(root: Path, patient: Patient, seg_every: int, labelled: bool = True) -> Written:
+    """Write the study of ``patient`` into ``root/<patient name>``; masks of every ``seg_every``-th patient are SEG.
+
+    Without labels there are neither masks of lesions nor rows that name them.
+    """
     scan = draw_scan(patient)
     rng = patient.rng("files")
     clock = Clock(
@@ -61,39 +64,34 @@ def write_patient(root: Path, patient: Patient, seg_every: int) -> Written:
     folder = root / patient.name / "dicom"
     folder.mkdir(parents=True)
     volumes = {name: scan.acquire(name) for name in scan.grids}
-    one_dynamic = patient.site.dynamic == "one" or (patient.site.dynamic == "mixed" and patient.number % 2 == 0)
-    write_localizer(folder, scan, clock, rng)
-    written: dict[str, tuple[Dataset, NDArray[np.int64]]] = {}
-    all_series = series_of(patient.site, one_dynamic)
-    for k, series in enumerate(all_series):
-        written |= _write_series(folder, scan, volumes, series, k + 2, clock, rng)
-    write_subtraction(folder, scan, volumes, len(all_series) + 2, clock, rng)
-    write_report(folder, scan, len(all_series) + 3, clock, rng)
-
-    lesions, liver = lesion_mask(scan), liver_mask(scan)
-    write_nifti(folder.parent / "liver.nii.gz", liver, scan)
+    headers = _write_dicom(folder, scan, volumes, clock, rng)
+    organ = organ_mask(scan)
+    write_nifti(root / organ_path(patient), organ, scan)
+    if not labelled:
+        return Written([_study_row(patient)], patient, _content(scan, volumes, organ))
+    lesions = lesion_mask(scan)
     as_seg = patient.number % seg_every == seg_every - 1
     mask = f"{patient.name}/lesions.{'dcm' if as_seg else 'nii.gz'}"
     if as_seg:
-        write_seg(root / mask, lesions, scan, _headers(*written[DRAWN_ON], scan.grids[DRAWN_ON]), clock)
+        write_seg(root / mask, lesions, scan, headers, clock)
     else:
         write_nifti(root / mask, lesions, scan)
-    return Written(_label_rows(patient, mask, as_seg), patient, _content(scan, volumes, lesions, liver))
+    return Written(_label_rows(patient, mask, as_seg), patient, _content(scan, volumes, lesions, organ))
 
 
 def write_study(folder: Path | str, preset_name: str, *, number: int, seed: int | None = None) -> HeldOutStudy:
     """Write one more study that is in no cohort: its random stream is one that cohorts never use.
 
     Args:
-        folder: does not exist yet; receives ``dicom/``, ``lesions.nii.gz``, ``liver.nii.gz`` and ``truth.csv``.
+        folder: does not exist yet; receives ``dicom/``, ``lesions.nii.gz``, the mask of the organ and ``truth.csv``.
         preset_name: hospital and lesions are drawn as in this preset.
-        number: which one; its grade is ``number`` modulo the number of grades, its site likewise.
+        number: which one; its class is ``number`` modulo the number of classes, its site likewise.
         seed: as for the cohort; the preset's own when not given.
     """
     chosen = preset(preset_name)
     seed = chosen.seed if seed is None else seed
-    grade = GRADES[number % len(GRADES)]
-    plan = Plan(number, chosen.sites[number % len(chosen.sites)], (grade,))
+    classes = chosen.anatomy.findings.classes
+    plan = Plan(number, chosen.sites[number % len(chosen.sites)], (classes[number % len(classes)],))
     patient = draw_patient(chosen, plan, seed, stream=HELD_OUT)
     with whole_folder(folder) as part:
         write_patient(part, patient, seg_every=10**9)
@@ -103,7 +101,26 @@ def write_study(folder: Path | str, preset_name: str, *, number: int, seed: int 
         prior = np.array(chosen.class_weights) / sum(chosen.class_weights)
         truth_table([patient], prior).to_csv(part / "truth.csv", index=False, float_format="%.6f", lineterminator="\n")
     folder = Path(folder)
-    return HeldOutStudy(folder / "dicom", folder / "lesions.nii.gz", folder / "liver.nii.gz", folder / "truth.csv")
+    organ = folder / Path(organ_path(patient)).name
+    return HeldOutStudy(folder / "dicom", folder / "lesions.nii.gz", organ, folder / "truth.csv")
+
+
+def _write_dicom(
+    folder: Path, scan: Scan, volumes: dict[str, NDArray[np.uint16]], clock: Clock, rng: Generator
+) -> list[Dataset]:
+    """Write all that lies in the DICOM folder; return the headers of the sequence drawn on, slice by slice."""
+    patient = scan.patient
+    one_dynamic = patient.site.dynamic == "one" or (patient.site.dynamic == "mixed" and patient.number % 2 == 0)
+    write_localizer(folder, scan, clock, rng)
+    written: dict[str, tuple[Dataset, NDArray[np.int64]]] = {}
+    all_series = series_of(patient, one_dynamic)
+    for k, series in enumerate(all_series):
+        written |= _write_series(folder, scan, volumes, series, k + 2, clock, rng)
+    if "S2" in volumes:
+        write_subtraction(folder, scan, volumes, len(all_series) + 2, clock, rng)
+    write_report(folder, scan, len(all_series) + 3, clock, rng)
+    drawn_on = patient.anatomy.drawn_on
+    return _headers(*written[drawn_on], scan.grids[drawn_on])
 
 
 def _write_series(
@@ -166,20 +183,31 @@ def _headers(header: Dataset, instances: NDArray[np.int64], grid: Grid) -> list[
 def _label_rows(patient: Patient, mask: str, as_seg: bool) -> list[dict[str, Any]]:
     return [
         {
-            "patient": patient.name,
-            "study": patient.study,
-            "site": patient.site.name,
-            "folder": f"{patient.name}/dicom",
+            **_study_row(patient),
             "lesion": patient.lesion_name(k),
             "mask": mask,
             "value": "" if as_seg else k + 1,
             "segment": k + 1 if as_seg else "",
-            "drawn_on": DRAWN_ON,
-            "liver": f"{patient.name}/liver.nii.gz",
-            "grade": lesion.grade,
+            "drawn_on": patient.anatomy.drawn_on,
+            **({"liver": organ_path(patient)} if patient.anatomy.organ == "liver" else {}),
+            lesion.model.label: lesion.label,
         }
         for k, lesion in enumerate(patient.body.lesions)
     ]
+
+
+def _study_row(patient: Patient) -> dict[str, Any]:
+    return {
+        "patient": patient.name,
+        "study": patient.study,
+        "site": patient.site.name,
+        "folder": f"{patient.name}/dicom",
+    }
+
+
+def organ_path(patient: Patient) -> str:
+    """Return where the mask of the organ lies, relative to the cohort."""
+    return f"{patient.name}/{patient.anatomy.organ}.nii.gz"
 
 
 def _content(scan: Scan, volumes: dict[str, NDArray[np.uint16]], *masks: NDArray[np.uint8]) -> str:

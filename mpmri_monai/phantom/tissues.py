@@ -1,15 +1,34 @@
-"""Noise-free signal of the normal tissues in each sequence, in arbitrary units with liver near 100-500."""
+"""Noise-free signal of the normal tissues in each sequence, in arbitrary units."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
 from mpmri_monai.sequences import SEQUENCES
 
+
+@dataclass(frozen=True)
+class Signals:
+    """Typical signals.
+
+    Attributes:
+        sequences: columns of the table.
+        table: {tissue: signal per sequence}.
+        reference: tissue of the organ that is studied; noise and contrast are relative to it.
+    """
+
+    sequences: tuple[str, ...]
+    table: Mapping[str, tuple[float, ...]]
+    reference: str
+
+
 # Fat-suppressed fast spin echo T2, in- and opposed-phase gradient echo, fat-suppressed 3D gradient echo around a bolus:
 # arteries peak at 16-26 s, spleen and renal cortex in the late arterial phase, portal vein and liver at 60 s.
-SIGNALS: dict[str, tuple[float, ...]] = {
+_ABDOMEN: dict[str, tuple[float, ...]] = {
     #            T2   IN  OUT   S0   S1   S2   S3   S4   S5
     "air":      (  0,   0,   0,   0,   0,   0,   0,   0,   0),
     "fat":      (150, 640, 560,  75,  75,  76,  80,  80,  80),
@@ -26,20 +45,55 @@ SIGNALS: dict[str, tuple[float, ...]] = {
     "fluid":    (820, 140, 138,  80,  80,  80,  85,  90,  95),
 }  # fmt: skip
 
+ABDOMEN = Signals(SEQUENCES, _ABDOMEN, "liver")
+
+# Fast spin echo T2 without fat suppression.
+HEAD = Signals(
+    ("T2",),
+    {
+        "air": (0,),
+        "fat": (430,),
+        "muscle": (120,),
+        "bone": (35,),
+        "marrow": (240,),
+        "csf": (900,),
+        "gray": (420,),
+        "white": (300,),
+    },
+    "white",
+)
+
+# Weighted towards T1: white matter is brighter than gray, fluid is dark.
+HEAD_SOURCE = Signals(
+    ("T2",),
+    {
+        "air": (0,),
+        "fat": (620,),
+        "muscle": (210,),
+        "bone": (40,),
+        "marrow": (330,),
+        "csf": (95,),
+        "gray": (290,),
+        "white": (400,),
+    },
+    "white",
+)
+
 TISSUE_SPREAD = 0.05
 """Standard deviation between patients of a tissue's log signal, each tissue and sequence by itself."""
 
 
-def draw_signals(rng: Generator, contrast: float = 1.0) -> dict[str, dict[str, float]]:
+def draw_signals(rng: Generator, typical: Signals, contrast: float = 1.0) -> dict[str, dict[str, float]]:
     """Return {tissue: {sequence: signal}} of one patient.
 
     Args:
         rng: draws how this patient's tissues differ from the typical ones.
-        contrast: exponent on each signal relative to that of the liver.
+        typical: the tissues.
+        contrast: exponent on each signal relative to that of the reference.
     """
-    liver = np.array(SIGNALS["liver"])
+    reference = np.array(typical.table[typical.reference])
     drawn = {}
-    for tissue, values in SIGNALS.items():
-        typical = liver * (np.array(values) / liver) ** contrast
-        drawn[tissue] = typical * np.exp(rng.normal(0, TISSUE_SPREAD, len(SEQUENCES)))
-    return {tissue: dict(zip(SEQUENCES, values.tolist(), strict=True)) for tissue, values in drawn.items()}
+    for tissue, values in typical.table.items():
+        level = reference * (np.array(values) / reference) ** contrast
+        drawn[tissue] = level * np.exp(rng.normal(0, TISSUE_SPREAD, len(typical.sequences)))
+    return {tissue: dict(zip(typical.sequences, values.tolist(), strict=True)) for tissue, values in drawn.items()}

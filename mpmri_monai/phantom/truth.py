@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from mpmri_monai.errors import EvaluationError
-from mpmri_monai.phantom.classes import NAMES, posterior
+from mpmri_monai.phantom.classes import ClassModel, model_of
 from mpmri_monai.phantom.patients import Patient
-from mpmri_monai.sequences import GRADES, PAPER_FUSIONS, SEQUENCES, fusion_name
+from mpmri_monai.sequences import PAPER_FUSIONS, fusion_name
 
 KEYS = ("patient", "study", "site", "lesion", "label", "sequences", "diameter_mm")
 
@@ -29,37 +29,45 @@ DRAWS = 4000
 
 def truth_table(patients: Sequence[Patient], prior: Sequence[float] | NDArray) -> pd.DataFrame:
     """Return one row a lesion: keys, latents, posterior of the model over all sequences and over each paper fusion."""
+    model = patients[0].anatomy.findings
     rows = [
         {
             "patient": patient.name,
             "study": patient.study,
             "site": patient.site.name,
             "lesion": patient.lesion_name(k),
-            "label": lesion.grade,
+            "label": lesion.label,
             "sequences": fusion_name(patient.site.sequences),
             "diameter_mm": 2 * lesion.radius,
-            **dict(zip(NAMES, lesion.latents, strict=True)),
+            **dict(zip(model.names, lesion.latents, strict=True)),
         }
         for patient in patients
         for k, lesion in enumerate(patient.body.lesions)
     ]
-    table = pd.DataFrame(rows, columns=[*KEYS, *NAMES])
-    for name, sequences in {"all": SEQUENCES, **{fusion_name(f): f for f in PAPER_FUSIONS.values()}}.items():
-        table[[f"p_{name}_{grade}" for grade in GRADES]] = _posteriors(table, sequences, prior)
+    table = pd.DataFrame(rows, columns=[*KEYS, *model.names])
+    for name, sequences in named_fusions(model).items():
+        table[[f"p_{name}_{label}" for label in model.classes]] = _posteriors(table, model, sequences, prior)
     return table
+
+
+def named_fusions(model: ClassModel) -> dict[str, tuple[str, ...]]:
+    """Return the fusions whose ceilings are told: all sequences, and those of the paper that there are."""
+    paper = [fusion for fusion in PAPER_FUSIONS.values() if set(fusion) <= set(model.sequences)]
+    return {"all": model.sequences, **{fusion_name(fusion): fusion for fusion in paper}}
 
 
 def read_truth(path: Path | str) -> pd.DataFrame:
     """Read ``truth.csv``.
 
     Raises:
-        EvaluationError: the file is missing, or a column is.
+        EvaluationError: the file is missing, or a column is, or its labels are of no phantom.
     """
     path = Path(path)
     if not path.is_file():
         raise EvaluationError(expected="the truth table of a phantom cohort", found="no such file", where=path.name)
     table = pd.read_csv(path, dtype=dict.fromkeys(KEYS[:-1], str))
-    missing = [name for name in (*KEYS, *NAMES) if name not in table]
+    wanted = KEYS if "label" not in table else (*KEYS, *model_of(table["label"].unique()).names)
+    missing = [name for name in wanted if name not in table]
     if missing:
         raise EvaluationError(
             expected="a column for every latent of this version's phantom",
@@ -74,7 +82,7 @@ def ceiling(
     truth: pd.DataFrame,
     fusion: Sequence[str],
     lesions: set[tuple[str, str]] | None = None,
-    classes: Sequence[str] = GRADES,
+    classes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
     """Return the accuracy and macro one-vs-rest AUC that the Bayes classifier reaches on ``lesions``.
@@ -83,7 +91,7 @@ def ceiling(
         truth: the whole cohort's table; the prior is its share of each class.
         fusion: the sequences that the classifier sees; a site's missing sequences are taken away.
         lesions: (patient, lesion) pairs; None for all.
-        classes: order of the classes, those of the phantom.
+        classes: those of the phantom, if they are to be checked.
         seed: of the label draws.
 
     Returns:
@@ -93,31 +101,32 @@ def ceiling(
     Raises:
         EvaluationError: none of the lesions is in the table, or the classes are not the phantom's.
     """
-    if set(classes) != set(GRADES):
-        raise EvaluationError(expected=f"the classes {', '.join(GRADES)}", found=", ".join(classes))
+    model = model_of(truth["label"].unique())
+    if classes is not None and set(classes) != set(model.classes):
+        raise EvaluationError(expected=f"the classes {', '.join(model.classes)}", found=", ".join(classes))
     chosen = truth
     if lesions is not None:
         chosen = truth[[pair in lesions for pair in zip(truth["patient"], truth["lesion"], strict=True)]]
     if chosen.empty:
         raise EvaluationError(expected="lesions of the phantom's truth table", found="none of them")
-    prior = [float((truth["label"] == grade).mean()) for grade in GRADES]
-    probability = _posteriors(chosen, fusion, prior)
+    prior = [float((truth["label"] == label).mean()) for label in model.classes]
+    probability = _posteriors(chosen, model, fusion, prior)
     rng = np.random.default_rng(seed)
-    likely = _posteriors(chosen, SEQUENCES, prior)
+    likely = _posteriors(chosen, model, model.sequences, prior)
     drawn = (rng.random((DRAWS, len(chosen), 1)) > likely.cumsum(axis=1)[None, :, :-1]).sum(axis=2)
     accuracy = (drawn == probability.argmax(axis=1)).mean(axis=1)
     return {"accuracy": _summary(accuracy), "macro_auc": _summary(_macro_auc(drawn, probability))}
 
 
 def _posteriors(
-    table: pd.DataFrame, sequences: Sequence[str], prior: Sequence[float] | NDArray[np.float64]
+    table: pd.DataFrame, model: ClassModel, sequences: Sequence[str], prior: Sequence[float] | NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the posterior (lesion, class) given what each lesion's site acquired of ``sequences``."""
-    result = np.empty((len(table), len(GRADES)))
-    z = table[list(NAMES)].to_numpy(float)
+    result = np.empty((len(table), len(model.classes)))
+    z = table[list(model.names)].to_numpy(float)
     for acquired in table["sequences"].unique():
         rows = (table["sequences"] == acquired).to_numpy()
-        result[rows] = posterior(z[rows], [name for name in sequences if name in acquired.split("-")], prior)
+        result[rows] = model.posterior(z[rows], [name for name in sequences if name in acquired.split("-")], prior)
     return result
 
 

@@ -23,7 +23,8 @@ def small(site: Site) -> Site:
             pixel_mm=5.0,
         )
 
-    return replace(site, t2=coarse(site.t2), dual=coarse(site.dual), dce=coarse(site.dce))
+    dual, dce = (protocol and coarse(protocol) for protocol in (site.dual, site.dce))
+    return replace(site, t2=coarse(site.t2), dual=dual, dce=dce)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,21 @@ def sites() -> Preset:
     """The three hospitals with small matrices."""
     preset = PRESETS["sites"]
     return replace(preset, sites=tuple(small(site) for site in preset.sites))
+
+
+@pytest.fixture(scope="session")
+def brain() -> Preset:
+    """The brain preset with a coarse matrix that still shows its regions."""
+    preset = PRESETS["brain"]
+    site = preset.sites[0]
+    return replace(preset, sites=(replace(site, t2=replace(site.t2, columns=72, rows=90, pixel_mm=2.4)),))
+
+
+@pytest.fixture(scope="session")
+def source() -> Preset:
+    """The unlabelled brains with small matrices."""
+    preset = PRESETS["brain-source"]
+    return replace(preset, lesions=2, sites=tuple(small(site) for site in preset.sites))
 
 
 @pytest.fixture(scope="session")

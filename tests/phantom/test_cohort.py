@@ -75,7 +75,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, quick):
 
 
 def test_every_preset_that_ships_has_its_recipe():
-    recipes = [json.loads(path.read_text()) for path in sorted(RECIPES.glob("hcc_phantom_*.json"))]
+    recipes = [json.loads(path.read_text()) for path in sorted(RECIPES.glob("*phantom_*.json"))]
     shipped = {(recipe["preset"], recipe["patients"], recipe["seed"]) for recipe in recipes}
     assert {
         (preset.name, preset.patients, preset.seed) for preset in presets.PRESETS.values() if preset.name != "small"
@@ -85,6 +85,50 @@ def test_every_preset_that_ships_has_its_recipe():
 @pytest.mark.slow
 def test_the_tiny_recipe_gives_the_recorded_content(tmp_path):
     recipe = json.loads((RECIPES / "hcc_phantom_tiny.json").read_text())
+    manifest = write_cohort(
+        tmp_path / "tiny", recipe["preset"], patients=recipe["patients"], seed=recipe["seed"], workers=0, progress=False
+    )
+    assert json.loads((manifest.parent / "recipe.json").read_text()) == recipe
+
+
+@pytest.fixture(scope="module")
+def brains(tmp_path_factory, brain, source):
+    """Manifests of a small labelled and a small unlabelled cohort of brains."""
+    patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("brains")
+    made = {}
+    for name, chosen in (("brain", brain), ("brain-source", source)):
+        patch.setitem(presets.PRESETS, name, chosen)
+        made[name] = write_cohort(folder / name, name, patients=4, workers=0, progress=False)
+    yield made
+    patch.undo()
+
+
+def test_the_brain_cohort_has_one_sequence_one_region_a_patient_and_both_classes(brains):
+    manifest = load_manifest(brains["brain"])
+    assert (manifest.name, manifest.protocol, manifest.sequences) == ("phantom_brain", "brain", ("T2",))
+    assert manifest.classes == {"brain": ("healthy", "unhealthy")}
+    assert [study.patient for study in manifest.studies] == ["B001", "B002", "B003", "B004"]
+    labels = [lesion.labels["brain"] for study in manifest.studies for lesion in study.lesions]
+    assert sorted(labels) == ["healthy", "healthy", "unhealthy", "unhealthy"]
+    assert read_truth(manifest.path(manifest.truth))["label"].tolist() == labels
+    for study in manifest.studies:
+        assert manifest.path(study.organs["brain"]).is_file()
+
+
+def test_the_source_cohort_has_images_alone_and_patients_of_its_own(brains):
+    source = load_manifest(brains["brain-source"])
+    assert (source.classes, source.truth, source.sequences) == ({}, None, ("T2",))
+    assert all(study.images and not study.lesions and not study.labels for study in source.studies)
+    assert not list(brains["brain-source"].parent.rglob("lesions*"))
+    assert not (brains["brain-source"].parent / "truth.csv").exists()
+    patients = [{study.patient for study in load_manifest(path).studies} for path in brains.values()]
+    assert not patients[0] & patients[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["brain", "brain_source"])
+def test_the_tiny_brain_recipes_give_the_recorded_content(tmp_path, name):
+    recipe = json.loads((RECIPES / f"phantom_{name}_tiny.json").read_text())
     manifest = write_cohort(
         tmp_path / "tiny", recipe["preset"], patients=recipe["patients"], seed=recipe["seed"], workers=0, progress=False
     )

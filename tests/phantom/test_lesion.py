@@ -3,16 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpmri_monai.phantom.classes import LATENTS, NAMES
+from mpmri_monai.phantom.classes import BRAIN, HCC, NAMES
 from mpmri_monai.phantom.lesion import Lesion
-from mpmri_monai.sequences import SEQUENCES
 
 
-def lesion(latents=None, radius=12.0, center=(0.0, 0.0, 0.0)) -> Lesion:
+def lesion(latents=None, radius=12.0, center=(0.0, 0.0, 0.0), model=HCC) -> Lesion:
     values = {} if latents is None else latents
-    return Lesion(
-        "well", center, radius, (1.0, 1.0, 1.0), tuple(values.get(name, -50.0) for name in NAMES), seed=(5, 0, 0, 0, 1)
-    )
+    amounts = tuple(values.get(name, -50.0) for name in model.names)
+    return Lesion(model.classes[0], center, radius, (1.0, 1.0, 1.0), amounts, seed=(5, 0, 0, 0, 1), model=model)
 
 
 def ball(steps=41):
@@ -22,24 +20,25 @@ def ball(steps=41):
     return u, np.sqrt((u * u).sum(axis=0))
 
 
-STRUCTURES = [latent for latent in LATENTS if latent.pattern not in ("size", "outline", "mean")]
+EVERY = [pytest.param(model, latent, id=latent.name) for model in (HCC, BRAIN) for latent in model.latents]
+STRUCTURES = [one for one in EVERY if one.values[1].pattern not in ("size", "outline", "mean")]
 
 
-@pytest.mark.parametrize("latent", STRUCTURES, ids=lambda latent: latent.name)
-def test_structure_leaves_the_mean_of_the_lesion_alone(latent):
+@pytest.mark.parametrize(("model", "latent"), STRUCTURES)
+def test_structure_leaves_the_mean_of_the_lesion_alone(model, latent):
     u, radius = ball()
     sequence = next(iter(latent.weights))
-    contrast = lesion({latent.name: 0.0}).contrast(sequence, u, radius)
+    contrast = lesion({latent.name: 0.0}, model=model).contrast(sequence, u, radius)
     expected = latent.typical * abs(latent.weights[sequence])
     assert contrast.std() == pytest.approx(expected, rel=0.1)
     assert abs(contrast.mean()) < 0.1 * expected
 
 
-@pytest.mark.parametrize("latent", LATENTS, ids=lambda latent: latent.name)
-def test_a_latent_changes_exactly_the_sequences_that_it_names(latent):
+@pytest.mark.parametrize(("model", "latent"), EVERY)
+def test_a_latent_changes_exactly_the_sequences_that_it_names(model, latent):
     u, radius = ball(15)
-    low, high = lesion({latent.name: -1.0}), lesion({latent.name: 1.0})
-    for sequence in SEQUENCES:
+    low, high = (lesion({latent.name: z}, model=model) for z in (-1.0, 1.0))
+    for sequence in model.sequences:
         change = np.abs(high.contrast(sequence, u, radius) - low.contrast(sequence, u, radius)).max()
         if latent.pattern in ("size", "outline"):
             assert change == 0  # it changes where the lesion lies, not how it shines

@@ -11,13 +11,13 @@ from mpmri_monai.phantom.presets import PRESETS, preset
 
 def test_paper_has_its_patients_lesions_and_grades():
     plans = plan(PRESETS["paper"], 48, 0)
-    grades = Counter(grade for one in plans for grade in one.grades)
+    grades = Counter(grade for one in plans for grade in one.labels)
     assert len(plans) == 48
     assert grades == {"well": 12, "moderately": 34, "poorly": 5}
 
 
 def test_quick_is_balanced():
-    grades = Counter(grade for one in plan(PRESETS["quick"], 27, 0) for grade in one.grades)
+    grades = Counter(grade for one in plan(PRESETS["quick"], 27, 0) for grade in one.labels)
     assert max(grades.values()) == min(grades.values())
 
 

@@ -13,7 +13,7 @@ from mpmri_monai.catalogue import scan as scan_study
 from mpmri_monai.errors import OutputError
 from mpmri_monai.phantom import presets
 from mpmri_monai.phantom.masks import lesion_mask
-from mpmri_monai.phantom.patients import Plan, draw_patient
+from mpmri_monai.phantom.patients import Plan, draw_patient, plan
 from mpmri_monai.phantom.scanner import draw_scan
 from mpmri_monai.phantom.study import write_patient, write_study
 from mpmri_monai.phantom.truth import read_truth
@@ -150,7 +150,7 @@ def test_a_held_out_study_stands_alone(tmp_path, quick, monkeypatch):
     study = write_study(tmp_path / "new", "small", number=2)
     assert set(scan_study(study.dicom).roles) == set(quick.sites[0].sequences)
     assert read_truth(study.truth)["label"].tolist() == ["poorly"]
-    assert nib.load(study.lesion_mask).shape == nib.load(study.liver_mask).shape
+    assert nib.load(study.lesion_mask).shape == nib.load(study.organ_mask).shape
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "dicom",
         "lesions.nii.gz",
@@ -161,3 +161,32 @@ def test_a_held_out_study_stands_alone(tmp_path, quick, monkeypatch):
     assert in_cohort.body.lesions[0].radius * 2 != pytest.approx(read_truth(study.truth)["diameter_mm"][0])
     with pytest.raises(OutputError):
         write_study(tmp_path / "new", "small", number=2)
+
+
+@pytest.mark.parametrize("vendor", ["GE", "SIEMENS", "PHILIPS"])
+def test_the_brain_protocol_finds_the_head_in_the_words_of_every_vendor(tmp_path, brain, vendor):
+    site = replace(brain.sites[0], vendor=vendor)
+    patient = draw_patient(brain, Plan(0, site, ("healthy",)), seed=7)
+    result = write_patient(tmp_path, patient, seg_every=1000)
+    catalogue = scan_study(tmp_path / "B001" / "dicom", protocol="brain")
+    assert set(catalogue.roles) == {"T2"}
+    assert result.labels[0]["brain"] == "healthy"
+    assert all(one.StudyDescription == "MR BRAIN" for one in images(tmp_path / "B001" / "dicom"))
+    mask = np.asarray(nib.load(tmp_path / result.labels[0]["mask"]).dataobj)
+    head = np.asarray(nib.load(tmp_path / "B001" / "brain.nii.gz").dataobj)
+    assert mask.any()
+    assert head[mask > 0].all()
+
+
+def test_the_smallest_region_does_not_hide_between_two_slices(brain):
+    spacing = brain.sites[0].t2.spacing_mm
+    for one in plan(brain, 40, 1):
+        lesion = draw_patient(brain, one, 1).body.lesions[0]
+        assert brain.diameter_range_mm[0] * lesion.axes[2] > spacing
+
+
+def test_an_unlabelled_study_tells_nothing_of_its_regions(tmp_path, source):
+    patient = draw_patient(source, Plan(0, source.sites[0], ("healthy", "unhealthy")), seed=7)
+    result = write_patient(tmp_path, patient, source.seg_every, labelled=False)
+    assert result.labels == [{"patient": "S001", "study": "S001-1", "site": "K", "folder": "S001/dicom"}]
+    assert sorted(path.name for path in (tmp_path / "S001").iterdir()) == ["brain.nii.gz", "dicom"]

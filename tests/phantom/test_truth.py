@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mpmri_monai.errors import EvaluationError
-from mpmri_monai.phantom.classes import NAMES
+from mpmri_monai.phantom.classes import BRAIN, NAMES
 from mpmri_monai.phantom.patients import draw_patient, plan
 from mpmri_monai.phantom.presets import PRESETS
 from mpmri_monai.phantom.truth import _macro_auc, ceiling, read_truth, truth_table
@@ -86,3 +86,16 @@ def test_wrong_questions_are_refused(truth, tmp_path):
     truth.drop(columns=NAMES[3]).to_csv(tmp_path / "old.csv", index=False)
     with pytest.raises(EvaluationError, match=NAMES[3]):
         read_truth(tmp_path / "old.csv")
+
+
+def test_the_ceiling_of_the_brain_is_what_its_bayes_classifier_reaches(tmp_path):
+    chosen = PRESETS["brain"]
+    table = truth_table([draw_patient(chosen, one, 5) for one in plan(chosen, 200, 5)], (0.5, 0.5))
+    table.to_csv(tmp_path / "truth.csv", index=False)
+    table = read_truth(tmp_path / "truth.csv")
+    found = ceiling(table, ("T2",), classes=BRAIN.classes)["accuracy"]
+    named = np.array(BRAIN.classes)[table[["p_all_healthy", "p_all_unhealthy"]].to_numpy().argmax(axis=1)]
+    assert 0.92 < found["mean"] < 0.97
+    assert found["low"] <= (named == table["label"]).mean() <= found["high"]
+    with pytest.raises(EvaluationError, match="healthy"):
+        ceiling(table, ("T2",), classes=GRADES)

@@ -16,7 +16,8 @@ import pydicom
 import pytest
 from pydicom.uid import RLELossless
 
-from mpmri_monai.phantom.study import DRAWN_ON, write_study
+from mpmri_monai.phantom.anatomies import LIVER
+from mpmri_monai.phantom.study import write_study
 from privacy.planting import FRACTION, Planter, found, found_in, plant
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hcc_grade"
@@ -89,7 +90,7 @@ def place(tmp_path_factory):
     mask = f"N001/{planter.text('mask file')}.nii.gz"
     shutil.move(written.lesion_mask, root / "cohort" / mask)
     rows = ["patient,study,site,folder,lesion,mask,value,drawn_on,grade"]
-    rows += [f"N001,N001-1,A,N001/{study.name},N001-L1,{mask},1,{DRAWN_ON},well"]
+    rows += [f"N001,N001-1,A,N001/{study.name},N001-L1,{mask},1,{LIVER.drawn_on},well"]
     (root / "cohort" / "labels.csv").write_text("\n".join(rows) + "\n")
     (root / "out").mkdir()
     inner = next(path for path in study.iterdir() if path.is_dir())

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mpmri_monai.phantom.body import CLEARANCE_MM, draw_body
+from mpmri_monai.phantom.abdomen import draw_abdomen
+from mpmri_monai.phantom.anatomies import LIVER
 from mpmri_monai.phantom.patients import Plan, draw_patient
 from mpmri_monai.phantom.presets import PRESETS
 from mpmri_monai.sequences import DCE, SEQUENCES
@@ -17,7 +18,7 @@ def columns(points):
 
 @pytest.fixture(scope="module")
 def body():
-    return draw_body(np.random.default_rng(0))
+    return draw_abdomen(np.random.default_rng(0))
 
 
 def test_air_outside_and_tissue_inside(body):
@@ -58,9 +59,9 @@ def test_lesions_lie_inside_the_liver_and_apart():
             surface = lesion.center + 0.9 * lesion.radius * directions / np.linalg.norm(
                 directions, axis=1, keepdims=True
             )
-            assert patient.body.in_liver(columns(surface)).mean() > 0.9
+            assert patient.body.in_organ(columns(surface)).mean() > 0.9
         gap = np.linalg.norm(np.subtract(one.center, other.center))
-        assert gap > one.radius + other.radius + CLEARANCE_MM
+        assert gap > one.radius + other.radius + LIVER.clearance_mm
 
 
 def test_time_curves_of_the_grades_are_in_order_and_well_is_nearest_to_liver():
