@@ -174,14 +174,21 @@ def contact_sheet(
 def prepare(
     manifest: Annotated[Path, typer.Argument(help="Manifest (JSON).")],
     workers: Workers = 2,
-    align: Annotated[str, typer.Option(help="none, or rigid: first undo the motion between sequences.")] = "none",
+    align: Annotated[
+        str | None, typer.Option(help="none (the default), or rigid: first undo the motion between sequences.")
+    ] = None,
     scheduler: Scheduler = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle that the samples are for; 3D bundles take a grid.")
+    ] = None,
 ) -> None:
     """Cut the samples of a cohort out of its images, once; training and every fusion read them from the cache."""
     from mpmri_monai.samples import Settings
-    from mpmri_monai.samples.commands import prepare_command
+    from mpmri_monai.samples.commands import bundle_settings, prepare_command
 
-    raise typer.Exit(prepare_command(manifest, cache_folder(), workers, Settings(align=align), scheduler))
+    options = {} if bundle is None else bundle_settings(bundle).model_dump()
+    settings = Settings(**options | ({} if align is None else {"align": align}))
+    raise typer.Exit(prepare_command(manifest, cache_folder(), workers, settings, scheduler, bundle))
 
 
 @app.command()

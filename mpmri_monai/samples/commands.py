@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.artefacts import cache_folder, read_json
 from mpmri_monai.cohort import Manifest, load_manifest
+from mpmri_monai.errors import BundleError
 from mpmri_monai.samples.preparation import prepare
 from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.store import SHIFT, Store
@@ -21,9 +22,19 @@ def prepare_command(
     workers: int = 0,
     settings: Settings | None = None,
     scheduler: str | None = None,
+    bundle: Path | None = None,
 ) -> int:
     """Build the store, print what it holds, and return the exit status: 1 when a study had to be left out
-    or there is no sample at all."""
+    or there is no sample at all.
+
+    Args:
+        manifest_path: of the cohort.
+        cache: folder that the store goes into; the named cache by default.
+        workers: processes.
+        settings: how samples are taken.
+        scheduler: address of a Dask scheduler, in place of ``workers``.
+        bundle: that is named as the next step, the grade of the liver by default.
+    """
     manifest = load_manifest(manifest_path)
     store = prepare(manifest, settings or Settings(), cache or cache_folder(), workers, scheduler=scheduler)
     align, console = store.settings.align, Console()
@@ -42,12 +53,34 @@ def prepare_command(
     if store.table.empty:
         console.print("[red]No sample: no study of this manifest has a lesion that could be sampled.[/red]")
         return 1
+    config = (bundle or Path("bundles/hcc_grade")) / "configs" / "train.json"
     console.print(
-        "Next:  python -m monai.bundle run training --config_file bundles/hcc_grade/configs/train.json "
-        f"--manifest {manifest_path}{_question(manifest)}" + ("" if align == "none" else f" --samples#align {align}"),
+        f"Next:  python -m monai.bundle run training --config_file {config} --manifest {manifest_path}"
+        + (_question(manifest) if bundle is None else "")
+        + ("" if align == "none" else f" --samples#align {align}"),
         soft_wrap=True,
     )
     return 1 if store.failed else 0
+
+
+def bundle_settings(bundle: Path) -> Settings:
+    """Return how the training of a bundle takes samples.
+
+    Raises:
+        BundleError: the bundle has no training configuration, or it does not state samples.
+        ConfigError: the settings are not usable.
+    """
+    path = bundle / "configs" / "train.json"
+    try:
+        options = read_json(path)["samples"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            expected="a bundle whose configs/train.json states its samples",
+            found="none" if not path.exists() else "a file that does not",
+            where=str(path),
+            fix="name the folder of a bundle, such as bundles/hcc_grade",
+        ) from error
+    return Settings(**options)
 
 
 def _question(manifest: Manifest) -> str:
@@ -73,9 +106,12 @@ def _coverage(store: Store) -> Table:
 
 
 def _classes(store: Store, manifest: Manifest) -> list[Table]:
-    """Return for every label a table of its classes: patients, lesions and samples."""
+    """Return for every label a table of its classes: patients, lesions (or whole studies) and samples; none of patches,
+    which have no label."""
+    if store.table["kind"].eq("patch").all():
+        return []
     result = []
-    lesions = store.table[store.table["kind"] == "lesion"]
+    lesions = store.table[store.table["kind"].isin(["lesion", "study"])]
     background = store.table[store.table["kind"] == "background"]
     for key, classes in manifest.classes.items():
         table = Table(key, "patients", "lesions", "samples")

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from mpmri_monai.samples import Settings
-from mpmri_monai.samples.background import background_positions
+from mpmri_monai.samples import Grid, Settings
+from mpmri_monai.samples.background import background_balls, background_positions
+from mpmri_monai.samples.grid import lesion_position
 from mpmri_monai.samples.locate import lesion_positions
 from mpmri_monai.samples.plane import ParallelPlanes
 from mpmri_monai.volumes import Mask
@@ -110,3 +111,46 @@ def test_without_reference_planes_follow_the_liver_mask(scene):
     background = background_positions("P1", positions, {"L1": lesion}, liver, [], Settings())
     assert len(background) == len(positions["L1"])
     assert all(liver.contains(p.plane.points_mm()[p.mask]).all() for p in background)
+
+
+GRID = Grid(slices=4, pixels=16, depth_mm=6.0, plane_mm=1.5)
+
+
+def place_balls(liver, lesions, planes, settings=None):
+    settings = settings or Settings(grid=GRID)
+    planes = planes.canonical()
+    positions = {
+        name: lesion_position(name, mask, planes, settings.grid, settings.stored_shape)
+        for name, mask in lesions.items()
+    }
+    return background_balls("P1-1", positions, lesions, liver, planes, settings, settings.grid)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_balls_lie_in_the_organ_away_from_lesions_and_each_other(scene, seed):
+    liver, lesion, planes = scene
+    balls = place_balls(liver, {"L1": lesion, "L2": lesion}, planes, Settings(grid=GRID, seed=seed))
+    assert [(ball.region, ball.kind, ball.number) for ball in balls] == [
+        ("BG-1", "background", 0),
+        ("BG-2", "background", 0),
+    ]
+    tree = cKDTree(lesion.points_mm())
+    for ball in balls:
+        assert ball.extent_mm == pytest.approx(20, abs=6)
+        inside = ball.plane.points_mm()[ball.mask]
+        assert np.linalg.norm(inside - ball.plane.centre_mm, axis=1).max() <= ball.extent_mm / 2
+        assert liver.contains(inside).all()
+        assert tree.query(inside)[0].min() > 10.0
+        height = ball.plane.points_mm()[0, 0, 0] @ planes.normal
+        assert np.abs(height - planes.offsets_mm).min() < 1e-6, "on slices of the reference"
+        margin = [(stored - seen) // 2 for stored, seen in zip(ball.mask.shape, (4, 16, 16), strict=True)]
+        seen = ball.plane.points_mm()[tuple(slice(edge, -edge) for edge in margin)]
+        assert not lesion.contains(seen).any()
+    first, second = (ball.plane.centre_mm for ball in balls)
+    assert np.linalg.norm(first - second) > (balls[0].extent_mm + balls[1].extent_mm) / 2
+
+
+def test_no_ball_where_there_is_no_room(scene):
+    liver, lesion, planes = scene
+    assert place_balls(liver, {"L1": lesion}, planes, Settings(grid=GRID, background_margin_mm=100)) == []
+    assert place_balls(liver, {}, planes) == []

@@ -141,3 +141,53 @@ def test_order_and_orientation_of_storage_do_not_matter(cohort):
     after = sample_study(flipped, cohort.folder, Settings(background=False), cohort.sequences)
     for one, other in zip(before, after, strict=True):
         np.testing.assert_allclose(one.image, other.image, atol=1e-5)
+
+
+GRID = Settings(grid={"slices": 4, "pixels": 16, "depth_mm": 6, "plane_mm": 2}, window="central", trim=0.05)
+
+
+def test_grid_samples_of_a_study(cohort):
+    lesion, background = sample_study(cohort.studies[0], cohort.folder, GRID, cohort.sequences)
+    assert (lesion.sample, lesion.kind, lesion.labels) == ("L1-00", "lesion", {"grade": "poorly"})
+    assert (background.sample, background.kind, background.labels) == ("BG-1-00", "background", {})
+    for sample in (lesion, background):
+        assert sample.image.shape == (5, *GRID.stored_shape) and sample.mask.shape == GRID.stored_shape
+        assert sample.present.tolist() == [True, False, True, True, True]
+        np.testing.assert_allclose(sample.signal[sample.present], 54.5 + sample.position_mm[0], atol=2.5)
+
+
+def test_study_without_lesions_but_with_labels_is_one_sample(cohort):
+    study = changed(cohort.studies[0], lesions=[], labels={"grade": "well"})
+    (sample,) = sample_study(study, cohort.folder, GRID, cohort.sequences)
+    assert (sample.lesion, sample.sample, sample.kind) == ("whole", "whole-00", "study")
+    assert sample.labels == {"grade": "well"}
+    assert sample_study(changed(study, labels={}), cohort.folder, GRID, cohort.sequences) == []
+    assert sample_study(study, cohort.folder, Settings(), cohort.sequences) == [], "2.5D samples are of lesions"
+
+
+def test_the_only_organ_counts_on_a_grid(cohort):
+    """A brain is where a study without lesions is taken, and where background is; 2.5D samples know the liver alone."""
+    path = cohort.folder / "P0" / "brain.nii"
+    image = nibabel.load(cohort.folder / "P0" / "liver.nii")
+    values = np.asarray(image.dataobj).copy()
+    values[values.shape[0] // 2 :] = 0
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.float32) * 0.99999997, image.affine), path)
+    brain = changed(cohort.studies[0], organs={"brain": "P0/brain.nii"})
+    whole = changed(brain, lesions=[], labels={"grade": "well"})
+    (sample,) = sample_study(whole, cohort.folder, GRID, cohort.sequences)
+    assert sample.position_mm[0] == pytest.approx(-24, abs=3)
+    kinds = [s.kind for s in sample_study(brain, cohort.folder, Settings(), cohort.sequences)]
+    assert set(kinds) == {"lesion"}
+    two = changed(whole, organs={"brain": "P0/brain.nii", "liver": "P0/liver.nii"})
+    (sample,) = sample_study(two, cohort.folder, GRID, cohort.sequences)
+    assert sample.position_mm[0] == pytest.approx(0, abs=3)
+
+
+def test_nan_and_constant_volumes_are_refused(cohort):
+    study, path = cohort.studies[0], cohort.folder / "P0" / "T2.nii"
+    image = nibabel.load(path)
+    for value, words in ((np.nan, "not finite"), (5.0, "E_WINDOW: sequence T2")):
+        values = np.full(image.shape, value, np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, image.affine), path)
+        with pytest.raises(MpmriError, match=words):
+            sample_study(study, cohort.folder, GRID, cohort.sequences)
