@@ -82,3 +82,35 @@ def test_the_question_and_every_run_are_what_was_asked(tiny_cohort, tmp_path):
 def test_a_label_that_the_cohort_lacks_is_no_question(tiny_cohort, tmp_path):
     with pytest.raises(ConfigError, match="among hcc_grade, hcc_vs_bg, brain, grade; found 'organ'"):
         _ = Question.of(context_of([BUNDLE], tiny_cohort, tmp_path, task="organ")).task
+
+
+def _whole_studies(tiny_cohort):
+    """The cohort without lesions: studies are healthy or not as a whole, but for the first, which is unknown."""
+    manifest = json.loads(tiny_cohort.read_text())
+    manifest["classes"] = {"brain": ["healthy", "unhealthy"]}
+    for number, study in enumerate(manifest["studies"]):
+        study["labels"] = {"brain": manifest["classes"]["brain"][number % 2]} if number else {}
+        study["lesions"] = []
+    path = tiny_cohort.with_name("studies.json")
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def test_studies_that_are_labelled_as_a_whole_are_counted(tiny_cohort, tmp_path):
+    context = context_of([BUNDLE], _whole_studies(tiny_cohort), tmp_path, task="brain")
+    cohort = collected(Undefined(), context, PLAN, {})["cohort"]
+    assert cohort["classes"] == {
+        "header": ["class", "patients", "studies"],
+        "rows": [["healthy", 4, 4], ["unhealthy", 4, 4]],
+    }
+
+
+def test_a_bundle_without_a_task_asks_nothing(tiny_cohort, tmp_path):
+    encoder = tmp_path / "encoder"
+    (encoder / "configs").mkdir(parents=True)
+    (encoder / "configs" / "train.json").write_text('{"fusion": "T2", "samples": {}}')
+    content = collected(Undefined(), context_of([encoder, BUNDLE], tiny_cohort, tmp_path), PLAN, {})
+    assert [row[0] for row in content["cohort"]["classes"]["rows"]] == ["well", "moderately", "poorly"]
+    asked = context_of([encoder, BUNDLE], tiny_cohort, tmp_path, task="hcc_vs_bg", fusion="OUT")
+    options = job_of(Run("r", "c", encoder, {}), asked, "").options
+    assert options["fusion"] == "OUT" and "task" not in options

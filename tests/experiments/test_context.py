@@ -6,6 +6,7 @@ from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.experiments.arguments import context_of
 from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.registry import EXPERIMENTS, experiment
 
 
@@ -72,3 +73,19 @@ def test_every_experiment_has_its_name_and_says_what_it_does(name):
 def test_an_unknown_experiment_is_refused():
     with pytest.raises(ConfigError, match="repeats"):
         experiment("repeat")
+
+
+def test_a_run_has_files_of_its_experiment_and_a_cohort_of_its_own(tmp_path):
+    context = Context((), tmp_path / "m.json", tmp_path / "out")
+    assert context.located("{out}/runs/a/encoder.pt") == str(tmp_path / "out" / "runs" / "a" / "encoder.pt")
+    assert [context.located(value) for value in ("a/{out}", 3, ["{out}"])] == ["a/{out}", 3, ["{out}"]]
+    assert context.manifest_of(Run("r", "c", tmp_path, {})) == tmp_path / "m.json"
+    assert context.manifest_of(Run("r", "c", tmp_path, {"manifest": str(tmp_path / "s.json")})) == tmp_path / "s.json"
+
+
+def test_an_autoencoder_is_finished_with_its_encoder(tmp_path):
+    context, run = Context((), tmp_path / "m.json", tmp_path / "out"), Run("r", "c", tmp_path)
+    assert not context.finished(run)
+    context.folder(run).mkdir(parents=True)
+    (context.folder(run) / "encoder.pt").touch()
+    assert context.finished(run)
