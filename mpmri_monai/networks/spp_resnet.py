@@ -103,7 +103,18 @@ class SPPResNet(LayeredNetwork):
         draw_convolutions(self)
 
     def embed(self, image: Tensor, present: Tensor | None = None) -> Tensor:
-        """Return the embedding (batch, embedding) of ``image`` (batch, channel, row, column) in [0, 1]."""
+        """Return the embedding (batch, embedding) of ``image`` (batch, channel, row, column) in [0, 1].
+
+        Raises:
+            ConfigError: E_SIZE, these are no pictures.
+        """
+        if image.dim() != 4:
+            raise ConfigError(
+                expected="pictures, (batch, channel, row, column)",
+                found=f"{image.dim()} axes",
+                fix="for 3D crops, take an architecture for them, such as mctl or axial",
+                code="E_SIZE",
+            )
         x = functional.relu(self.norm1(self.conv1(self.fill_absent(image, present))))
         x = self.stage3(self.stage2(self.stage1(x)))
         return self.embedding(self.pool(x))

@@ -218,3 +218,8 @@ def test_the_head_is_a_function_of_the_features_alone(rectify):
 def test_levels_that_are_no_whole_numbers_are_refused(levels):
     with pytest.raises(ConfigError, match="whole numbers"):
         SpatialPyramidPooling(levels)
+
+
+def test_3d_crops_are_refused_with_the_way_out():
+    with pytest.raises(ConfigError, match=r"E_SIZE.*5 axes.*mctl or axial"):
+        SPPResNet()(torch.rand(1, 3, 4, 25, 25))
