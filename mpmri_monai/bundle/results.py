@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,31 +36,42 @@ from mpmri_monai.report import write_report
 from mpmri_monai.samples import Settings
 from mpmri_monai.sequences import fusion_name
 from mpmri_monai.training import Trainer, predict, prediction_rows
-from mpmri_monai.training.classical import HEADS, NETWORK_HEAD, fit_classical
+from mpmri_monai.training.classical import CLASSICAL_HEADS, FEATURES, HEADS, NETWORK_HEAD, fit_classical
 from mpmri_monai.transforms.averaging import CROPS, check_room
 
 logger = logging.getLogger(__name__)
 
 
-def check_scoring(head: str, averaging: bool, results: str, samples: Mapping[str, Any]) -> None:
+def check_scoring(
+    head: str, averaging: bool, results: str, samples: Mapping[str, Any], features: str = "network"
+) -> None:
     """Refuse, before a folder is claimed for the run, what could not be scored at its end.
 
     Args:
-        head, averaging: as `finish_training`.
+        head, averaging, features: as `finish_training`.
         results: as `RunFolder`.
         samples: settings of the samples store.
 
     Raises:
-        ConfigError: no such head; a classical one, which is no file of tensors and so cannot answer on a new study,
-            where more than predictions is asked for, or in more than one process; or stored crops that are too small to
-            average over.
+        ConfigError: no such head or features; a classical head, which is no file of tensors and so cannot answer on a
+            new study, where more than predictions is asked for, or in more than one process; features without one; or
+            stored crops that are too small to average over.
     """
     settings = Settings(**samples)
     if averaging:
         check_room(settings.stored_pixels, settings.pixels)
     if head not in HEADS:
         raise ConfigError(expected=f"a head among {', '.join(HEADS)}", found=repr(head), code="E_HEAD")
+    if features not in FEATURES:
+        raise ConfigError(expected=f"features among {', '.join(FEATURES)}", found=repr(features), code="E_HEAD")
     if head == NETWORK_HEAD:
+        if features != FEATURES[0]:
+            raise ConfigError(
+                expected=f"a classical head to fit on {features}",
+                found=f"the head {head}, which sees what the network makes of them",
+                fix=f"leave --features out, or add --head {CLASSICAL_HEADS[0]} --finetune_depth 0",
+                code="E_HEAD",
+            )
         return
     if results != "predictions":
         raise ConfigError(
@@ -91,9 +102,10 @@ def finish_training(
     trainer: Trainer,
     network: nn.Module,
     config: dict[str, Any],
-    pixels: int,
+    size: int | Sequence[int],
     head: str = NETWORK_HEAD,
     averaging: bool = False,
+    features: str = FEATURES[0],
 ) -> None:
     """Turn a trained network into the results of its run: weights, predictions, metrics, reference, report.
 
@@ -105,9 +117,10 @@ def finish_training(
         trainer: its checkpoint knows which epoch's weights count.
         network: the trained network; ends with those weights.
         config: arguments of the network, kept in the reference so that the weights can be used again.
-        pixels: side of the network's input.
+        size: of the network's input, as `transforms.batch.as_size` takes it.
         head: the network's own, or a classical one (see `training.classical`) fitted now on the training samples.
         averaging: predict the mean over the crops of `transforms.averaging`, and say so in the reference.
+        features: what a classical head is fitted on: the network's, or the voxels themselves.
     """
     if run.finished:
         if idist.get_rank() == 0:
@@ -121,14 +134,15 @@ def finish_training(
         logger.info("weights of epoch %d", epoch)
     if run.cohort.replica:
         logger.warning("split by %s: every result of this run is %s", run.cohort.split.unit, NOT_DISJOINT)
-    device = trainer.state.device
-    answering = network if head == NETWORK_HEAD else _with_classical_head(network, head, run.cohort, device, pixels)
-    predictions = predict_roles(run.cohort, answering, device, pixels, averaging)
+    device, answering = trainer.state.device, network
+    if head != NETWORK_HEAD:
+        answering = _with_classical_head(network, head, run.cohort, device, size, features)
+    predictions = predict_roles(run.cohort, answering, device, size, averaging)
     write_predictions(run.path / "predictions.csv", predictions)
     if run.results == "predictions":
         return
     write_metrics(run.path, run.cohort, predictions)
-    write_reference(run.path, run.cohort, config, pixels, averaging)
+    write_reference(run.path, run.cohort, config, size, averaging)
     _write_report(run)
 
 
@@ -137,7 +151,7 @@ def evaluate_run(
     cohort: CohortData,
     network: nn.Module,
     device: Any,
-    pixels: int,
+    size: int | Sequence[int],
     head: str = NETWORK_HEAD,
     averaging: bool = False,
 ) -> None:
@@ -153,7 +167,7 @@ def evaluate_run(
     _refuse_other_scoring(artefacts.read_json(run_path / "config.json"), head, averaging)
     load_weights(network, run_path / "model.pt")
     network.to(device)
-    predictions = predict_roles(cohort, network, device, pixels, averaging)
+    predictions = predict_roles(cohort, network, device, size, averaging)
     write_predictions(run_path / "predictions.csv", predictions)
     write_metrics(run_path, cohort, predictions)
     write_report(run_path, cohort.store, cohort.manifest, cohort.task, cohort.fusion, audit_run(run_path))
@@ -174,7 +188,11 @@ def exit_status(cohort: CohortData) -> None:
 
 
 def predict_roles(
-    cohort: CohortData, network: nn.Module, device: str | torch.device, pixels: int, averaging: bool = False
+    cohort: CohortData,
+    network: nn.Module,
+    device: str | torch.device,
+    size: int | Sequence[int],
+    averaging: bool = False,
 ) -> pd.DataFrame:
     """Return the predictions table of every role of this run's fit."""
     if averaging:
@@ -183,7 +201,7 @@ def predict_roles(
     for role in ROLES:
         data = cohort.scored(role)
         if len(data.table):
-            probabilities = predict(network, data, device, pixels, averaging)
+            probabilities = predict(network, data, device, size, averaging)
             split = cohort.split_columns(role)
             tables.append(prediction_rows(data, probabilities, cohort.task, cohort.manifest.sequences, split))
     return pd.concat(tables, ignore_index=True)
@@ -224,10 +242,16 @@ def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | 
 
 
 def _with_classical_head(
-    network: nn.Module, head: str, cohort: CohortData, device: str | torch.device, pixels: int
+    network: nn.Module,
+    head: str,
+    cohort: CohortData,
+    device: str | torch.device,
+    size: int | Sequence[int],
+    features: str,
 ) -> nn.Module:
-    logger.info("fitting the head %s on the training samples", head)
-    return fit_classical(network, head, cohort.samples("train"), cohort.task, device, pixels, cohort.seed)
+    logger.info("fitting the head %s on the training samples (%s features)", head, features)
+    train = cohort.samples("train")
+    return fit_classical(network, head, train, cohort.task, device, size, cohort.seed, features=features)
 
 
 def _refuse_other_scoring(config: dict[str, Any], head: str, averaging: bool) -> None:

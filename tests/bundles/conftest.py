@@ -8,10 +8,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
+from mpmri_monai.cohort import write_splits
+from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.phantom import write_cohort
 from mpmri_monai.phantom.study import write_study
 
@@ -145,11 +148,11 @@ def run_here(cache):
         files = [str(configs / name) for name in ("train.json", "evaluate.json")[: 1 + (run_id == "evaluating")]]
         options = {"threads": 1, "num_workers": 0, "device": "cpu", "output_dir": str(folder)} | options
         workflow = ConfigWorkflow(files, run_id=run_id, logging_file=False, **options)
+        workflow.initialize()
+        if stopped_in:
+            trainer = workflow.parser.get_parsed_content("train#trainer")
+            trainer.add_event_handler(Events.EPOCH_STARTED(once=stopped_in), stop)
         try:
-            workflow.initialize()
-            if stopped_in:
-                trainer = workflow.parser.get_parsed_content("train#trainer")
-                trainer.add_event_handler(Events.EPOCH_STARTED(once=stopped_in), stop)
             workflow.run()
         finally:
             workflow.finalize()
@@ -165,3 +168,21 @@ class Stopped(BaseException):
 
 def stop():
     raise Stopped
+
+
+@pytest.fixture(scope="session")
+def small_grid():
+    """Overrides of a bundle's configuration for samples that are small enough to train on in seconds."""
+    return {f"samples#grid#{key}": value for key, value in SMALL_GRID.items()}
+
+
+@pytest.fixture(scope="session")
+def write_splits_of():
+    """write_splits_of(path, train=…, val=…, test=…) writes the roles of the small cohort's patients, by number."""
+
+    def write(path, **roles):
+        fit = [("patient", f"P{n:02d}", "", "", 0, 0, "", role) for role, numbers in roles.items() for n in numbers]
+        write_splits(path, pd.DataFrame(fit, columns=list(COLUMNS)))
+        return path
+
+    return write
