@@ -6,58 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpmri_monai.experiments.summary import NOTHING
-
-LEFT = 0.2
-"""Share of the cases in the sentence; the table has the others."""
-
-
-def sentence(abstention: Mapping[str, Any], left: float = LEFT) -> str:
-    """Return ``Leave the 20 % least certain to you: the rest is right in 97 [94–99] % of cases.``
-
-    Args:
-        abstention: as of `evaluation.abstention.abstention`.
-        left: one of its shares.
-    """
-    row = next(row for row in abstention["table"] if row["asked"] == left)
-    every = abstention["table"][0]["right"]
-    rest = in_percent(row["right"])
-    return (
-        f"Leave the {100 * left:.0f} % least certain to you: the rest is right in {rest} % of cases; "
-        f"with every case answered, {in_percent(every)} % are."
-    )
-
-
-def in_percent(share: Mapping[str, Any]) -> str:
-    """Return ``97 [94–99]`` of a share with its interval."""
-    if share["value"] is None:
-        return NOTHING
-    value = f"{100 * share['value']:.0f}"
-    if share["low"] is None or share["high"] is None:
-        return f"{value} [no interval]"
-    return f"{value} [{100 * share['low']:.0f}–{100 * share['high']:.0f}]"
+from mpmri_monai.report.wording import in_percent
 
 
 def certainty_table(abstentions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the table of what is right in the rest, a column for each named classifier; none without one."""
     if not abstentions:
         return []
-    shares = [row["asked"] for row in next(iter(abstentions.values()))["table"]]
     rows = [
-        [
-            f"{100 * share:.0f} %",
-            *(in_percent(of["table"][number]["right"]) for of in abstentions.values()),
-        ]
-        for number, share in enumerate(shares)
+        [f"{100 * same[0]['asked']:.0f} %", *(_right(row) for row in same)]
+        for same in zip(*(of["table"] for of in abstentions.values()), strict=True)
     ]
     return [
         {
             "key": "certainty",
             "title": "What is right in the rest",
             "caption": "Of the cases that are still answered when the least certain are left to a doctor, the share "
-            "that is answered rightly, in percent [95 % interval over the patients]. Certainty is the gap between the "
+            "that is answered rightly [95 % interval over the patients]. Certainty is the gap between the "
             "two outputs (the highest probability), calibrated where there are validation patients enough; the cut is "
             "at the tested cases' own certainties.",
-            "header": ["least certain, left to a doctor", *(f"{name}: right, %" for name in abstentions)],
+            "header": ["least certain, left to a doctor", *(f"{name}: right" for name in abstentions)],
             "rows": rows,
         }
     ]
@@ -85,3 +53,7 @@ def certainty_figure(abstentions: Mapping[str, Mapping[str, Any]]) -> list[dict[
             },
         }
     ]
+
+
+def _right(row: Mapping[str, Any]) -> str:
+    return NOTHING if row["right"]["value"] is None else in_percent(row["right"])

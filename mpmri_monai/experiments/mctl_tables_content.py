@@ -23,13 +23,13 @@ from mpmri_monai.experiments.mctl_tables_arms import (
     TRANSFERRED,
     Arm,
 )
-from mpmri_monai.experiments.mctl_tables_certainty import certainty_figure, certainty_table, sentence
+from mpmri_monai.experiments.mctl_tables_certainty import certainty_figure, certainty_table
 from mpmri_monai.experiments.mctl_tables_epochs import Reached, epochs_figure
 from mpmri_monai.experiments.mctl_tables_plan import OWN, Comparison
 from mpmri_monai.experiments.start_results import ACCURACY, AUC, UNFINISHED, against
 from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
 from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
-from mpmri_monai.report.wording import plural
+from mpmri_monai.report.wording import certainty_sentence, plural
 from mpmri_monai.sequences import Task
 
 LEVEL = "lesion"
@@ -62,7 +62,7 @@ def content(comparison: Comparison) -> Content:
         "title": f"The MCTL comparison: {comparison.question.title}",
         "question": "What does a 3D network that begins with the convolutions of an autoencoder reach beside classical "
         "classifiers and other networks, and does its start help?",
-        "headline": [*_headline(found), *([sentence(shown["abstention"])] if shown else [])],
+        "headline": [*_headline(found), *([certainty_sentence(shown["abstention"])] if shown else [])],
         "warnings": _warnings(found),
         "limits": [PAPER_NUMBERS, *_limits(found), *small_classes(found.results.values())],
         "protocol": _protocol(comparison),

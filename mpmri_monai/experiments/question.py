@@ -16,6 +16,7 @@ from mpmri_monai.cohort import Manifest, load_manifest
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.repetitions import bundle_config
+from mpmri_monai.phantom.classes import model_of
 from mpmri_monai.phantom.truth import ceiling, read_truth
 
 SHORTER = {"epochs": "max_epochs", "views": "views", "copies": "copies"}
@@ -76,10 +77,12 @@ class Question:
 
     @cached_property
     def truth(self) -> pd.DataFrame | None:
-        """A phantom's truth where it bounds what can be reached: ordered grades; None for all else."""
-        if self.manifest.truth is None or not self.task.ordered:
+        """A phantom's truth where it bounds what can be reached: it is about the task's classes; None for all else."""
+        if self.manifest.truth is None:
             return None
-        return read_truth(self.manifest.path(self.manifest.truth))
+        truth = read_truth(self.manifest.path(self.manifest.truth))
+        about = model_of(truth["label"].unique()).classes if "label" in truth else ()
+        return truth if set(about) == set(self.task.classes) else None
 
     def ceilings(self, fusion: Sequence[str], predictions: pd.DataFrame, seed: int) -> dict[str, dict] | None:
         """Return accuracy and macro AUC that the Bayes classifier of the phantom reaches on the lesions predicted."""
