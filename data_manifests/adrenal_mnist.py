@@ -47,6 +47,11 @@ MOST_BYTES = 2**30
 """Unpacked: more than twice the larger set, so that a file that is none of them fills no memory."""
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Of a shape, 1 mm a voxel: columns grow to the left, rows to the back, slices upwards, as grid samples show them."""
+SAMPLES = (
+    "--samples#grid#slices {side} --samples#grid#pixels {side} --samples#grid#depth_mm 1 --samples#grid#plane_mm 1 "
+    "--samples#window trimmed --samples#trim 0 --samples#reach 1.1"
+)
+"""Settings of the samples: the cube as it is with a margin of nothing, and no voxel of the gland trimmed off."""
 RECIPE_SCHEMA = "mpmri-monai/adrenal-recipe/1"
 
 
@@ -178,7 +183,7 @@ def main(
     print(
         "Next: python -m monai.bundle run training --config_file bundles/mctl_brain/configs/train.json "
         f"--manifest {out / 'manifest.json'} --task {LABEL} --fusion {SEQUENCE} --split#file {out / 'splits.csv'} "
-        f"--slices {side} --pixels {side}  (data_manifests/README.md has the settings of the samples)"
+        f"{SAMPLES.format(side=side)}"
     )
 
 

@@ -36,6 +36,8 @@ class LesionAnswer:
     """None when the classifier abstains."""
     note: str = ""
     """A short addition to the title, such as the true class in a report."""
+    noun: str = "lesion"
+    """What ``lesion`` is the id of, where that is none."""
 
 
 def draw_answer(
@@ -110,7 +112,7 @@ def _draw_row(row: SubFigure, answer: LesionAnswer, panels: int) -> None:
     finding = (
         "abstains" if answer.predicted is None else f"{answer.predicted} ({answer.probabilities[answer.predicted]:.2f})"
     )
-    text = f"Lesion {answer.lesion}: {finding}" + (f", {answer.note}" if answer.note else "")
+    text = f"{answer.noun.capitalize()} {answer.lesion}: {finding}" + (f", {answer.note}" if answer.note else "")
     row.suptitle(text, fontsize=TEXT + 1, color=INK, fontweight="bold", x=0.01, ha="left")
 
 

@@ -13,7 +13,7 @@ from mpmri_monai.report.answer import LesionAnswer
 from mpmri_monai.report.levels import WHOLE
 from mpmri_monai.report.panels import central, middle_plane
 from mpmri_monai.report.planes_figure import planes, planes_shown
-from mpmri_monai.report.sequences_figure import sequences_and_fusions
+from mpmri_monai.report.sequences_figure import colour_fusions, sequences_and_fusions
 from mpmri_monai.report.tables import sample_classes
 from mpmri_monai.report.wording import plural
 from mpmri_monai.sequences import Task
@@ -35,11 +35,13 @@ def example_figures(
     for name, row in _typical_rows(store, sequences, task, roles):
         sample = store.table.iloc[row]
         crops = middle_plane(store.images(np.array([row]), list(sequences))[0], leading=1)
-        mask = middle_plane(np.asarray(store.masks(np.array([row]))[0]), leading=0)
+        mask = _outline(store, row)
+        mask = None if mask is None else middle_plane(mask, leading=0)
         place = "middle slice" if len(store.settings.size) == 2 else "middle plane"
+        colours = "; below, three sequences as red, green and blue" if colour_fusions(sequences, fusion) else ""
         caption = (
-            f"{_of_whom(sample)}, {place}{_outlined(mask)}. Each sequence in grey as normalised for the network, whose "
-            "view is the dashed square; below, three sequences as red, green and blue."
+            f"{_of_whom(sample)}, {place}{'' if mask is None else ', outlined'}. Each sequence in grey as normalised "
+            f"for the network, whose view is the dashed square{colours}."
         )
         present, seen = _present(sample, sequences), store.settings.size[-1]
         figure = sequences_and_fusions(crops, mask, sequences, present, fusion, seen)
@@ -55,13 +57,14 @@ def plane_figures(
     for name, row in _typical_rows(store, sequences, task, roles):
         sample = store.table.iloc[row]
         crops = central(store.images(np.array([row]), list(fusion))[0], store.settings.size)
-        mask = central(np.asarray(store.masks(np.array([row]))[0]), store.settings.size)
+        mask = _outline(store, row)
+        mask = None if mask is None else central(mask, store.settings.size)
         depth = crops.shape[1]
         shown = "all" if len(planes_shown(depth)) == depth else f"{len(planes_shown(depth))} of the"
         grid = store.settings.grid
         caption = (
             f"{_of_whom(sample)}: {shown} {plural(depth, 'plane')} that the network sees, from the lowest to the "
-            f"highest, {grid.depth_mm:g} mm apart, {grid.pixels * grid.plane_mm:g} mm wide{_outlined(mask)}."
+            f"highest, {grid.depth_mm:g} mm apart, {grid.pixels * grid.plane_mm:g} mm wide{_where_outlined(mask)}."
         )
         yield name, f"Planes: {name}", caption, planes(crops, mask, fusion, _present(sample, fusion))
 
@@ -73,16 +76,18 @@ def error_answers(store: Store, task: Task, fusion: Sequence[str], results: pd.D
         table = store.table
         here = (table["patient"].astype(str) == found["patient"]) & (table["study"].astype(str) == found["study"])
         row = _middle(store, np.flatnonzero(here & (table["lesion"].astype(str) == found["lesion"])))
+        mask = _outline(store, row)
         answers.append(
             LesionAnswer(
-                lesion=found["lesion"],
+                lesion=found["lesion"] if mask is not None else found["study"],
                 image=central(store.images(np.array([row]), list(fusion))[0], store.settings.size),
-                mask=central(np.asarray(store.masks(np.array([row]))[0]), store.settings.size),
+                mask=None if mask is None else central(mask, store.settings.size),
                 fusion=tuple(fusion),
                 present=_present(table.iloc[row], fusion),
                 probabilities={name: found[f"p_{name}"] for name in task.classes},
                 predicted=found["predicted"],
                 note=f"patient {found['patient']}, truth: {found['label']}",
+                noun="lesion" if mask is not None else WHOLE,
             )
         )
     return answers
@@ -95,8 +100,14 @@ def _of_whom(sample: pd.Series) -> str:
     return f"{what} of patient {sample['patient']}{size}"
 
 
-def _outlined(mask: np.ndarray) -> str:
-    return ", outlined" if mask.any() and not mask.all() else ""
+def _where_outlined(mask: np.ndarray | None) -> str:
+    """Return that a lesion is outlined, unless it fills all of what is shown."""
+    return "" if mask is None or mask.all() else ", the lesion outlined"
+
+
+def _outline(store: Store, row: int) -> np.ndarray | None:
+    """Return where the lesion is in a sample as stored; None of a whole study, in which nothing is outlined."""
+    return None if store.table["kind"].iloc[row] == WHOLE else np.asarray(store.masks(np.array([row]))[0])
 
 
 def _present(sample: pd.Series, sequences: Sequence[str]) -> dict[str, bool]:

@@ -82,7 +82,7 @@ def write_report(
             part.write_bytes(picture.content)
     content = _content(folder, store, manifest, task, names, nouns) | {
         "cohort": {"header": tables.cohort_header(roles), "rows": tables.cohort_rows(store.table, task, roles)},
-        "lesions": tables.lesion_rows(results, task),
+        "lesions": tables.lesion_rows(results, task, nouns["lesion"]),
         "pictures": pictures,
         "calibration": calibration,
         "audit": [[row["check"], row["outcome"], row["found"]] for row in audit],

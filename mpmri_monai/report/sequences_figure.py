@@ -32,7 +32,7 @@ def sequences_and_fusions(
         run_fusion: the fusion of the run, shown first; one that is not of three channels has no colour image.
         seen: side in pixels of the central square that the network sees.
     """
-    fusions = _fusions(sequences, run_fusion)
+    fusions = colour_fusions(sequences, run_fusion)
     rows = -(-len(sequences) // COLUMNS) + -(-len(fusions) // COLUMNS)
     figure = new_figure(7.2, 1.72 * rows)
     panels = figure.subplots(rows, COLUMNS).ravel()
@@ -57,7 +57,7 @@ def sequences_and_fusions(
     return figure
 
 
-def _fusions(sequences: Sequence[str], run_fusion: Sequence[str]) -> dict[tuple[str, ...], str]:
+def colour_fusions(sequences: Sequence[str], run_fusion: Sequence[str]) -> dict[tuple[str, ...], str]:
     """Return fusions of three and their titles: that of the run first, then the paper's, each once."""
     titles: dict[tuple[str, ...], str] = {}
     if len(run_fusion) == 3:

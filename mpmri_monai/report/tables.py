@@ -183,12 +183,18 @@ def lesion_results(predictions: pd.DataFrame, table: pd.DataFrame, task: Task, r
     return results.sort_values(["wrong", "sure", *keys], ascending=[False, False, True, True, True], ignore_index=True)
 
 
-def lesion_rows(results: pd.DataFrame, task: Task) -> list[list[str]]:
-    """Return ``patient, lesion, size, slices, truth, predicted, <probability of each class>`` of every lesion."""
+def lesion_rows(results: pd.DataFrame, task: Task, noun: str = "lesion") -> list[list[str]]:
+    """Return ``patient, lesion, size, slices, truth, predicted, <probability of each class>`` of every lesion.
+
+    Args:
+        results: as of `lesion_results`.
+        task: the question that was asked.
+        noun: for a case; ``study`` where that is a whole study, which goes by its own name.
+    """
     return [
         [
             row["patient"],
-            row["lesion"],
+            row[noun],
             "–" if pd.isna(row["extent_mm"]) else f"{row['extent_mm']:.0f} mm",
             str(row["slices"]),
             row["label"],

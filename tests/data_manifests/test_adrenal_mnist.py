@@ -160,7 +160,11 @@ def test_a_folder_that_is_there_is_left_alone(adrenal, npz, tmp_path):
 def test_the_command_says_what_there_is_and_what_is_wrong(adrenal, npz, tmp_path, capsys):
     adrenal.main(npz, tmp_path / "out")
     said = capsys.readouterr().out
-    assert "10 shapes" in said and "--task adrenal --fusion SHAPE --split#file" in said
+    assert (
+        "10 shapes" in said
+        and "--task adrenal --fusion SHAPE --split#file" in said
+        and "--samples#grid#pixels 28" in said
+    )
     with pytest.raises(adrenal.typer.Exit) as caught:
         adrenal.main(tmp_path / "nothing.npz", tmp_path / "other")
     assert caught.value.exit_code == 2

@@ -11,6 +11,7 @@ import pytest
 from mpmri_monai.cohort import Manifest, holdout, parse_manifest, patient_table, write_splits
 from mpmri_monai.evaluation import evaluate, write_predictions
 from mpmri_monai.report import style
+from mpmri_monai.samples import Settings
 from mpmri_monai.sequences import GRADES, SEQUENCES, TASKS
 from mpmri_monai.volumes import Geometry
 
@@ -22,10 +23,10 @@ STORED = 52
 class FakeStore:
     """The part of a samples store that a report reads."""
 
-    def __init__(self, table, images, masks):
+    def __init__(self, table, images, masks, settings=None):
         self.table, self._images, self._masks = table, images, masks
         self.failed = {}
-        self.settings = SimpleNamespace(size=(32, 32))
+        self.settings = settings or Settings()
 
     def images(self, rows, sequences):
         return self._images[rows][:, [SEQUENCES.index(name) for name in sequences]]
@@ -55,6 +56,26 @@ def make_store(patients=24, slices=3, seed=0):
                 masks.append(mask)
                 rows.append(_row(number, kind, lesion, index, grade, gain, radius))
     return FakeStore(pd.DataFrame(rows), np.array(images), np.array(masks))
+
+
+def make_grid_store(kind="lesion", patients=24):
+    """Return a store of 3D samples, one a patient: 9 planes stored, each brighter than the one below, of which 5 seen.
+
+    Of kind ``lesion`` the mask fills the three planes in the middle; of kind ``study`` it is all that the network sees.
+    """
+    flat = make_store(patients, slices=1)
+    chosen = np.flatnonzero(flat.table["kind"] == "lesion")
+    settings = Settings(grid={"slices": 5, "pixels": 32})
+    depth = settings.stored_shape[0]
+    brightness = (np.arange(depth) + 1) / depth
+    images = flat._images[chosen][:, :, None] * brightness[:, None, None].astype(np.float32)
+    masks = np.zeros((len(chosen), *settings.stored_shape), bool)
+    if kind == "lesion":
+        masks[:, 3:6] = flat._masks[chosen][:, None]
+    else:
+        masks[:, 2:7, 10:42, 10:42] = True
+    table = flat.table.iloc[chosen].reset_index(drop=True).assign(kind=kind)
+    return FakeStore(table if kind == "lesion" else table.assign(lesion="whole"), images, masks, settings)
 
 
 def _image(rng, mask, grade):
@@ -107,7 +128,7 @@ def make_predictions(store, splits, seed=1):
     rng = np.random.default_rng(seed)
     roles = dict(zip(splits["patient"], splits["role"], strict=True))
     rows = []
-    for row in store.table[store.table["kind"] == "lesion"].itertuples():
+    for row in store.table[store.table["kind"] != "background"].itertuples():
         if roles[row.patient] == "train":
             continue
         scores = rng.normal(0, 1.0, 3) + 1.3 * np.eye(3)[GRADES.index(row.label_grade)]
@@ -127,7 +148,7 @@ def make_predictions(store, splits, seed=1):
 
 def make_run(folder, store, *, baseline=True, ceiling=True, validation=True, predictions=None, bootstraps=50):
     """Write a finished run into ``folder``; return its metrics."""
-    lesions = store.table[store.table["kind"] == "lesion"].rename(columns={"label_grade": "label"})
+    lesions = store.table[store.table["kind"] != "background"].rename(columns={"label_grade": "label"})
     rows = lesions[["patient", "study", "lesion", "label", "site"]]
     patients = patient_table(rows, GRADES)
     splits = holdout(patients, test=0.4, val=0.15 if validation else 0.0, seed=0)
@@ -190,7 +211,13 @@ def coarse_pixels():
 @pytest.fixture(scope="session")
 def build():
     """The builders above, since test modules do not import each other."""
-    return SimpleNamespace(store=make_store, manifest=make_manifest, predictions=make_predictions, run=make_run)
+    return SimpleNamespace(
+        store=make_store,
+        grid_store=make_grid_store,
+        manifest=make_manifest,
+        predictions=make_predictions,
+        run=make_run,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,21 @@ def test_every_channel_the_colours_and_the_probabilities_are_shown(image):
     np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.moveaxis(image, 0, -1))
 
 
+def test_of_a_3d_sample_the_middle_plane_is_drawn(image):
+    planes = np.stack([image * 0, image, image * 0.5], axis=1)
+    mask = np.zeros((3, 32, 32), bool)
+    mask[1, 8:20, 8:20] = True
+    figure = draw_answer(planes, mask, FUSION, PRESENT, PROBABILITIES, "L1", "poorly")
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), image[0])
+    np.testing.assert_allclose(figure.axes[3].images[0].get_array(), np.moveaxis(image, 0, -1))
+    assert len(figure.axes[0].collections) == 1
+
+
+def test_a_whole_study_is_not_called_a_lesion(image):
+    answer = LesionAnswer("P1-1", image, None, FUSION, PRESENT, PROBABILITIES, "poorly", noun="study")
+    assert "Study P1-1: poorly (0.65)" in words(draw_answers([answer]))
+
+
 def test_a_classifier_that_abstains_says_so(image):
     assert "Lesion L1: abstains" in words(draw_answer(image, None, FUSION, PRESENT, PROBABILITIES, "L1", None))
 

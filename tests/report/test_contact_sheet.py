@@ -71,6 +71,11 @@ def test_without_a_lesion_the_depths_of_each_stack_are_shown(looked_at):
     ]
 
 
+def test_labels_of_a_study_without_lesions_are_told(looked_at):
+    study = looked_at.study(1, "well", lesions=[]) | {"labels": {"grade": "poorly"}}
+    assert study_sheet(looked_at.manifest(study)).lesions == ("grade: poorly",)
+
+
 def test_a_mask_that_does_not_fit_is_said_and_the_images_are_shown_all_the_same(looked_at):
     study = looked_at.study(1, "well")
     study["lesions"].append({**study["lesions"][0], "id": "P1-L2", "drawn_on": "T2"})

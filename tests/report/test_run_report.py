@@ -191,3 +191,27 @@ def test_sample_splits_are_called_so_and_recorded_text_is_never_markup(tmp_path,
     page = Page(html)
     assert "not-disjoint" in page.ids and "Not patient-disjoint." in page.text
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def with_certainty(run):
+    """Add what calibration says of these predictions to the run's metrics."""
+    found = json.loads((run / "metrics.json").read_text())
+    predictions = pd.read_csv(run / "predictions.csv", keep_default_na=False)
+    found["calibration"] = calibrate(predictions, TASK, bootstraps=20)
+    (run / "metrics.json").write_text(json.dumps(found))
+
+
+def test_whole_studies_in_3d_are_reported_under_their_own_name(tmp_path, build):
+    store = build.grid_store(kind="study")
+    build.run(tmp_path, store, baseline=False, ceiling=False)
+    with_certainty(tmp_path)
+    page = Page(write_report(tmp_path, store, build.manifest(store), TASK, "T2-OUT-S4").read_text(encoding="utf-8"))
+    text = plain(page.text)
+    told = text.split("How to read the intervals")[0]
+    assert "esion" not in told and "the network reached a study-level accuracy of" in told
+    assert "Leave the 20 % least certain to you: the rest is right in" in told
+    assert "study (n = " in text and "slice (n = " not in text and "one 3D crop of a study" in text
+    assert "A study is answered as a whole" in text and "outlined beforehand" not in text
+    assert {path.name for path in (tmp_path / "figures").glob("planes_*")} == {
+        f"planes_{name}.png" for name in TASK.classes
+    }

@@ -27,6 +27,13 @@ def test_cohort_counts_patients_lesions_and_samples_by_class_and_role(store):
     ]
 
 
+def test_studies_without_lesions_are_counted_like_lesions(build):
+    store = build.grid_store(kind="study")
+    assert tables.cohort_rows(store.table, TASK, None)[0] == ["well", "8 / 8 / 8"]
+    table = store.table.assign(present_T2=[False] + [True] * 23)
+    assert tables.missing_rows(table, SEQUENCES) == [["T2", "1 of 24", "1 of 24"]]
+
+
 def test_cross_validation_has_no_single_role_a_patient(store):
     predictions = pd.DataFrame({"repeat": [0, 0], "outer": [0, 1]})
     assert tables.fold(predictions) is None

@@ -74,6 +74,28 @@ def test_absolute_paths_lose_their_folders_and_nothing_else_changes(text, shown)
     assert wording.without_folders(text) == shown
 
 
+def abstention(rest):
+    """What `evaluation.abstention` returns, as far as the sentence needs it."""
+    every = {"value": 0.912, "low": 0.869, "high": 0.944}
+    return {"table": [{"asked": 0.0, "right": every}, {"asked": 0.2, "right": rest}]}
+
+
+def test_certainty_is_told_as_a_doctor_would_use_it():
+    rest = {"value": 0.971, "low": 0.938, "high": 0.991}
+    assert wording.certainty_sentence(abstention(rest)).replace(NBSP, " ") == (
+        "Leave the 20 % least certain to you: the rest is right in 97 [94–99] % of cases; with every case answered, "
+        "91 [87–94] % are."
+    )
+    bare = wording.certainty_sentence(abstention({"value": 1.0, "low": None, "high": None}))
+    assert "right in 100 % (interval not defined) of cases" in bare.replace(NBSP, " ")
+
+
+def test_a_share_that_the_table_lacks_gives_no_sentence():
+    rest = {"value": 0.971, "low": 0.938, "high": 0.991}
+    assert wording.certainty_sentence(abstention(rest), left=0.25) == ""
+    assert wording.certainty_sentence(abstention({"value": None, "low": None, "high": None})) == ""
+
+
 def test_counts_agree_with_their_noun():
     assert [wording.plural(n, "study") for n in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]
     assert wording.plural(3, "lesion") == "3 lesions"
