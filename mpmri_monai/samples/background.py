@@ -101,8 +101,8 @@ def background_balls(
 
 
 def _fine_planes(planes: ParallelPlanes, organ: Mask, grid: Grid) -> tuple[ParallelPlanes, int]:
-    """Return planes across an organ, close enough to search it; the first and every so manieth can be the middle of a
-    crop, whose own planes start at a slice."""
+    """Return planes across an organ, close enough to search it, and a step: the first plane and each that many planes
+    further can be the middle of a crop, whose own planes start at a slice."""
     heights = _corners_mm(organ) @ planes.normal
     start = planes.offsets_mm[0] + (grid.slices - 1) / 2 * grid.depth_mm
     first = start + planes.spacing_mm * np.floor((heights.min() - start) / planes.spacing_mm)
