@@ -67,9 +67,12 @@ def _refuse_frozen_noise(network: LayeredNetwork, report: WarmStart, pretrained:
     """Refuse to freeze a layer with random weights, as of an embedding of another width than the file's.
 
     The constants of absent channels are no such: they begin at 0 in every network. Nor is a head, which is frozen only
-    where a classical one takes its place.
+    where a classical one takes its place; with it goes what a file of such weights never holds, as the dense layer
+    above an encoder, which has no part in the fixed features.
     """
     fresh, layers = {*report.names("fresh")} - {"absent"}, network.layers()
+    if not network.tuned_depth:
+        fresh &= {*network.expected_from_file()}
     random = [name for name in network.frozen_layers if name != "head" and fresh & set(layers[name])]
     if random:
         deep_enough = len(layers) - list(layers).index(random[0])
