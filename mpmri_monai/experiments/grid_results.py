@@ -23,6 +23,10 @@ BY_GRID = "chosen on inner folds"
 SHOWN = 20
 """Candidates in the figure of the ranking; the table has them all."""
 
+QUESTION = (
+    "How many layers, filters and dense nodes should the network have, and what does choosing them reach on patients "
+    "that took no part in the choice?"
+)
 BEST_OF_MANY = (
     "Which size is best: sizes are compared by short differences on few patients, and the first of the ranking is the "
     "best of many. The honest result is that of the choice, on patients who had no part in it."
@@ -41,6 +45,7 @@ def grid_content(grid: Grid) -> Content:
     ranked = _ranked(grid)
     return {
         "title": f"How large a network: {grid.question.title}",
+        "question": [QUESTION],
         "headline": _headline(grid, choices, outer, ranked),
         "warnings": _warnings(grid),
         "limits": [BEST_OF_MANY],

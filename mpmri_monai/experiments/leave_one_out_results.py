@@ -12,15 +12,23 @@ from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import calibrate, evaluate
 from mpmri_monai.evaluation.levels import UNIT
 from mpmri_monai.evaluation.scored import scored
+from mpmri_monai.experiments import mctl_tables_certainty as certainty
 from mpmri_monai.experiments.context import Content, Context
+from mpmri_monai.experiments.mctl_tables_arms import PUBLISHED_MCTL, TRANSFERRED
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.summary import NOTHING, small_classes
 from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
-from mpmri_monai.report.calibrated import share
-from mpmri_monai.report.wording import metric_name, plural
+from mpmri_monai.report.wording import certainty_sentence, metric_name, plural
 from mpmri_monai.sequences import Task
 
+TITLE = "patients left out"
+"""What the only curve and column of certainty are called."""
+
+QUESTION = (
+    "How well does a network that is fixed beforehand do on each patient when all others train it, and how far does "
+    "that change when it is trained again?"
+)
 NO_AUC = (
     "No AUC is given. Each patient was scored by another network, and scores of different networks have no common "
     "scale. The network that leaves out a patient of one class has seen one case less of it and leans the other way, "
@@ -31,11 +39,13 @@ FIXED_CHOICE = (
     "Whether another network would do better: this one was fixed beforehand. If it was chosen by looking at these "
     "patients, its score is too high, and a nested search (`mpmri experiment grid`) is the honest number."
 )
-REFERRED = 0.2
-"""Share that goes to a doctor in the sentence on certainty; the table has others."""
+ACROSS_NETWORKS = (
+    "What one network would do with its least certain cases: certainty is ordered across networks here, whose scales "
+    "are alike only as far as calibration makes them so."
+)
 
-PUBLISHED = {"accuracy": "0.932–0.940", "sensitivity": "0.78–0.85", "specificity": "0.61–0.73"}
-"""Ranges over 15 repetitions that were reported for the transferred MCTL network on its own 50 patients, by metric."""
+PUBLISHED = {"accuracy": TRANSFERRED.published, **PUBLISHED_MCTL}
+"""Ranges over 15 repetitions, in percent, that were reported of the transferred network on its own 50 patients."""
 PUBLISHED_TASK = "brain"
 
 
@@ -61,20 +71,21 @@ def leave_one_out_content(context: Context, question: Question, cells: Sequence[
     calibration = calibrate(predictions, question.task, context.seed)
     return {
         "title": f"Leave one patient out: {question.title}",
+        "question": [QUESTION],
         "headline": [
             *_headline(result, by_repetition, names),
-            *certainty_sentence(calibration["abstention"]),
+            certainty_sentence(calibration["abstention"]),
             _agreement(predictions, question.task),
         ],
         "warnings": _warnings(len(cells), len(whole)),
-        "limits": [FIXED_CHOICE, *small_classes([result])],
+        "limits": [FIXED_CHOICE, ACROSS_NETWORKS, *small_classes([result])],
         "protocol": _protocol(context, question, len(whole), patients),
         "tables": [
             _metrics_table(result, by_repetition, question.task),
             _repetitions_table(by_repetition),
-            _certainty_table(calibration["abstention"]),
+            *certainty.certainty_table({TITLE: calibration["abstention"]}),
         ],
-        "figures": [_kept_figure(calibration["abstention"])],
+        "figures": certainty.certainty_figure({TITLE: calibration["abstention"]}),
         "calibration": calibration,
     }
 
@@ -105,17 +116,6 @@ def shown_metrics(task: Task) -> list[str]:
     if len(task.classes) == 2:
         return ["accuracy", "sensitivity", "specificity", "balanced_accuracy"]
     return ["accuracy", "balanced_accuracy", *(f"sensitivity_{name}" for name in task.classes)]
-
-
-def certainty_sentence(abstention: Mapping[str, Any]) -> list[str]:
-    """Return what a doctor would be told of the certainty; nothing where the table lacks that share."""
-    rows = {row["asked"]: row["right"] for row in abstention["table"]}
-    if REFERRED not in rows or rows[REFERRED]["value"] is None:
-        return []
-    return [
-        f"Leave the {100 * REFERRED:.0f} % least certain to you: the rest is right in {share(rows[REFERRED])} of "
-        f"cases; without leaving any it is {share(rows[0.0])}."
-    ]
 
 
 def _headline(result: Mapping[str, Any], by_repetition: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -187,7 +187,7 @@ def _metrics_table(result: Mapping[str, Any], by_repetition: pd.DataFrame, task:
         "repetitions, which are no intervals. "
         + ("The published ranges are of other patients, of a cohort that is not at hand. " if beside else "")
         + NO_AUC,
-        "header": ["metric", "value", "mean ± SD", "range", *(["published range"] if beside else [])],
+        "header": ["metric", "value", "mean ± SD", "range", *(["published range, %"] if beside else [])],
         "rows": rows,
     }
 
@@ -199,42 +199,6 @@ def _repetitions_table(by_repetition: pd.DataFrame) -> dict[str, Any]:
         "caption": "The same patients, trained again from another seed.",
         "header": ["repetition", *map(metric_name, by_repetition)],
         "rows": [[cell.removeprefix("repeat"), *map(_number, values)] for cell, *values in by_repetition.itertuples()],
-    }
-
-
-def _certainty_table(abstention: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "key": "certainty",
-        "title": "What is right when the least certain go to a doctor",
-        "caption": "Cases of all repetitions, ordered by the gap between the outputs, calibrated where validation "
-        "patients allow it. They are ordered across networks, whose certainty is alike only as far as that: what one "
-        "network would do with new patients can differ. 95 % intervals over patients.",
-        "header": ["least certain to a doctor", "really referred (ties stay together)", "right among the rest"],
-        "rows": [
-            [f"{100 * row['asked']:.0f} %", f"{100 * row['referred']:.0f} %", share(row["right"])]
-            for row in abstention["table"]
-        ],
-    }
-
-
-def _kept_figure(abstention: Mapping[str, Any]) -> dict[str, Any]:
-    """Return accuracy against the share of cases that are answered."""
-    curve = abstention["curves"][0]
-    right = {
-        part: [None if value is None else 1 - value for value in curve[of]]
-        for part, of in (("mean", "risk"), ("low", "high"), ("high", "low"))
-    }
-    panel = {
-        "title": "least certain referred",
-        "x_label": "share of cases that are answered",
-        "curves": [{"name": "accuracy of the answers", "x": curve["coverage"], **right}],
-    }
-    return {
-        "key": "kept",
-        "title": "Accuracy against the share kept",
-        "caption": "The least certain answers go to a doctor first; the band is the 95 % interval over patients.",
-        "kind": "curves",
-        "data": {"panels": [panel], "y_label": "accuracy"},
     }
 
 

@@ -131,7 +131,7 @@ class ShapesPlan:
             "task": self.grids.config["task"],
             "fusion": self.grids.fusion,
             "pretrained": SCRATCH,
-            "samples#grid": {**grids["grid"], **self.grid, "patches": 0},
+            "samples#grid": {**grids["grid"], **self.grid},
             **taken,
         }
 

@@ -23,6 +23,10 @@ PLANES, AXIAL = "planes", "axial"
 """Cells that the others are compared with: slices as the first bundle samples them, the axial plane of the grid."""
 UNFINISHED = "not all folds finished"
 
+QUESTION = (
+    "Does a network that sees a lesion in three planes, in several sizes or in 3D do better than one that sees axial "
+    "slices, and is it the third dimension or something else?"
+)
 SAME_GRID = (
     "Shapes of the grid have the same samples, recipe and augmentation: differences among them are of what is shown, "
     "and of the network that it needs. The 2.5D bundle samples more slices of a lesion and has its own recipe, so that "
@@ -55,6 +59,7 @@ def shapes_content(
     top = question.ceilings(question.fusion.split("-"), _lesions(tables), context.seed)
     return {
         "title": f"What a network is shown of a lesion: {question.title}",
+        "question": [QUESTION],
         "headline": _headline(results, pairs, titles, top),
         "warnings": [*_unfinished(tables, titles), *uneven],
         "limits": [SAME_GRID, *small_classes(results.values())],

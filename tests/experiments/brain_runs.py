@@ -1,4 +1,4 @@
-"""Runs that were never trained on a cohort of two classes without outlined lesions, and bundles to plan them with."""
+"""Runs that were never trained on a cohort of two classes without outlined lesions."""
 
 from __future__ import annotations
 
@@ -17,23 +17,7 @@ from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run
 
 CLASSES = ("healthy", "unhealthy")
-SPLIT = {
-    "file": "", "unit": "patient", "folds": 0, "leave_out": "", "inner_folds": 0, "test": 0.4, "val": 0.15,
-    "repeats": 1, "repeat": 0, "fold": 0, "inner": -1,
-}  # fmt: skip
-SAMPLES = {"grid": {"slices": 4, "pixels": 25, "depth_mm": 6.0, "plane_mm": 1.0, "patches": 0}, "window": "central"}
-
-
-def write_bundle(folder: Path, **changed: Any) -> Path:
-    """A bundle as far as a plan reads it."""
-    config = {
-        "task": "brain", "fusion": "T2", "pretrained": "scratch", "architecture": "mctl", "layers": 2, "filters": 16,
-        "dense": 32, "keep_best": "auto", "copies": 32, "max_epochs": 20, "seed": 0, "split": SPLIT,
-        "samples": {**SAMPLES, "trim": 0.05, "seed": 0},
-    }  # fmt: skip
-    (folder / "configs").mkdir(parents=True)
-    (folder / "configs" / "train.json").write_text(json.dumps({**config, **changed}))
-    return folder
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "mctl_brain"
 
 
 def brain_context(folder: Path, patients: int = 24, labelled: int | None = None, **given: Any) -> Context:
@@ -46,8 +30,7 @@ def brain_context(folder: Path, patients: int = 24, labelled: int | None = None,
     content = {"schema": "mpmri-monai/manifest/1", "name": "heads", "sequences": ["T2"]}
     content |= {"classes": {"brain": list(CLASSES)}, "studies": studies}
     (folder / "manifest.json").write_text(json.dumps(content))
-    bundle = write_bundle(folder / "brain_bundle")
-    return Context(bundles=(bundle,), manifest=folder / "manifest.json", out=folder / "out", **given)
+    return Context(bundles=(BUNDLE,), manifest=folder / "manifest.json", out=folder / "out", **given)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.brain_runs import Reader, brain_context, write_bundle
+from experiments.brain_runs import Reader, brain_context
 from experiments.finished_runs import finish_all
 from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.experiments.grid import GridSearch
@@ -96,7 +96,7 @@ def test_the_reported_score_is_of_patients_outside_the_choice(context):
     for trial in range(2):
         folder = context.out.parent / f"trial{trial}"
         folder.mkdir()
-        options = {**SMALL, "layers": "1,2,3", "filters": f"{trial + 1},{trial + 9}"}
+        options = {**SMALL, "layers": "1,2,3", "inner_folds": "2", "filters": str(trial + 1), "dense": "8,9"}
         again = brain_context(folder, options=options)
         finish_all(GridSearch(), again, Reader(noise=6.0))
         grid = _grid(again)
@@ -153,10 +153,6 @@ def test_options_that_are_none_are_refused(context, options, message):
         GridSearch().stages(replace(context, options={**SMALL, **options}))
 
 
-def test_bundles_without_such_sizes_are_refused(context, tmp_path):
-    bundle = write_bundle(tmp_path / "other", layers=None)
-    content = json.loads((bundle / "configs" / "train.json").read_text())
-    del content["layers"]
-    (bundle / "configs" / "train.json").write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match="no layers"):
-        GridSearch().stages(replace(context, bundles=(bundle,)))
+def test_bundles_without_such_sizes_are_refused(context):
+    with pytest.raises(ConfigError, match="no layers, filters, dense"):
+        GridSearch().stages(replace(context, bundles=(HCC,), asked={"task": "brain", "fusion": "T2"}))

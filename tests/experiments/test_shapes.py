@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.brain_runs import write_bundle
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
 from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import evaluate, read_predictions, write_predictions
+from mpmri_monai.experiments.repetitions import bundle_config
 from mpmri_monai.experiments.shapes import ARCHITECTURES, Shapes, ShapesPlan
 from mpmri_monai.experiments.shapes_results import as_lesions
 from mpmri_monai.report import write_experiment_report
 from mpmri_monai.sequences import TASKS
 
-PLANES = Path(__file__).resolve().parents[2] / "bundles" / "hcc_grade"
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+PLANES, GRIDS = BUNDLES / "hcc_grade", BUNDLES / "mctl_brain"
 GRADE = TASKS["hcc_grade"]
 
 
@@ -44,9 +45,8 @@ def truth():
 
 @pytest.fixture
 def context(tmp_path, truth):
-    grids = write_bundle(tmp_path / "grids")
     options = {"architectures": "axial,mctl,resnet10", "folds": "3"}
-    return replace(make_context(tmp_path, truth, PLANES, options=options), bundles=(PLANES, grids))
+    return replace(make_context(tmp_path, truth, PLANES, options=options), bundles=(PLANES, GRIDS))
 
 
 def _tables(content):
@@ -66,10 +66,22 @@ def test_all_shapes_have_the_same_folds_and_question(context):
     for run in grids:
         assert (run.options["task"], run.options["fusion"]) == ("hcc_grade", "T2-OUT-S4")
         assert run.options["samples#grid"] == {
-            "slices": 6, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5, "patches": 0,
+            "slices": 6, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5,
         }  # fmt: skip
         assert (run.options["samples#window"], run.options["samples#trim"]) == ("trimmed", 0.01)  # as in the planes
     assert "architecture" not in stages[0].runs()[0].options
+
+
+def test_every_setting_of_a_run_is_a_key_of_its_bundle(context):
+    """MONAI would take a misspelt one for a new one."""
+    for stage in Shapes().stages(context):
+        config = bundle_config(stage.example.bundle)
+        for key, value in stage.example.options.items():
+            known = config
+            for part in key.split("#"):
+                assert part in known, key
+                known = known[part]
+            assert not isinstance(value, dict) or set(value) <= set(known)
 
 
 def test_the_order_of_the_bundles_does_not_matter(context):
