@@ -91,7 +91,7 @@ class AnswerWriter:
             "present": present,
             "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
             "extent_mm": round(float(samples[0].extent_mm), 1),
-            "slices": len(rows),
+            "slices": len(rows) * (self.model.size[0] if len(self.model.size) == 3 else 1),
             "warnings": [*self._warnings(samples, rows), *self._about_mask(name)],
         }
 

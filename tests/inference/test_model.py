@@ -1,0 +1,78 @@
+"""A trained model of any architecture, from its weights and its reference."""
+
+import json
+
+import pytest
+import torch
+
+from mpmri_monai.artefacts import file_digest
+from mpmri_monai.errors import ConfigError, WeightsError
+from mpmri_monai.inference import TrainedModel
+from mpmri_monai.networks import build_network, save_weights
+from mpmri_monai.samples import Settings
+from mpmri_monai.training import AveragingInferer, Inferer
+
+GRID = Settings(grid={"slices": 4, "pixels": 9}, window="central", trim=0.05, background=False)
+VOLUME = {"architecture": "mctl", "in_channels": 2, "num_classes": 2, "size": [4, 9, 9], "filters": 4, "dense": 8}
+PLANE = {"in_channels": 2, "num_classes": 2, "embedding": 4}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """folder(trained, described, …) holds weights of the one network, and a reference that describes the other."""
+
+    def make(trained, described, settings, pixels, **more):
+        (tmp_path / "configs").mkdir()
+        (tmp_path / "configs/metadata.json").write_text("{}")
+        torch.manual_seed(0)
+        network = build_network(**trained)
+        save_weights(network, tmp_path / "model.pt")
+        reference = {
+            "schema": "mpmri-monai/reference/1",
+            "task": "brain",
+            "sequences": ["T2", "T1"],
+            "fusion": "T2-T1",
+            "pixels": pixels,
+            "samples": settings.model_dump(mode="json"),
+            "network": described,
+            "weights_sha256": file_digest(tmp_path / "model.pt"),
+            "present": {},
+            "ranges": {},
+            **more,
+        }
+        (tmp_path / "reference.json").write_text(json.dumps(reference))
+        return TrainedModel(tmp_path, tmp_path), network.eval()
+
+    return make
+
+
+@torch.no_grad()
+def test_a_network_of_volumes_answers_as_it_did_when_it_was_saved(folder):
+    model, trained = folder(VOLUME, VOLUME, GRID, [4, 9, 9])
+    assert model.size == model.seen_size == (4, 9, 9)
+    assert type(model.inferer()) is Inferer
+    image = torch.rand(3, 2, 4, 9, 9)
+    assert torch.equal(model.inferer()(image, model.network()), trained(image))
+
+
+@torch.no_grad()
+def test_references_that_name_no_architecture_are_of_the_first_one(folder):
+    model, trained = folder(PLANE, PLANE, Settings(), 32)
+    assert model.size == (32, 32)
+    image = torch.rand(3, 2, 32, 32)
+    assert torch.equal(model.network()(image), trained(image))
+
+
+def test_an_averaging_model_sees_the_stored_crop(folder):
+    model, _ = folder(PLANE, PLANE, Settings(), 32, averaging=True)
+    assert model.seen_size == (52, 52)
+    assert type(model.inferer()) is AveragingInferer
+
+
+def test_weights_of_another_geometry_and_unknown_architectures_are_refused(folder):
+    model, _ = folder(VOLUME, VOLUME | {"size": [6, 9, 9]}, GRID, [6, 9, 9])
+    with pytest.raises(WeightsError):
+        model.network()
+    model.reference["network"]["architecture"] = "mclt"
+    with pytest.raises(ConfigError, match="mctl"):
+        model.network()
