@@ -23,7 +23,7 @@ from mpmri_monai.report.run_folder import RunFolder, read_run
 from mpmri_monai.report.style import RESEARCH_ONLY
 from mpmri_monai.report.template import template
 from mpmri_monai.report.tsic import curve_rows, tsic_curves
-from mpmri_monai.sequences import Task
+from mpmri_monai.sequences import DCE, Task
 
 if TYPE_CHECKING:
     from mpmri_monai.cohort import Manifest
@@ -70,7 +70,7 @@ def write_report(
     pictures = {
         "intervals": interval_pictures(folder, nouns),
         "performance": performance_pictures(folder, nouns),
-        "signal": [signal_picture(curves, task)],
+        "signal": [signal_picture(curves, task)] if set(DCE) & set(manifest.sequences) else [],
         "lesions": [
             *example_pictures(store, manifest.sequences, task, names, roles),
             *error_pictures(store, task, names, results, nouns),
