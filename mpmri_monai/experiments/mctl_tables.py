@@ -8,7 +8,7 @@ from functools import partial
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.mctl_tables_arms import ARMS, EXAMPLES
 from mpmri_monai.experiments.mctl_tables_content import content
-from mpmri_monai.experiments.mctl_tables_plan import SHAPE, SPACING, Comparison
+from mpmri_monai.experiments.mctl_tables_plan import CONVOLUTIONS, SHAPE, SPACING, Comparison
 from mpmri_monai.experiments.plan import Stage
 from mpmri_monai.report.wording import plural
 
@@ -20,11 +20,12 @@ class MctlTables:
     help = (
         "the MCTL paper's comparison: SVM, k nearest neighbours, naive Bayes, dense network, CNN, MCTL from a random "
         "start and transferred, 3D ResNet-10 (options: source=own|MANIFEST of the autoencoder's cohort, or "
-        "pretrained=FILE; folds=N|leave-one-out, or split=FILE; epochs, pretraining_epochs, copies, patches; slices, "
-        "pixels, depth_mm, plane_mm of the crops)"
+        "pretrained=FILE; folds=N|leave-one-out, or split=FILE; epochs, copies; pretraining_epochs, patches, masked of "
+        "the autoencoder; layers, filters, dense; slices, pixels, depth_mm, plane_mm of the crops)"
     )
     options: Sequence[str] = (
-        "source", "pretrained", "folds", "split", "epochs", "pretraining_epochs", "copies", "patches", *SHAPE, *SPACING,
+        "source", "pretrained", "folds", "split", "epochs", "copies", "pretraining_epochs", "patches", "masked",
+        *CONVOLUTIONS, "dense", *SHAPE, *SPACING,
     )  # fmt: skip
 
     def stages(self, context: Context) -> list[Stage]:
@@ -37,9 +38,8 @@ class MctlTables:
             stages.append(Stage(title, len(pretraining), pretraining[0], partial(comparison.kept, pretraining)))
         for group, example in EXAMPLES.items():
             runs = comparison.trainings([arm for arm in ARMS if arm.group == group])
-            title = ", ".join(dict.fromkeys(arm.title for arm in ARMS if arm.group == group))
             timed = next(run for run in runs if run.cell == example.name)
-            stages.append(Stage(title, len(runs), timed, partial(comparison.kept, runs)))
+            stages.append(Stage(group, len(runs), timed, partial(comparison.kept, runs)))
         return stages
 
     def collect(self, context: Context) -> Content:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from mpmri_monai.artefacts import read_json
 from mpmri_monai.errors import EvaluationError
-from mpmri_monai.evaluation import calibrate, compare, compare_many, evaluate
-from mpmri_monai.evaluation.comparison import add_holm
+from mpmri_monai.evaluation import calibrate
 from mpmri_monai.evaluation.scored import scored
-from mpmri_monai.experiments.context import Content
+from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.mctl_tables_arms import (
     ARMS,
     PUBLISHED_GAIN,
@@ -24,16 +21,16 @@ from mpmri_monai.experiments.mctl_tables_arms import (
     Arm,
 )
 from mpmri_monai.experiments.mctl_tables_certainty import certainty_figure, certainty_table
-from mpmri_monai.experiments.mctl_tables_epochs import Reached, epochs_figure
-from mpmri_monai.experiments.mctl_tables_plan import OWN, Comparison
-from mpmri_monai.experiments.start_results import ACCURACY, AUC, UNFINISHED, against
+from mpmri_monai.experiments.mctl_tables_epochs import epochs_figure
+from mpmri_monai.experiments.mctl_tables_found import Found
+from mpmri_monai.experiments.mctl_tables_plan import AUTOENCODER, OWN, Comparison
+from mpmri_monai.experiments.nested import LEVEL
+from mpmri_monai.experiments.start_results import ACCURACY, UNFINISHED, against, verdict
 from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
 from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 from mpmri_monai.report.wording import certainty_sentence, plural
-from mpmri_monai.sequences import Task
 
-LEVEL = "lesion"
-RANGED = (ACCURACY, AUC)
+VERDICTS = {"better": "Transfer helps", "worse": "Transfer harms"}
 
 PAPER_NUMBERS = (
     "The paper's numbers are of other patients, by leave-one-out, and no target for these. Its accuracy (93–94 %) lies "
@@ -79,92 +76,14 @@ def content(comparison: Comparison) -> Content:
         ],
         "comparisons": found.against_transferred,
         "calibration": shown,
-        "audit": audited(context, [run for arm in ARMS for run in context.runs(arm.name)]),
+        "audit": [*_audit(context, transferred=False), *_audit(context, transferred=True)],
     }
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the finished runs of a comparison come to."""
-
-    comparison: Comparison
-
-    @property
-    def task(self) -> Task:
-        """The question that every arm answers."""
-        return self.comparison.question.task
-
-    @cached_property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Predictions by arm, of those repetitions of which it has all folds; arms without one are left out."""
-        context, folds = self.comparison.context, self.comparison.folds
-        tables = {arm.name: context.predictions(arm.name) for arm in ARMS if context.runs(arm.name)}
-        whole = {name: folds.whole(table) for name, table in tables.items()}
-        return {name: table for name, table in whole.items() if len(table)}
-
-    @cached_property
-    def results(self) -> dict[str, dict[str, Any]]:
-        """Metrics of every arm in ``tables``, as of `evaluate`."""
-        seed = self.comparison.context.seed
-        return {name: evaluate(table, self.task, seed=seed) for name, table in self.tables.items()}
-
-    @cached_property
-    def ceiling(self) -> Mapping[str, Any] | None:
-        """What a phantom's truth allows on the tested patients; None for real data."""
-        question, seed = self.comparison.question, self.comparison.context.seed
-        table = next(iter(self.tables.values()))
-        return question.ceilings(question.fusion.split("-"), table[table["role"] == "test"], seed)
-
-    @property
-    def metrics(self) -> dict[str, str]:
-        """Metrics that are shown, in words; sensitivity and specificity are of the last of two classes."""
-        two = {"sensitivity": f"sensitivity ({self.task.classes[-1]})", "specificity": "specificity"}
-        several = {"balanced_accuracy": "balanced accuracy"}
-        auc = "AUC" if len(self.task.classes) == 2 else "macro AUC"
-        return {ACCURACY: "accuracy", **(two if len(self.task.classes) == 2 else several), AUC: auc}
-
-    @cached_property
-    def transfer(self) -> dict[str, Any] | None:
-        """The paired difference transferred − random of every metric, in the repetitions that both have."""
-        pair = self._paired(TRANSFERRED.name, RANDOM.name)
-        if pair is None:
-            return None
-        seed = self.comparison.context.seed
-        one = compare(*pair, self.task, LEVEL, metrics=tuple(self.metrics), seed=seed)
-        add_holm([one])  # one comparison: the value is its own
-        return {"name": f"{TRANSFERRED.title} − {RANDOM.title}", **one}
-
-    @cached_property
-    def reached(self) -> Reached | None:
-        """How many epochs the transferred network needs less; None where nobody validated."""
-        return Reached.of(self.comparison.context, self.comparison.folds)
-
-    @cached_property
-    def against_transferred(self) -> list[dict[str, Any]]:
-        """The paired difference of every other arm from the transferred network; p corrected by Holm's method."""
-        whole = self.tables.get(TRANSFERRED.name)
-        if whole is None:
-            return []
-        tested = {self.title(name): table[table["role"] == "test"] for name, table in self.tables.items()}
-        alike = {title: table for title, table in tested.items() if set(table["repeat"]) == set(whole["repeat"])}
-        if len(alike) < 2:
-            return []
-        seed = self.comparison.context.seed
-        many = compare_many(alike, TRANSFERRED.title, self.task, LEVEL, metrics=RANGED, seed=seed)
-        return [{**one, "name": f"{one['name']} − {TRANSFERRED.title}"} for one in many["comparisons"]]
-
-    @staticmethod
-    def title(name: str) -> str:
-        """Return the title of the arm called ``name``."""
-        return next(arm.title for arm in ARMS if arm.name == name)
-
-    def _paired(self, first: str, second: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        if first not in self.tables or second not in self.tables:
-            return None
-        tables = [table[table["role"] == "test"] for table in (self.tables[first], self.tables[second])]
-        both = set(tables[0]["repeat"]) & set(tables[1]["repeat"])
-        a, b = (table[table["repeat"].isin(both)] for table in tables)
-        return (a, b) if both else None
+def _audit(context: Context, transferred: bool) -> list[dict[str, str]]:
+    """Return the leak audit of the arms that begin with an autoencoder, or of the others."""
+    runs = [run for arm in ARMS if arm.transferred == transferred for run in context.runs(arm.name)]
+    return audited(context, runs, ", transferred" if transferred else ", from scratch")
 
 
 def _headline(found: Found) -> list[str]:
@@ -185,16 +104,13 @@ def _headline(found: Found) -> list[str]:
     return lines
 
 
-VERDICTS = {"better": "Transfer helps", "worse": "Transfer harms"}
-
-
 def _transfer_sentence(found: Found) -> str:
     if found.transfer is None:
         return "Whether transfer helps cannot be said: not all folds of both starts are finished."
     difference = found.transfer["metrics"][ACCURACY]
-    shown = against(difference)
-    verdict = VERDICTS.get(shown.rpartition(", ")[2], "Transfer is not shown to help")
-    sentence = f"{verdict}: accuracy transferred minus random start {shown} (the paper: {PUBLISHED_GAIN} more)"
+    answer = VERDICTS.get(verdict(difference), "Transfer is not shown to help or to harm")
+    values = with_interval(difference, "difference")
+    sentence = f"{answer}: accuracy, transferred minus random start, {values} (the paper: {PUBLISHED_GAIN} more)"
     return f"{sentence}." if found.reached is None else f"{sentence}; {found.reached.sentence}"
 
 
@@ -220,22 +136,35 @@ def _protocol(comparison: Comparison) -> list[str]:
     question, folds = comparison.question, comparison.folds
     times = f", {folds.repeats} times" if folds.repeats > 1 else ""
     epochs = comparison.common.get("max_epochs", question.config["max_epochs"])
-    start = {
-        OWN: "Autoencoders were trained on patches of the training patients of each fold, one a fold: they never saw "
-        "whom the fold tests or validates on.",
-        "": "The autoencoder's weights were given; the audit below says whom they have seen, where it is known.",
-    }.get(
-        comparison.source,
-        f"One autoencoder was trained on patches of another cohort, {comparison.source_in_words}.",
-    )
     return [
         f"{question.sentence} Fusion {question.fusion}.",
         f"Patients: {folds.scheme}{times}; the same for every arm. Copies of a sample made by augmentation stay with "
         "its patient, and are never scored.",
-        start,
+        *_pretraining_in_words(comparison),
         f"Networks train {plural(epochs, 'epoch')} each.",
         "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored.",
     ]
+
+
+def _pretraining_in_words(comparison: Comparison) -> list[str]:
+    """Return where the transferred weights come from, and how well autoencoders do on patients they did not see."""
+    if not comparison.source:
+        return ["The autoencoder's weights were given; the audit below says whom they have seen, where it is known."]
+    own = (
+        "Autoencoders were trained on patches of the training patients of each fold, one a fold: none saw whom its "
+        "fold tests or validates on."
+    )
+    other = f"One autoencoder was trained on patches of another cohort, {comparison.source_in_words}."
+    sentences = [own if comparison.source == OWN else other]
+    context = comparison.context
+    metrics = [read_json(context.folder(run) / "metrics.json") for run in context.runs(AUTOENCODER)]
+    explained = [found["val"]["explained"] for found in metrics if "val" in found]
+    if explained:
+        sentences.append(
+            "Of the variance of patches of patients that it did not see, the autoencoder explains "
+            f"{_range(explained)} (1 is all; predicting the mean is 0)."
+        )
+    return sentences
 
 
 def _paper(arm: Arm) -> list[str]:
@@ -300,7 +229,8 @@ def _ranges(found: Found, name: str) -> dict[str, str]:
 
 def _range(values: Sequence[float]) -> str:
     defined = [value for value in values if np.isfinite(value)]
-    return f"{min(defined):.3f}–{max(defined):.3f}" if defined else NOT_DEFINED
+    ends = list(dict.fromkeys(f"{end(defined):.3f}" for end in (min, max))) if defined else [NOT_DEFINED]
+    return "–".join(ends)
 
 
 def _transfer_table(found: Found) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class Reached:
     @property
     def sentence(self) -> str:
         """The difference in words."""
-        return f"it takes {self.shown} epochs to the validation accuracy that both reach."
+        return f"epochs to the validation accuracy that both reach, transferred minus random, {self.shown}."
 
     @property
     def row(self) -> list[str]:

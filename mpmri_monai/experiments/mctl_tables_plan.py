@@ -23,6 +23,8 @@ OWN = "own"
 AUTOENCODER = "autoencoder"
 WATCHED = {"val_interval": 1, "patience": 0}
 """Every epoch is validated and none is left out, so that curves over the epochs can be averaged."""
+CONVOLUTIONS = ("layers", "filters")
+"""What autoencoder and classifier have to have alike."""
 SHAPE, SPACING = ("slices", "pixels"), ("depth_mm", "plane_mm")
 """Options that set the grid of the classifier's crops; patches share their spacing alone."""
 
@@ -81,8 +83,13 @@ class Comparison:
 
     @cached_property
     def common(self) -> dict[str, Any]:
-        """Overrides that all arms share: epochs, copies, the grid of the crops."""
-        return {**WATCHED, **recipe(self.context, self.question), **self._grid(self.question.bundle, *SHAPE, *SPACING)}
+        """Overrides that all arms share: epochs, copies, the sizes of the network, the grid of the crops."""
+        return {
+            **WATCHED,
+            **recipe(self.context, self.question),
+            **self._sizes(*CONVOLUTIONS, "dense"),
+            **self._grid(self.question.bundle, *SHAPE, *SPACING),
+        }
 
     @cached_property
     def autoencoders(self) -> list[Run]:
@@ -92,9 +99,10 @@ class Comparison:
             return []
         config = bundle_config(bundle)
         options = {
-            **{key: self.question.config[key] for key in ("layers", "filters")},
+            **self._sizes(*CONVOLUTIONS),
             **self._grid(bundle, "patches", *SPACING),
             "max_epochs": positive_option(self.context, "pretraining_epochs", config["max_epochs"]),
+            "masked": self.context.option("masked", float(config["masked"])),
         }
         if self.source != OWN:
             place = {"manifest": str(Path(self.source).resolve()), "seed": self.context.seed}
@@ -129,6 +137,10 @@ class Comparison:
 
     def _place(self, fit: OuterFold) -> dict[str, Any]:
         return {**self.folds.options(fit), "seed": self.context.seed + fit.repeat}
+
+    def _sizes(self, *keys: str) -> dict[str, int]:
+        """Return the classifier's own sizes, or those of the options."""
+        return {key: positive_option(self.context, key, self.question.config[key]) for key in keys}
 
     def _grid(self, bundle: Path, *options: str) -> dict[str, Any]:
         """Return the override of the grid of a bundle's samples, where one of the options was given."""
