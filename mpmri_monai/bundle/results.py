@@ -228,11 +228,14 @@ def _baseline(cohort: CohortData) -> dict[str, Any]:
 def _ceiling(cohort: CohortData, predictions: pd.DataFrame) -> dict[str, Any] | None:
     """Return the bounds that a phantom's truth puts on any classifier of the test lesions.
 
-    None for real patients, and for permuted labels, which the truth does not explain.
+    None for real patients, for a task about other classes than the truth's, and for permuted labels, which the truth
+    does not explain.
     """
-    if cohort.manifest.truth is None or not cohort.task.ordered or cohort.permutation >= 0:
+    if cohort.manifest.truth is None or cohort.permutation >= 0:
         return None
     truth = read_truth(cohort.manifest.path(cohort.manifest.truth))
+    if "label" not in truth or not set(truth["label"]) <= set(cohort.task.classes):
+        return None
     tested = predictions[predictions["role"] == "test"]
     lesions = set(zip(tested["patient"], tested["lesion"], strict=True))
     return {
