@@ -8,7 +8,7 @@ from functools import partial
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.mctl_tables_arms import ARMS, EXAMPLES
 from mpmri_monai.experiments.mctl_tables_content import content
-from mpmri_monai.experiments.mctl_tables_plan import CONVOLUTIONS, SHAPE, SPACING, Comparison
+from mpmri_monai.experiments.mctl_tables_plan import CONVOLUTIONS, REACH, SHAPE, SPACING, WINDOW, Comparison
 from mpmri_monai.experiments.plan import Stage
 from mpmri_monai.report.wording import plural
 
@@ -21,11 +21,11 @@ class MctlTables:
         "the MCTL paper's comparison: SVM, k nearest neighbours, naive Bayes, dense network, CNN, MCTL from a random "
         "start and transferred, 3D ResNet-10 (options: source=own|MANIFEST of the autoencoder's cohort, or "
         "pretrained=FILE; folds=N|leave-one-out, or split=FILE; epochs, copies; pretraining_epochs, patches, masked of "
-        "the autoencoder; layers, filters, dense; slices, pixels, depth_mm, plane_mm of the crops)"
+        "the autoencoder; layers, filters, dense; slices, pixels, depth_mm, plane_mm, window, trim, reach of the crops)"
     )
     options: Sequence[str] = (
         "source", "pretrained", "folds", "split", "epochs", "copies", "pretraining_epochs", "patches", "masked",
-        *CONVOLUTIONS, "dense", *SHAPE, *SPACING,
+        *CONVOLUTIONS, "dense", *SHAPE, *SPACING, *WINDOW, *REACH,
     )  # fmt: skip
 
     def stages(self, context: Context) -> list[Stage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,8 @@ CONVOLUTIONS = ("layers", "filters")
 """What autoencoder and classifier have to have alike."""
 SHAPE, SPACING = ("slices", "pixels"), ("depth_mm", "plane_mm")
 """Options that set the grid of the classifier's crops; patches share their spacing alone."""
+WINDOW, REACH = ("window", "trim"), ("reach",)
+"""Options that set how grey values become samples, of crops and patches alike, and how much more of crops is stored."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ class Comparison:
 
     @cached_property
     def common(self) -> dict[str, Any]:
-        """Overrides that all arms share: epochs, copies, the sizes of the network, the grid of the crops."""
+        """Overrides that all arms share: epochs, copies, the sizes of the network, how crops are sampled."""
         return {
             **WATCHED,
             **recipe(self.context, self.question),
             **self._sizes(*CONVOLUTIONS, "dense"),
-            **self._grid(self.question.bundle, *SHAPE, *SPACING),
+            **self._samples(self.question.bundle, (*SHAPE, *SPACING), (*WINDOW, *REACH)),
         }
 
     @cached_property
@@ -100,7 +102,7 @@ class Comparison:
         config = bundle_config(bundle)
         options = {
             **self._sizes(*CONVOLUTIONS),
-            **self._grid(bundle, "patches", *SPACING),
+            **self._samples(bundle, ("patches", *SPACING), WINDOW),
             "max_epochs": positive_option(self.context, "pretraining_epochs", config["max_epochs"]),
             "masked": self.context.option("masked", float(config["masked"])),
         }
@@ -142,12 +144,16 @@ class Comparison:
         """Return the classifier's own sizes, or those of the options."""
         return {key: positive_option(self.context, key, self.question.config[key]) for key in keys}
 
-    def _grid(self, bundle: Path, *options: str) -> dict[str, Any]:
-        """Return the override of the grid of a bundle's samples, where one of the options was given."""
-        grid = bundle_config(bundle)["samples"]["grid"]
-        kinds = {name: float if name in SPACING else int for name in options if name in self.context.options}
-        given = {name: self.context.option(name, kind(grid[name])) for name, kind in kinds.items()}
-        return {"samples#grid": {**grid, **given}} if given else {}
+    def _samples(self, bundle: Path, of_grid: Sequence[str], others: Sequence[str]) -> dict[str, Any]:
+        """Return the overrides of a bundle's samples that were given as options: the whole grid, and other settings."""
+        samples = bundle_config(bundle)["samples"]
+        grid = {**samples["grid"], **self._given(samples["grid"], of_grid)}
+        changed = {f"samples#{key}": value for key, value in self._given(samples, others).items()}
+        return changed if grid == samples["grid"] else {"samples#grid": grid, **changed}
+
+    def _given(self, settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+        """Return those options that were given, in the type of the settings."""
+        return {key: self.context.option(key, settings[key]) for key in keys if key in self.context.options}
 
 
 def _check_sources(context: Context, given: str) -> None:

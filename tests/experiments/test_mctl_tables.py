@@ -24,14 +24,15 @@ from mpmri_monai.experiments.mctl_tables_plan import Comparison
 from mpmri_monai.experiments.plan import checked_runs
 from mpmri_monai.report import write_experiment_report
 
+SAMPLES = {"window": "central", "trim": 0.05, "reach": 1.6}
 GRID = {"slices": 4, "pixels": 25, "depth_mm": 6.0, "plane_mm": 1.0}
 CLASSIFIER = {
     "task": "brain", "fusion": "T2", "architecture": "mctl", "layers": 2, "filters": 16, "dense": 32, "max_epochs": 30,
-    "copies": 32, "split": {"val": 0.2}, "samples": {"grid": GRID},
+    "copies": 32, "split": {"val": 0.2}, "samples": {**SAMPLES, "grid": GRID},
 }  # fmt: skip
 AUTOENCODER = {
     "fusion": "T2", "layers": 2, "filters": 16, "masked": 0.0, "max_epochs": 20,
-    "samples": {"grid": {**GRID, "patches": 20000}},
+    "samples": {**SAMPLES, "grid": {**GRID, "patches": 20000}},
 }  # fmt: skip
 CLASSES = ("healthy", "unhealthy")
 PATIENTS = [(f"P{number:02}", CLASSES[number % 2]) for number in range(12)]
@@ -196,6 +197,17 @@ def test_the_grid_of_the_crops_is_shared_but_for_their_size(context):
     assert own["samples#grid"] == {**GRID, "slices": 28, "pixels": 20, "plane_mm": 1.5}
     assert (own["max_epochs"], own["copies"]) == (3, 2)
     assert first.example.options["max_epochs"] == AUTOENCODER["max_epochs"]
+
+
+def test_crops_and_patches_have_the_same_grey_values(context):
+    options = {"window": "trimmed", "trim": "0", "reach": "1.1"}
+    first, second, *_ = MctlTables().stages(replace(context, options=options))
+    same = {"samples#window": "trimmed", "samples#trim": 0.0}
+    found = [
+        {key: value for key, value in stage.example.options.items() if key.startswith("samples")}
+        for stage in (first, second)
+    ]
+    assert found == [same, {**same, "samples#reach": 1.1}]
 
 
 def test_autoencoder_and_classifier_have_the_same_convolutions(context):
