@@ -66,7 +66,8 @@ def fit_thresholds(lesions: Scored, source: str, salt: str) -> CertaintyThreshol
 def abstention(lesions: Scored, drawn: Resampling, answered: dict[float, np.ndarray] | None = None) -> dict[str, Any]:
     """Return the risk-coverage curve, the area under it, and the table of what remains when the least certain go.
 
-    Certainty is the highest probability of a lesion; lesions of all fits are on one scale. Risk is the share of wrong
+    Certainty is the highest probability p of a lesion; of two classes it orders lesions as the gap between their
+    probabilities, 2p - 1, does. Lesions of all fits are on one scale. Risk is the share of wrong
     answers among those given, coverage the share of lesions that get one.
 
     Args:

@@ -94,3 +94,11 @@ def test_too_few_patients_have_no_threshold(drawn):
     found = fit_thresholds(scored(drawn(np.random.default_rng(4), patients=9), GRADE, "lesion"), VAL, "s")
     assert isinstance(found, NotFitted)
     assert found.needed == "10 calibration patients"
+
+
+def test_of_two_classes_the_gap_between_the_outputs_says_the_same():
+    p = np.random.default_rng(4).random(200)
+    wrong = np.random.default_rng(5).random(200) < 0.3
+    certainties = np.maximum(p, 1 - p), np.abs(p - (1 - p))
+    first, second = (aurc(certainty, wrong, np.ones((1, 200)))[0] for certainty in certainties)
+    assert first == pytest.approx(second)
