@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,17 @@ def _labels(study: Study) -> list[dict[str, str]]:
 
 
 def _tasks(context: Context) -> list[Task]:
-    """Return the tasks of the given bundles, each once; an autoencoder has none."""
-    asking = [bundle for bundle in context.bundles if "task" in bundle_config(bundle)]
-    return list(dict.fromkeys(Question.about(context, bundle).task for bundle in asking))
+    """Return the tasks of the given bundles, each once: what their runs are told to ask, or else their own.
+
+    An autoencoder has none.
+    """
+    told = {run.bundle.name: run.options["task"] for run in context.planned() if "task" in run.options}
+    tasks = []
+    for bundle in context.bundles:
+        asked = {**context.asked, "task": told[bundle.name]} if bundle.name in told else context.asked
+        if "task" in bundle_config(bundle):
+            tasks.append(Question.about(replace(context, asked=asked), bundle).task)
+    return list(dict.fromkeys(tasks))
 
 
 def _environment(context: Context) -> dict[str, Any]:

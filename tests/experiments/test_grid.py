@@ -109,6 +109,8 @@ def test_of_equal_sizes_the_smallest_is_chosen(context):
     finish_all(GridSearch(), context, Reader(noise=0.0))
     grid = _grid(context)
     assert {grid.choice(fold) for fold in grid.folds} == {Candidate(1, 16, 16)}
+    rows = _tables(GridSearch().collect(context))["candidates"]["rows"]
+    assert rows[0][2] == "1.000 [no interval]"  # perfect, and nothing to redraw
 
 
 def test_failed_trainings_are_left_out_and_said(context):

@@ -13,6 +13,7 @@ import pytest
 from experiments.finished_runs import Observer, finish_all, make_context, observed_phantom
 from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import evaluate, read_predictions, write_predictions
+from mpmri_monai.experiments.collect import collected
 from mpmri_monai.experiments.repetitions import bundle_config
 from mpmri_monai.experiments.shapes import ARCHITECTURES, Shapes, ShapesPlan
 from mpmri_monai.experiments.shapes_results import as_lesions
@@ -127,6 +128,23 @@ def test_shapes_are_compared_on_lesions_and_patients(context, truth):
     json.dumps(content, allow_nan=False)
     whole = {"schema": "mpmri-monai/experiment/1", "experiment": "shapes", **content}
     assert write_experiment_report(context.out, whole).is_file()
+
+
+def test_the_cohort_is_counted_by_the_question_that_was_asked(context, truth):
+    """Not by the one that the bundle of grids has by itself."""
+    finish_all(Shapes(), context, ShapeObserver(truth))
+    plan = {"stages": [{"count": 1, "seconds": None, "runs": []}]}
+    for run in context.runs():
+        (context.folder(run) / "environment.json").write_text("{}")
+    audited = {"check": "none", "outcome": "passed", "found": "stand-in"}
+
+    class Audited(Shapes):
+        def collect(self, context):
+            return {**super().collect(context), "audit": [audited]}
+
+    told = replace(context, common={"precision": "fp32"})
+    rows = collected(Audited(), told, plan, {})["cohort"]["classes"]["rows"]
+    assert [row[0] for row in rows] == list(GRADE.classes)
 
 
 def test_lesions_score_the_same_with_and_without_their_samples(context, truth):
