@@ -132,11 +132,11 @@ NAMES, posterior = HCC.names, HCC.posterior
 BRAIN_LATENTS = (
     Latent("diameter", (-0.15, 0.15), "size", 1.0, 0.16, {"T2": 1.0}),
     Latent("nodularity", (-0.2, 0.2), "outline", 0.03, 0.8, {"T2": 1.0}),
-    Latent("t2_brightness", (-0.3, 0.3), "mean", 0.40, 0.4, {"T2": 1.0}),
+    Latent("t2_brightness", (-0.35, 0.35), "mean", 0.40, 0.4, {"T2": 1.0}),
     Latent("rim", (-0.6, 0.6), "capsule", 0.18, 1.0, {"T2": 1.0}),
-    Latent("necrosis", (-0.8, 0.8), "core", 0.24, 1.0, {"T2": 1.0}),
-    Latent("lattice", (-0.95, 0.95), "coarse mosaic", 0.30, 1.0, {"T2": 1.0}),
-    Latent("streaks", (-0.85, 0.85), "streaks", 0.24, 1.0, {"T2": 1.0}),
+    Latent("necrosis", (-1.05, 1.05), "core", 0.30, 1.0, {"T2": 1.0}),
+    Latent("lattice", (-0.9, 0.9), "coarse mosaic", 0.24, 1.0, {"T2": 1.0}),
+    Latent("streaks", (-0.7, 0.7), "streaks", 0.20, 1.0, {"T2": 1.0}),
 )
 
 BRAIN = ClassModel("brain", ("healthy", "unhealthy"), ("T2",), BRAIN_LATENTS)
