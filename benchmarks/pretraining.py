@@ -151,8 +151,8 @@ def ship(runs: list[Run], bundle: Path) -> list[Path]:
 def _renew_card(path: Path, weights: str) -> None:
     """Put the list of weights under the heading "Weights" of the bundle's card."""
     text = path.read_text(encoding="utf-8")
-    section = re.compile(r"(?<=\n## Weights\n\n)(?:\|.*\n)*")
-    artefacts.write_text(path, section.sub(weights + "\n", text, count=1))
+    section = re.compile(r"(?<=\n## Weights\n\n)(?:\|.*\n)*\n*")
+    artefacts.write_text(path, section.sub(weights + "\n\n", text, count=1))
 
 
 def _accuracy(group: list[Run]) -> str:
@@ -172,7 +172,9 @@ def _epochs(run: Run) -> int:
 
 
 def _plain(value: Any) -> bool:
-    return not isinstance(value, dict) and not str(value).startswith("$")
+    """Whether a value can be typed: no group of settings, no expression and no list of expressions."""
+    values = value if isinstance(value, list) else [value]
+    return not any(isinstance(one, dict) or str(one).startswith("$") for one in values)
 
 
 def _command(options: dict[str, Any], folder: str = "OUT") -> str:
