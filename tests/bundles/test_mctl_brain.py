@@ -2,6 +2,8 @@
 
 import json
 
+import nibabel
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -161,6 +163,41 @@ def test_a_wrong_value_gives_one_clear_error_before_a_folder_is_claimed(classify
         errors.append(errors[-1].__cause__)
     assert any(isinstance(error, MpmriError) and message in str(error) for error in errors)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", [3, 8])
+def test_a_role_without_one_of_the_classes_is_refused(classify, write_splits_of, tmp_path, number):
+    """Patients of even numbers are healthy."""
+    healthy = [n for n in range(12) if n % 2 == 0]
+    roles = {"train": [n for n in range(12) if n not in healthy[:number]], "test": healthy[:number]}
+    path = write_splits_of(tmp_path / "splits.csv", **roles)
+    with pytest.raises((MpmriError, RuntimeError)) as refused:
+        classify(tmp_path / "run", **{"split#file": str(path)})
+    assert "E_CLASS_EMPTY" in repr(refused.value) + repr(refused.value.__cause__)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cohort_of_one_class_is_refused(classify, write_brains, tmp_path):
+    manifest = write_brains(tmp_path / "c")
+    manifest.write_text(manifest.read_text().replace('{"brain": "unhealthy"}', '{"brain": "healthy"}'))
+    with pytest.raises((MpmriError, RuntimeError)) as refused:
+        classify(tmp_path / "run", manifest=str(manifest), **{"split#file": ""})
+    assert "E_CLASS_EMPTY" in repr(refused.value) + repr(refused.value.__cause__)
+
+
+@pytest.mark.parametrize(("value", "why"), [(7.0, "E_WINDOW"), (np.nan, "finite")])
+def test_a_constant_volume_and_one_of_nan_leave_their_study_out(classify, write_brains, tmp_path, value, why, capsys):
+    manifest = write_brains(tmp_path / "c")
+    image = nibabel.load(manifest.parent / "P00_T2.nii.gz")
+    voxels = np.array(image.dataobj)
+    voxels[5:20] = value
+    if np.isfinite(value):
+        voxels[:] = value
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), manifest.parent / "P00_T2.nii.gz")
+    folder = classify(tmp_path / "run", manifest=str(manifest))
+    assert "P00" not in set(pd.read_csv(folder / "predictions.csv")["patient"])
+    told = capsys.readouterr().err
+    assert "1 of 12 studies were left out" in told and why in told
 
 
 def test_the_best_epoch_needs_patients_to_choose_by(classify, write_splits_of, tmp_path):
