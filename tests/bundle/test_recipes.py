@@ -5,9 +5,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mpmri_monai.bundle.recipes import check_recipe, learning_rate, loss, lr_scheduler, optimizer, unfreezing
+from mpmri_monai.bundle.recipes import (
+    check_recipe,
+    keeps_best,
+    learning_rate,
+    loss,
+    lr_scheduler,
+    optimizer,
+    standardised,
+    unfreezing,
+)
 from mpmri_monai.errors import ConfigError
-from mpmri_monai.networks import SPPResNet
+from mpmri_monai.networks import MCTLNetwork, SPPResNet
+from mpmri_monai.training.sigmoid_loss import SigmoidLoss
 
 GOOD = {
     "recipe": "layerwise", "depth": 3, "unfreeze_every": 0, "balance": "none", "head": "network",
@@ -110,3 +120,61 @@ def test_what_fits_together_is_taken_in_silence(change, caplog):
 def test_frozen_layers_without_pretrained_weights_are_said(caplog):
     check_recipe(**GOOD | {"pretrained": "scratch"})
     assert "the 9 frozen layers keep random ones" in caplog.text
+
+
+def test_networks_of_sigmoids_have_their_loss_weighted_or_not():
+    dataset = SimpleNamespace(tensors={"label": torch.tensor([0, 0, 0, 1])})
+    plain, weighted = (loss(balance, dataset, 2, "mctl") for balance in ("none", "weights"))
+    assert isinstance(plain, SigmoidLoss) and plain.weight is None
+    torch.testing.assert_close(weighted.weight, torch.tensor([4 / 6, 2.0]))
+    assert isinstance(loss("none", dataset, 2, "resnet10"), torch.nn.CrossEntropyLoss)
+
+
+@pytest.fixture
+def volumes():
+    return MCTLNetwork(1, 2, (2, 4, 4), layers=1, filters=2, dense=2)
+
+
+def test_every_layer_of_any_network_is_tuned_at_minus_one(volumes):
+    tuned = optimizer(volumes, "paper", -1, "scratch", 1e-3, 0.0).param_groups
+    assert sum(len(group["params"]) for group in tuned) == len(list(volumes.parameters()))
+    assert unfreezing(volumes, -1, 2).depth == len(volumes.layer_names) == 3
+    check_recipe(**GOOD | {"depth": -1, "layers": volumes.layer_names})
+    with pytest.raises(ConfigError, match=r"between 0 and 3.*conv1, dense, head"):
+        check_recipe(**GOOD | {"depth": 4, "layers": volumes.layer_names})
+
+
+def test_the_standardisation_is_that_of_what_the_network_sees_of_the_present_samples(volumes):
+    image = torch.rand(3, 1, 4, 8, 8)
+    image[:, :, :, 0] = 50.0  # the margin for augmentation, which is cut off
+    image[2] = 0.0  # an absent sequence
+    present = torch.tensor([[True], [True], [False]])
+    standardised(volumes, SimpleNamespace(tensors={"image": image, "present": present}), (2, 4, 4))
+    seen = image[:2, :, 1:3, 2:6, 2:6]
+    torch.testing.assert_close(volumes.standardise.mean, seen.mean()[None])
+    torch.testing.assert_close(volumes.standardise.range, (seen.max() - seen.min())[None])
+
+
+@pytest.mark.parametrize(
+    ("keep_best", "smallest", "inner", "kept"),
+    [
+        ("auto", 9, -1, False),
+        ("auto", 10, -1, True),
+        ("auto", 10, 0, False),
+        ("yes", 1, -1, True),
+        ("yes", 1, 0, False),
+        ("no", 10, -1, False),
+    ],
+)
+def test_the_best_epoch_counts_where_it_may_and_never_in_an_inner_fit(keep_best, smallest, inner, kept):
+    split = SimpleNamespace(inner=inner)
+    cohort = SimpleNamespace(replica=False, split=split, smallest_class=lambda role: {"val": smallest}[role])
+    assert keeps_best(keep_best, cohort) is kept
+
+
+def test_the_best_epoch_needs_somebody_to_choose_by():
+    nobody = SimpleNamespace(replica=False, split=SimpleNamespace(inner=-1), smallest_class=lambda role: 0)
+    with pytest.raises(ConfigError, match="--keep_best no"):
+        keeps_best("yes", nobody)
+    with pytest.raises(ConfigError, match="auto, yes, no"):
+        keeps_best("always", nobody)

@@ -30,6 +30,13 @@ def test_other_heads_are_refused(head, results, message):
         check_scoring(head, False, results, SAMPLES)
 
 
+@pytest.mark.parametrize(("head", "features"), [("network", "voxels"), ("svm", "pixels")])
+def test_features_that_no_head_would_see_are_refused(head, features):
+    with pytest.raises(ConfigError, match="E_HEAD"):
+        check_scoring(head, False, "predictions", SAMPLES, features)
+    check_scoring("svm", False, "predictions", SAMPLES, "voxels")
+
+
 def test_a_classical_head_is_refused_in_several_processes(monkeypatch):
     monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
     check_scoring("network", False, "report", SAMPLES)
