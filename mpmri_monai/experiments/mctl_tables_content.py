@@ -61,7 +61,7 @@ def content(comparison: Comparison) -> Content:
         "classifiers and other networks, and does its start help?",
         "headline": [*_headline(found), *([certainty_sentence(shown["abstention"])] if shown else [])],
         "warnings": _warnings(found),
-        "limits": [PAPER_NUMBERS, *_limits(found), *small_classes(found.results.values())],
+        "limits": [*_limits(found), *small_classes(found.results.values())],
         "protocol": _protocol(comparison),
         "tables": [
             _comparison_table(found),
@@ -110,7 +110,8 @@ def _transfer_sentence(found: Found) -> str:
     difference = found.transfer["metrics"][ACCURACY]
     answer = VERDICTS.get(verdict(difference), "Transfer is not shown to help or to harm")
     values = with_interval(difference, "difference")
-    sentence = f"{answer}: accuracy, transferred minus random start, {values} (the paper: {PUBLISHED_GAIN} more)"
+    published = f" (the paper: {PUBLISHED_GAIN} more)" if found.beside_paper else ""
+    sentence = f"{answer}: accuracy, transferred minus random start, {values}{published}"
     return f"{sentence}." if found.reached is None else f"{sentence}; {found.reached.sentence}"
 
 
@@ -121,6 +122,7 @@ def _warnings(found: Found) -> list[str]:
 
 def _limits(found: Found) -> list[str]:
     lines = [
+        *([PAPER_NUMBERS] if found.beside_paper else []),
         "Every arm has the settings of its bundle: none was tuned for this cohort here, and one that is behind may "
         "gain from other settings.",
     ]
@@ -167,9 +169,16 @@ def _pretraining_in_words(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _paper(arm: Arm) -> list[str]:
+def _paper(found: Found, arm: Arm | None) -> list[str]:
+    """Return the cells below `_paper_header` of an arm, or of another row; none of another question."""
+    if not found.beside_paper:
+        return []
     others = [PUBLISHED_MCTL.get(name, NOTHING) if arm == TRANSFERRED else NOTHING for name in PUBLISHED_MCTL]
-    return [arm.published or NOTHING, *others]
+    return [(arm.published if arm else "") or NOTHING, *others]
+
+
+def _paper_header(found: Found) -> list[str]:
+    return ["paper: accuracy, %", "paper: sensitivity, %", "paper: specificity, %"] if found.beside_paper else []
 
 
 def _comparison_table(found: Found) -> dict[str, Any]:
@@ -181,16 +190,16 @@ def _comparison_table(found: Found) -> dict[str, Any]:
             if result is None
             else [value_at(result, LEVEL, name) for name in found.metrics]
         )
-        rows.append([arm.title, *cells, *_paper(arm)])
+        rows.append([arm.title, *cells, *_paper(found, arm)])
     if found.ceiling is not None:
         top = {name: with_interval(bound, "mean") for name, bound in found.ceiling.items()}
-        rows.append(["ceiling", *(top.get(name, NOTHING) for name in found.metrics), *[NOTHING] * 3])
+        rows.append(["ceiling", *(top.get(name, NOTHING) for name in found.metrics), *_paper(found, None)])
     return {
         "key": "comparison",
         "title": "Every classifier on the same patients",
-        "caption": "Value [95 % interval over the patients], all repetitions pooled. The paper's ranges are of its own "
-        "patients.",
-        "header": ["classifier", *found.metrics.values(), "paper: accuracy, %", "sensitivity, %", "specificity, %"],
+        "caption": "Value [95 % interval over the patients], all repetitions pooled."
+        + (" The paper's ranges are of its own patients." if found.beside_paper else ""),
+        "header": ["classifier", *found.metrics.values(), *_paper_header(found)],
         "rows": rows,
     }
 
@@ -203,21 +212,18 @@ def _range_table(found: Found) -> list[dict[str, Any]]:
     for arm in ARMS:
         if arm.name in found.results:
             ranges = _ranges(found, arm.name)
-            rows.append([arm.title, *(ranges[name] for name in found.metrics),
-                         mean_and_sd(found.results[arm.name], LEVEL, ACCURACY), *_paper(arm)])  # fmt: skip
+            spread = mean_and_sd(found.results[arm.name], LEVEL, ACCURACY)
+            rows.append([arm.title, *(ranges[name] for name in found.metrics), spread, *_paper(found, arm)])
     return [
         {
             "key": "ranges",
             "title": "Ranges over the repetitions",
             "caption": "Least to greatest value over the repetitions, which is what the paper reports: it says how "
             "much the answer changes with the seed and the division, and nothing of other patients.",
-            "header": [
-                "classifier", *found.metrics.values(), "accuracy, mean ± SD", "paper: accuracy, %", "sensitivity, %",
-                "specificity, %",
-            ],
+            "header": ["classifier", *found.metrics.values(), "accuracy, mean ± SD", *_paper_header(found)],
             "rows": rows,
         }
-    ]  # fmt: skip
+    ]
 
 
 def _ranges(found: Found, name: str) -> dict[str, str]:

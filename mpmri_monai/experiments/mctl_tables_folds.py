@@ -85,17 +85,22 @@ class Folds:
         return len(self.fits) > self.repeats and bool((tested.groupby(["repeat", "outer"]).size() == 1).all())
 
     @cached_property
-    def name(self) -> str:
-        """The file, in the options of runs; its name says what is in it, so that no other one is written over."""
-        return f"{OUT}/splits-{splits_digest(self.table)[:12]}.csv"
+    def folder(self) -> str:
+        """Where the table lies, in the options of runs; its name says what is in it: no other one is written over."""
+        return f"{OUT}/splits-{splits_digest(self.table)[:12]}"
+
+    def file(self, repeat: int) -> str:
+        """Return the file of one repeat: each run reads and checks the whole of its file."""
+        return f"{self.folder}/repeat{repeat}.csv"
 
     def keep(self, context: Context) -> None:
         """Write the table where the runs look for it."""
-        write_splits(context.located(self.name), self.table)
+        for repeat, rows in self.table.groupby("repeat"):
+            write_splits(context.located(self.file(repeat)), rows)
 
     def options(self, fit: OuterFold) -> dict[str, Any]:
         """Return the overrides of the training configuration that name a fit; those of an autoencoder too."""
-        return {"split#file": self.name, "split#repeat": fit.repeat, "split#fold": fit.number}
+        return {"split#file": self.file(fit.repeat), "split#repeat": fit.repeat, "split#fold": fit.number}
 
     def whole(self, predictions: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the repeats of which every fold is there: in others not every patient was tested."""

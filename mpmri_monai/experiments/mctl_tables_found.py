@@ -11,7 +11,7 @@ import pandas as pd
 
 from mpmri_monai.evaluation import compare, compare_many, evaluate
 from mpmri_monai.evaluation.comparison import add_holm
-from mpmri_monai.experiments.mctl_tables_arms import ARMS, RANDOM, TRANSFERRED
+from mpmri_monai.experiments.mctl_tables_arms import ARMS, PUBLISHED_TASK, RANDOM, TRANSFERRED
 from mpmri_monai.experiments.mctl_tables_epochs import Reached
 from mpmri_monai.experiments.mctl_tables_plan import Comparison
 from mpmri_monai.experiments.nested import LEVEL
@@ -32,6 +32,11 @@ class Found:
     def task(self) -> Task:
         """The question that every arm answers."""
         return self.comparison.question.task
+
+    @property
+    def beside_paper(self) -> bool:
+        """Whether the paper asked the same question."""
+        return self.task.name == PUBLISHED_TASK
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

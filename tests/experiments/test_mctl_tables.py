@@ -290,8 +290,17 @@ def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path):
 
 
 def test_another_division_is_another_file(context):
-    names = {Comparison.of(replace(context, seed=seed)).folds.name for seed in (0, 0, 1)}
+    names = {Comparison.of(replace(context, seed=seed)).folds.file(0) for seed in (0, 0, 1)}
     assert len(names) == 2
+
+
+def test_each_repeat_has_its_own_file(context):
+    context = replace(context, repeats=2)
+    finish_all(context, arms=())
+    folds = Comparison.of(context).folds
+    kept = [read_splits(context.located(folds.file(repeat))) for repeat in (0, 1)]
+    assert [set(table["repeat"]) for table in kept] == [{0}, {1}]
+    assert pd.concat(kept, ignore_index=True).equals(folds.table)
 
 
 def test_only_whole_repeats_count():
@@ -326,6 +335,13 @@ def test_transfer_that_does_nothing_is_not_said_to_help(collected):
     content = collected(arms=("mctl-random", "mctl-transferred"))
     assert content["headline"][0].startswith("Transfer is not shown to help")
     assert "ranges" not in _tables(content)
+
+
+def test_another_question_is_not_set_beside_the_paper_s_numbers(context, collected, monkeypatch):
+    assert any("lies outside its sensitivity" in limit for limit in collected(arms=("cnn", "dense"))["limits"])
+    monkeypatch.setattr("mpmri_monai.experiments.mctl_tables_found.PUBLISHED_TASK", "heart")
+    content = MctlTables().collect(context)
+    assert "paper" not in json.dumps([content[key] for key in ("headline", "limits", "tables")])
 
 
 def test_without_autoencoders_the_rest_is_reported(collected):
