@@ -21,6 +21,9 @@ from mpmri_monai.training.classical import NETWORK_HEAD
 
 NORMALISATION = "each volume is normalised by itself"
 """How every store is made (samples.intensity): nothing is fitted over patients."""
+STANDARDISATION = "the mean and the range that the network standardises by are those of these samples"
+STANDARDISED = "standardised("
+"""What a configuration's network fits mean and range with (`bundle.recipes`)."""
 COLOURS = {audit.PASSED: "green", audit.LEAK: "bold red", audit.UNKNOWN: "yellow"}
 
 
@@ -65,6 +68,10 @@ def _checks(run: Path) -> list[audit.Check]:
     images = _if_there(run / IMAGES, _image_table)
     data = _if_there(run / "environment.json", _recorded_data) or {}
     parts = {"train": _data_of(config, "train", "trainer"), "validate": _data_of(config, "validate", "evaluator")}
+    normalisation, network = NORMALISATION, str(config.get("network")).replace("::", "#")
+    if STANDARDISED in network:
+        normalisation += f"; {STANDARDISATION}"
+        parts["train"] = parts["train"] if ", @train#dataset, @size)" in network else network
     outer = audit.rows_of(splits, audit.Fit(fit.repeat, fit.outer))
     tested = sorted(set(outer.loc[outer["role"] == "test", "patient"]))
     return [
@@ -74,7 +81,7 @@ def _checks(run: Path) -> list[audit.Check]:
         audit.check_copies(predictions),
         audit.check_recorded_splits(splits, data.get("splits")),
         audit.check_predicted_roles(predictions, splits, fit, _imaged(images, config)),
-        audit.check_parts(parts, NORMALISATION),
+        audit.check_parts(parts, normalisation),
         audit.check_epoch(parts, splits, fit, _validated(run, config)),
         audit.check_fitted(_fitted(run, config, tested), len(tested)),
         _pretraining(str(config.get("pretrained", SCRATCH)), data.get(WEIGHTS), tested),

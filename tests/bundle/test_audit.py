@@ -183,6 +183,17 @@ def test_an_engine_that_reads_other_samples_than_its_part_is_not_passed(make, lo
     assert found["training data and normalisation"] != audit.PASSED
 
 
+@pytest.mark.parametrize(
+    ("dataset", "outcome"),
+    [("@train::dataset", audit.PASSED), ("@validate#dataset", audit.UNKNOWN), ("@test_dataset", audit.LEAK)],
+)
+def test_a_standardisation_is_fitted_on_the_training_samples_or_is_not_passed(make, dataset, outcome):
+    folder = make(network=f"$mpmri.standardised(@network_def, {dataset}, @size).to(@device)")
+    (row,) = [row for row in audit_run(folder) if row["check"] == "training data and normalisation"]
+    assert row["outcome"] == outcome
+    assert ("mean and the range" in row["found"]) == (outcome == audit.PASSED)
+
+
 def test_weights_that_were_replaced_since_are_not_asked(make, tmp_path):
     weights = tmp_path / "weights" / "model.pt"
     artefacts.write_text(weights, "first")
