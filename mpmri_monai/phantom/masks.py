@@ -73,6 +73,9 @@ def write_seg(path: Path, mask: NDArray[np.uint8], scan: Scan, sources: list[Dat
     segmentation.SeriesDescription = "Lesions"
     segmentation.ContentDate, segmentation.ContentTime = clock.date, clock.time(3000)
     segmentation.SeriesDate, segmentation.SeriesTime = clock.date, clock.time(3000)
+    segmentation.InstanceCreationDate, segmentation.InstanceCreationTime = clock.date, clock.time(3000)
+    for item in segmentation.ContributingEquipmentSequence:
+        item.ContributionDateTime = clock.date + clock.time(3000)
     organization = uid(scan.patient, "seg", "dimensions")
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization

@@ -94,13 +94,12 @@ def test_the_tiny_recipe_gives_the_recorded_content(tmp_path):
 @pytest.fixture(scope="module")
 def brains(tmp_path_factory, brain, source):
     """Manifests of a small labelled and a small unlabelled cohort of brains."""
-    patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("brains")
-    made = {}
-    for name, chosen in (("brain", brain), ("brain-source", source)):
-        patch.setitem(presets.PRESETS, name, chosen)
-        made[name] = write_cohort(folder / name, name, patients=4, workers=0, progress=False)
-    yield made
-    patch.undo()
+    folder, made = tmp_path_factory.mktemp("brains"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, chosen in (("brain", brain), ("brain-source", source)):
+            patch.setitem(presets.PRESETS, name, chosen)
+            made[name] = write_cohort(folder / name, name, patients=4, workers=0, progress=False)
+    return made
 
 
 def test_the_brain_cohort_has_one_sequence_one_region_a_patient_and_both_classes(brains):

@@ -96,6 +96,14 @@ def test_identifiers_are_unique_valid_and_deterministic(tmp_path, quick):
     assert all(one.is_valid for one in uids)
 
 
+def test_a_segmentation_written_later_is_the_same_file(tmp_path, brain):
+    files = []
+    for folder in ("a", "b"):
+        patient, _ = written(tmp_path / folder, brain, grades=("healthy",), seg_every=1)
+        files.append((tmp_path / folder / patient.name / "lesions.dcm").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_content_hash_changes_with_a_voxel(tmp_path, quick):
     noisier = replace(quick, sites=(replace(quick.sites[0], t2=replace(quick.sites[0].t2, noise=0.0401)),))
     assert written(tmp_path / "a", quick)[1].content != written(tmp_path / "b", noisier)[1].content
