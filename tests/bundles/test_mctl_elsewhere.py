@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from monai.bundle import verify_metadata, verify_net_in_out
 
 from mpmri_monai.artefacts import CACHE_VARIABLE
 from mpmri_monai.phantom import write_cohort
@@ -21,6 +22,17 @@ pytestmark = pytest.mark.slow
 def phantom(tmp_path_factory):
     """Manifest of a few generated brains, as DICOM."""
     return write_cohort(tmp_path_factory.mktemp("phantom") / "c", "brain", patients=10, workers=1, progress=False)
+
+
+@pytest.mark.parametrize("name", ["mctl_brain", "mctl_autoencoder"])
+def test_monai_accepts_metadata_and_networks(root, cache, tmp_path, name, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    schema = tmp_path / "schema.json"
+    shutil.copy(root / "mpmri_monai" / "bundle" / "meta_schema_20240725.json", schema)
+    configs = root / "bundles" / name / "configs"
+    verify_metadata(meta_file=str(configs / "metadata.json"), filepath=str(schema))
+    verify_net_in_out("network_def", str(configs / "metadata.json"), str(configs / "train.json"))
+    assert not (cache / "cohorts").exists()
 
 
 def test_from_the_phantoms_dicom_to_an_answer_on_a_new_study(run_here, bundle, phantom, root, tmp_path):
