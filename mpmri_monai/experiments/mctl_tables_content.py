@@ -29,6 +29,7 @@ from mpmri_monai.experiments.start_results import ACCURACY, UNFINISHED, against,
 from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
 from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 from mpmri_monai.report.wording import certainty_sentence, plural
+from mpmri_monai.training.classical import COMPONENTS
 
 VERDICTS = {"better": "Transfer helps", "worse": "Transfer harms"}
 
@@ -144,6 +145,8 @@ def _protocol(comparison: Comparison) -> list[str]:
         "its patient, and are never scored.",
         *_pretraining_in_words(comparison),
         f"Networks train {plural(epochs, 'epoch')} each.",
+        "Classical classifiers are fitted to the six turned and mirrored views of each training sample; the SVM sees "
+        f"voxels by their first {COMPONENTS} principal components.",
         "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored.",
     ]
 
