@@ -55,7 +55,10 @@ def _options(
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to create; must not exist.")],
     preset: Annotated[
-        str, typer.Option(help="quick (the demo), paper (48 patients), sites (three hospitals); brain, and brain-source to pretrain on.")
+        str,
+        typer.Option(
+            help="quick (the demo), paper (48 patients), sites (three hospitals); brain, or brain-source to pretrain on."
+        ),
     ] = "quick",
     patients: Annotated[int | None, typer.Option(help="Patients to make instead of the preset's number.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same cohort.")] = None,
