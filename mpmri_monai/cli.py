@@ -57,7 +57,7 @@ def phantom(
     preset: Annotated[
         str,
         typer.Option(
-            help="quick (the demo), paper (48 patients), sites (three hospitals); brain, or brain-source to pretrain on."
+            help="quick (the demo), paper (48 patients), sites (three hospitals); brain, brain-source (unlabelled)."
         ),
     ] = "quick",
     patients: Annotated[int | None, typer.Option(help="Patients to make instead of the preset's number.")] = None,
