@@ -19,6 +19,7 @@ from mpmri_monai.training import SampleData
 
 SAMPLED_KINDS = ("lesion", "study")
 """Samples that carry a label of their own: lesions, and studies without lesions that are labelled as a whole."""
+KIND_WORDS = {"lesion": "lesions", "study": "whole studies"}
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class CohortData(StoredCohort):
         """The store's table, with ``label`` (class name; permuted if asked), for the samples that the task is about."""
         table = self.store.table
         if self.task.name == "hcc_vs_bg":
-            label = table["kind"].map({"lesion": "hcc", "background": "background"})
+            label = table["kind"].map({"lesion": "hcc", "background": "background"}).fillna("")
         else:
             label = table[f"label_{self.task.label}"].where(table["kind"].isin(SAMPLED_KINDS), "")
         rows = table.assign(label=label)[label != ""]
@@ -109,6 +110,7 @@ class CohortData(StoredCohort):
                 where=self.manifest.name,
                 fix="look at the studies that were skipped, and at the labels (mpmri check)",
             )
+        _refuse_told_by_kind(rows, self.manifest.name)
         return rows if self.permutation < 0 else self._permuted(rows)
 
     def _permuted(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -186,6 +188,22 @@ class CohortData(StoredCohort):
     def split_columns(self, role: str) -> dict[str, object]:
         """Return the predictions columns that say which split ``role`` belongs to."""
         return {"repeat": self.split.repeat, "outer": self.split.fold, "inner": self.split.inner_name, "role": role}
+
+
+def _refuse_told_by_kind(rows: pd.DataFrame, cohort_name: str) -> None:
+    """Refuse lesions of some classes beside whole studies of others: where a crop was taken would tell its class."""
+    kinds = rows[rows["kind"].isin(SAMPLED_KINDS)].groupby("label")["kind"].unique()
+    if len({frozenset(found) for found in kinds}) < 2:
+        return
+    found = "; ".join(f"{label}: {' and '.join(KIND_WORDS[one] for one in sorted(of))}" for label, of in kinds.items())
+    raise ManifestError(
+        expected="samples of every class that are taken alike, around lesions or of studies as a whole",
+        found=found,
+        where=cohort_name,
+        fix="give every study a region, as healthy ones at the place where others have a lesion; or leave all lesions "
+        "out of the manifest and label the studies",
+        code="E_KIND",
+    )
 
 
 def _refuse_other_classes(manifest: cohort.Manifest, task: sequences.Task) -> None:

@@ -55,11 +55,11 @@ def check_scoring(
     Raises:
         ConfigError: no such head or features; a classical head, which is no file of tensors and so cannot answer on a
             new study, where more than predictions is asked for, or in more than one process; features without one; or
-            stored crops that are too small to average over.
+            stored crops that are volumes, or too small, to average over.
     """
     settings = Settings(**samples)
     if averaging:
-        check_room(settings.stored_pixels, settings.pixels)
+        check_room(settings.stored_shape, settings.size)
     if head not in HEADS:
         raise ConfigError(expected=f"a head among {', '.join(HEADS)}", found=repr(head), code="E_HEAD")
     if features not in FEATURES:

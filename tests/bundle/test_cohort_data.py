@@ -98,6 +98,29 @@ def test_a_class_that_the_fusion_does_not_show_is_refused(make):
         make(table(absent=(0, 3, 6))).samples("train")
 
 
+def test_a_study_without_lesions_is_neither_tumour_nor_background(make):
+    rows = table()
+    rows["kind"] = ["lesion", "background", "study"] * 3
+    data = make(rows, task="hcc_vs_bg")
+    assert set(data.rows["label"]) == {"hcc", "background"} and set(data.rows["kind"]) == {"lesion", "background"}
+    assert len(data.samples("train").label) == (data.usable["patient"].map(data.roles) == "train").sum()
+
+
+@pytest.mark.parametrize("told", [["lesion", "study", "study"], ["lesion", "lesion", "study"]])
+def test_classes_that_the_place_of_the_crop_tells_are_refused(make, told):
+    """Healthy studies as a whole beside crops around the lesions of unhealthy ones."""
+    rows = table()
+    rows["kind"] = told * 3
+    with pytest.raises(ManifestError, match=r"E_KIND.*poorly: whole studies; well: lesions"):
+        make(rows).samples("train")
+
+
+def test_lesions_and_whole_studies_of_every_class_pass(make):
+    rows = table()
+    rows["kind"] = ["lesion"] * 6 + ["study"] * 3
+    assert set(make(rows).rows["kind"]) == {"lesion", "study"}
+
+
 def splits_of(tmp_path, roles):
     rows = [("patient", name, "", "", 0, 0, "", role) for name, role in roles.items()]
     write_splits(tmp_path / "s.csv", pd.DataFrame(rows, columns=list(COLUMNS)))

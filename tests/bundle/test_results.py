@@ -50,6 +50,13 @@ def test_averaging_over_crops_that_are_not_stored_is_refused():
         check_scoring("network", True, "report", SAMPLES | {"reach": 1.2})
 
 
+def test_averaging_over_volumes_is_refused():
+    grid = {"grid": {"slices": 4, "pixels": 25}, "reach": 1.6}
+    check_scoring("network", False, "report", grid)
+    with pytest.raises(ConfigError, match=r"crops of one plane.*--averaging False"):
+        check_scoring("network", True, "report", grid)
+
+
 def test_no_epoch_is_trained_for_a_classical_head():
     runs = []
     trainer = SimpleNamespace(run=lambda: runs.append("run"))
