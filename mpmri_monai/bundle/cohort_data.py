@@ -151,7 +151,8 @@ class CohortData(StoredCohort):
         without = self.usable.loc[~self.usable["patient"].isin(self.splits["patient"]), "patient"].nunique()
         if without:
             logger.warning("%d patients have no role in the splits and are left out", without)
-        scored = set() if split.leave_out else {"test" if split.inner < 0 else "val"}
+        alone = split.leave_out or self._tests_one_patient
+        scored = set() if alone else {"test" if split.inner < 0 else "val"}
         for wanted in sorted({"train"} | scored | set(roles.dropna()) - {"test"}):
             there = set(self.usable.loc[roles == wanted, "label"])
             absent = [name for name in self.task.classes if name not in there]
@@ -164,6 +165,11 @@ class CohortData(StoredCohort):
                     code="E_CLASS_EMPTY",
                 )
         return roles
+
+    @property
+    def _tests_one_patient(self) -> bool:
+        """Whether this fit is one of a table, such as a file's, that leaves patients out one by one."""
+        return not self.replica and self.split.inner < 0 and list(self.roles.values()).count("test") == 1
 
     def samples(self, role: str) -> SampleData:
         """Return the samples in ``role``; there may be none to validate with. A replica validates on its test set."""

@@ -134,6 +134,14 @@ def test_a_splits_file_without_a_class_is_refused_before_training(make, tmp_path
         make(file=splits_of(tmp_path, roles)).samples("train")
 
 
+def test_a_splits_file_may_leave_patients_out_one_by_one(make, tmp_path):
+    """The only tested patient is of one class, as in the splits that leave each patient out in turn."""
+    roles = {f"P{i}": "test" if i == 4 else "train" for i in range(PATIENTS)}
+    data = make(file=splits_of(tmp_path, roles))
+    assert data.samples("test").table["patient"].tolist() == ["P4"]
+    assert len(data.samples("train").table) == PATIENTS - 1
+
+
 def test_patients_whom_a_splits_file_leaves_out_are_counted(make, tmp_path, caplog):
     roles = {f"P{i}": "train" if i < 3 else "test" for i in range(PATIENTS - 1)}
     make(file=splits_of(tmp_path, roles)).samples("train")
