@@ -15,6 +15,7 @@ from mpmri_monai import cohort, sequences
 from mpmri_monai.bundle.replica import with_copies
 from mpmri_monai.bundle.stored_cohort import StoredCohort, opened
 from mpmri_monai.errors import ConfigError, ManifestError, SplitError
+from mpmri_monai.samples.plane import AXIAL, BODY_PLANES
 from mpmri_monai.training import SampleData
 
 SAMPLED_KINDS = ("lesion", "study")
@@ -122,7 +123,10 @@ class CohortData(StoredCohort):
 
         Splits are made from ``rows``, so that they are the same for every fusion.
         """
-        return self.showing(self.rows)
+        rows = self.showing(self.rows)
+        if self.settings.grid is not None:
+            _refuse_mixed_planes(rows, self.manifest.name)
+        return rows
 
     @cached_property
     def splits(self) -> pd.DataFrame:
@@ -210,6 +214,22 @@ def _refuse_told_by_kind(rows: pd.DataFrame, cohort_name: str) -> None:
         "out of the manifest and label the studies",
         code="E_KIND",
     )
+
+
+def _refuse_mixed_planes(rows: pd.DataFrame, cohort_name: str) -> None:
+    """Refuse axial beside sagittal or coronal crops: depth, rows and columns would mean other axes of the body."""
+    flags = rows["flags"].str.split(";").map(lambda names: {name.partition(":")[0] for name in names})
+    planes = flags.map(lambda names: next((name for name in BODY_PLANES if name in names), AXIAL))
+    studies = rows.groupby(planes)["study"].nunique()
+    if len(studies) > 1:
+        raise ManifestError(
+            expected="3D samples whose slices all lie in the same plane of the body",
+            found=", ".join(f"{count} studies with {plane} ones" for plane, count in studies.items()),
+            where=cohort_name,
+            fix="name another series or sequence of those studies, leave them out, or store their NIfTI files with the "
+            "slices along the third axis",
+            code="E_PLANES",
+        )
 
 
 def _refuse_other_classes(manifest: cohort.Manifest, task: sequences.Task) -> None:

@@ -45,7 +45,8 @@ def prepare_command(
     if flagged:
         console.print(
             f"{flagged} samples carry flags: oblique = slices more than 2° apart, partial = partly covered, "
-            "unaligned = motion refused, stray = box stretched by mask voxels far from the rest"
+            "unaligned = motion refused, stray = box stretched by mask voxels far from the rest, "
+            "sagittal, coronal = planes of a 3D crop that is not axial"
         )
     for study, problem in store.failed.items():
         console.print(f"[red]left out[/red] {study}: {problem}", highlight=False)

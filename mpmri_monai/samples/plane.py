@@ -12,6 +12,10 @@ from mpmri_monai.volumes import Geometry
 TOWARDS = np.array([-1.0, -1.0, 1.0])
 """Signs of left, posterior and superior along the RAS+ axes: where the axes of a grid sample point."""
 
+AXIAL = "axial"
+BODY_PLANES = ("sagittal", "coronal", AXIAL)
+"""Planes across the left-right, front-back and head-foot axis of the body."""
+
 Vector = NDArray[np.float64]
 
 
@@ -110,6 +114,11 @@ class CropGrid:
     """Distance between planes."""
     shape: tuple[int, int, int]
     """(depth, row, column)."""
+
+    @property
+    def body_plane(self) -> str:
+        """Name, of `BODY_PLANES`, of what its planes are nearest to."""
+        return BODY_PLANES[int(np.abs(self.normal).argmax())]
 
     def points_mm(self) -> NDArray[np.float64]:
         """Return the points in RAS+ mm, (depth, row, column, 3)."""

@@ -12,6 +12,7 @@ from mpmri_monai.cohort import Study
 from mpmri_monai.errors import GeometryError, MaskError
 from mpmri_monai.samples.intensity import Window, refuse_empty
 from mpmri_monai.samples.locate import Position
+from mpmri_monai.samples.plane import AXIAL, CropGrid
 from mpmri_monai.samples.resample import Footprint, angle_deg, footprint, show
 from mpmri_monai.samples.settings import Grid, Settings
 from mpmri_monai.volumes import Stack
@@ -60,7 +61,8 @@ class Sample:
     flags: tuple[str, ...]
     """``oblique:<sequence>`` (slices more than 2° from the reference's), ``partial:<sequence>`` (part of the box is not
     covered), ``unaligned:<sequence>`` (its motion was refused: taken where the scanner put it), ``stray`` (the box is
-    stretched by mask voxels far from the rest)."""
+    stretched by mask voxels far from the rest); of grid samples that are not axial, ``sagittal:<sequence>`` or
+    ``coronal:<sequence>``, as the slices of the reference are."""
     shift_mm: NDArray[np.float64] | None = None
     """(sequence,): how far alignment moved what is at the centre of the crop; 0 for the reference, NaN when absent.
     None where sequences are not aligned."""
@@ -138,6 +140,8 @@ def _take_sample(
             flags.append(f"partial:{sequence}")
         if angle_deg(normal, stack.geometry.normal) > OBLIQUE_DEG:
             flags.append(f"oblique:{sequence}")
+        if isinstance(plane, CropGrid) and plane.body_plane != AXIAL:
+            flags.append(f"{plane.body_plane}:{sequence}")
     digits = 5 if position.kind == "patch" else 2
     return Sample(
         patient=study.patient,

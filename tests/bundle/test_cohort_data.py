@@ -15,6 +15,7 @@ from mpmri_monai.bundle.replica import COPIES
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
 from mpmri_monai.errors import ConfigError, LeakageError, ManifestError, SplitError
+from mpmri_monai.samples import Settings
 from mpmri_monai.sequences import GRADES, Task
 
 PATIENTS = 9
@@ -119,6 +120,19 @@ def test_lesions_and_whole_studies_of_every_class_pass(make):
     rows = table()
     rows["kind"] = ["lesion"] * 6 + ["study"] * 3
     assert set(make(rows).rows["kind"]) == {"lesion", "study"}
+
+
+def test_crops_of_other_planes_of_the_body_are_refused(make):
+    rows = table().assign(flags=["", "partial:T2"] * 4 + ["oblique:OUT;sagittal:T2"])
+    data = make(rows)
+    assert len(data.usable) == PATIENTS  # 2.5D samples have no such flag
+    data = make(rows)
+    data.settings = Settings(grid={})
+    with pytest.raises(ManifestError, match=r"E_PLANES.*8 studies with axial ones, 1 studies with sagittal"):
+        data.samples("train")
+    data = make(rows.assign(flags="sagittal:T2"))
+    data.settings = Settings(grid={})
+    assert len(data.usable) == PATIENTS
 
 
 def splits_of(tmp_path, roles):

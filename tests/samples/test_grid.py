@@ -115,6 +115,14 @@ def test_axes_of_other_orientations(order, towards):
     np.testing.assert_array_equal([planes.row_direction, planes.column_direction, planes.normal], towards)
 
 
+@pytest.mark.parametrize(
+    ("order", "flags"), [((0, 1, 2), ()), ((0, 2, 1), ("coronal:T2",)), ((1, 2, 0), ("sagittal:T2",))]
+)
+def test_samples_that_are_not_axial_say_so(body, make_stack, order, flags):
+    stack = stored_otherwise(body(AXIAL), order, (0, 0, 0), make_stack)
+    assert take(stack, position_of(geometry=stack.geometry, grid=GRID)).flags == flags
+
+
 @given(angles=arrays(float, 3, elements=st.floats(-np.pi, np.pi)))
 @settings(max_examples=50, deadline=None)
 def test_canonical_axes_are_a_frame_along_the_volume(angles):
