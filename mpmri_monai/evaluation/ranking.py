@@ -69,8 +69,7 @@ def ranking(
         {
             "name": list(models),
             "value": values,
-            "low": [one["low"] for one in intervals],
-            "high": [one["high"] for one in intervals],
+            **{end: np.array([one[end] for one in intervals], float) for end in ("low", "high")},  # None becomes NaN
             "rank": rankdata(sign * values),
             "p_win": (first / first.sum(axis=0)).mean(axis=1),
             "rank_low": np.quantile(ranks, tail, axis=1),

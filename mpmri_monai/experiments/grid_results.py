@@ -71,8 +71,7 @@ def _ranked(grid: Grid) -> pd.DataFrame:
         str(candidate): inner_fits(pd.concat(grid.validated[candidate.cell].values(), ignore_index=True))
         for candidate in grid.everywhere
     }
-    ranked = ranking(tables, grid.question.task, LEVEL, METRIC, role="val", seed=grid.context.seed)
-    return ranked.astype({"low": float, "high": float})  # where all are perfect there is no interval
+    return ranking(tables, grid.question.task, LEVEL, METRIC, role="val", seed=grid.context.seed)
 
 
 def _headline(

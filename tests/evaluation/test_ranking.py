@@ -33,6 +33,18 @@ def test_equal_models_share_the_first_place(tables):
     assert table["rank"].tolist() == [1.5, 1.5, 3]
 
 
+@pytest.mark.parametrize("skills", [("perfect", "perfect too"), ("perfect", "skill 1")])
+def test_a_perfect_model_has_a_number_for_no_interval(tables, skills):
+    """What has no interval says so with NaN, in a column of numbers, also where it is so of all models."""
+    perfect = tables["skill 1"].copy()
+    for name in GRADE.classes:
+        perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
+    models = tables | {"perfect": perfect, "perfect too": perfect}
+    table = ranking({name: models[name] for name in skills}, GRADE, bootstraps=50)
+    assert table["low"].dtype == table["high"].dtype == float
+    assert np.isnan(table["low"][0]) and np.isnan(table["high"][0])
+
+
 def test_small_brier_scores_win(tables):
     assert ranking(tables, GRADE, metric="brier", bootstraps=50)["name"][0] == "skill 3"
 
