@@ -156,9 +156,7 @@ def _alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def _prepared(
-    stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context
-) -> tuple[dict[str, str], str]:
+def _prepared(stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context) -> tuple[dict[str, str], str]:
     """Bring every store that the runs read up to date; return why studies were left out, and the stores' digest."""
     runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
     wanted = {

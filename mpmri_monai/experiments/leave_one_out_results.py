@@ -56,12 +56,12 @@ def leave_one_out_content(context: Context, question: Question, cells: Sequence[
         context: of the experiment.
         question: of its bundle.
         cells: names of the repetitions' runs, in order.
-        patients: that each repetition tests.
+        patients: of the cohort with a label of the task.
 
     Raises:
         EvaluationError: no repetition is whole.
     """
-    whole = whole_repetitions(context, cells, patients)
+    whole = whole_repetitions(context, cells)
     predictions = pd.concat(whole.values(), ignore_index=True)
     names = shown_metrics(question.task)
     result = evaluate(predictions, question.task, seed=context.seed)
@@ -77,9 +77,9 @@ def leave_one_out_content(context: Context, question: Question, cells: Sequence[
             certainty_sentence(calibration["abstention"]),
             _agreement(predictions, question.task),
         ],
-        "warnings": _warnings(len(cells), len(whole)),
+        "warnings": _warnings(len(cells), len(whole), patients - result["levels"][LEVEL]["patients"]),
         "limits": [FIXED_CHOICE, ACROSS_NETWORKS, *small_classes([result])],
-        "protocol": _protocol(context, question, len(whole), patients),
+        "protocol": _protocol(context, question, len(whole), result["levels"][LEVEL]["patients"]),
         "tables": [
             _metrics_table(result, by_repetition, question.task),
             _repetitions_table(by_repetition),
@@ -90,25 +90,30 @@ def leave_one_out_content(context: Context, question: Question, cells: Sequence[
     }
 
 
-def whole_repetitions(context: Context, cells: Sequence[str], patients: int) -> dict[str, pd.DataFrame]:
-    """Return the predictions of the repetitions that tested every patient, numbered as repeats, by cell.
+def whole_repetitions(context: Context, cells: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the predictions of the repetitions that tested every patient of whom there are samples, by cell.
+
+    They are numbered as repeats. Every run has all these patients, in some role.
 
     Raises:
         EvaluationError: there is none.
     """
-    whole = {
-        cell: context.predictions(cell).assign(repeat=number)
-        for number, cell in enumerate(cells)
-        if len(context.runs(cell)) == patients
+    tables = {
+        cell: context.predictions(cell).assign(repeat=number) for number, cell in enumerate(cells) if context.runs(cell)
     }
+    whole = {cell: table for cell, table in tables.items() if _tested(table) == set(table["patient"])}
     if not whole:
         raise EvaluationError(
-            expected=f"a repetition in which each of {patients} patients was tested",
+            expected="a repetition in which each patient was tested",
             found="none",
             fix="look at the failed runs, and run the same command again",
             code="E_CELL_EMPTY",
         )
     return whole
+
+
+def _tested(predictions: pd.DataFrame) -> set[str]:
+    return set(predictions.loc[predictions["role"] == "test", "patient"])
 
 
 def shown_metrics(task: Task) -> list[str]:
@@ -133,10 +138,16 @@ def _headline(result: Mapping[str, Any], by_repetition: pd.DataFrame, names: Seq
     ]
 
 
-def _warnings(planned: int, whole: int) -> list[str]:
-    if planned == whole:
-        return []
-    return [f"{planned - whole} of {planned} repetitions did not test every patient, and are left out."]
+def _warnings(planned: int, whole: int, without_samples: int) -> list[str]:
+    warnings = []
+    if planned != whole:
+        warnings.append(f"{planned - whole} of {planned} repetitions did not test every patient, and are left out.")
+    if without_samples:
+        warnings.append(
+            f"Of {plural(without_samples, 'patient')} with a label there is no sample: as many runs of each repetition "
+            "had nobody to test."
+        )
+    return warnings
 
 
 def _agreement(predictions: pd.DataFrame, task: Task) -> str:

@@ -109,6 +109,18 @@ def test_repetitions_that_lack_a_patient_are_left_out_and_said(context):
     assert content["warnings"] == ["1 of 2 repetitions did not test every patient, and are left out."]
 
 
+def test_a_patient_without_samples_is_tested_by_nobody(context):
+    """The folds are those of the patients who could be sampled: the last runs have nobody to test, and fail."""
+    sampled = Reader(PATIENTS - 1, failing=f"patient{PATIENTS - 1}")
+    finish_all(LeaveOneOut(), context, sampled)
+    content = LeaveOneOut().collect(context)
+    assert f"{PATIENTS - 1} patients" in content["headline"][0]
+    assert any(f"Each of {PATIENTS - 1} patients" in line for line in content["protocol"])
+    assert len(_tables(content)["repetitions"]["rows"]) == REPEATS
+    (warning,) = content["warnings"]
+    assert warning.startswith("Of 1 patient with a label there is no sample")
+
+
 def test_nothing_is_said_when_no_repetition_is_whole(context):
     finish_all(LeaveOneOut(), context, Reader(PATIENTS, failing="patient7"))
     with pytest.raises(EvaluationError, match="E_CELL_EMPTY"):
@@ -117,7 +129,7 @@ def test_nothing_is_said_when_no_repetition_is_whole(context):
 
 def test_repetitions_are_told_apart(context):
     finish_all(LeaveOneOut(), context, Reader(PATIENTS))
-    whole = whole_repetitions(context, ["repeat1", "repeat0"], PATIENTS)
+    whole = whole_repetitions(context, ["repeat1", "repeat0"])
     assert [set(table["repeat"]) for table in whole.values()] == [{0}, {1}]
 
 
