@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from torch.nn import functional
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.transforms.batch import centre_crop, centre_starts
 
+logger = logging.getLogger(__name__)
+
 
 class RigidAugmentation:
     """Each visit of a sample is another rigid motion of its stored crop, cut to what the network sees.
@@ -19,7 +22,8 @@ class RigidAugmentation:
     The slices of a grid sample lie further apart than the points within one, so that samples are turned about the depth
     axis alone. The angles of one sample's visits are spread over their range: it is cut into as many equal parts as
     there are visits, and each visit draws from a part of its own. Translations are uniform along each axis. Values
-    between voxels are linear interpolations, those outside the stored crop its border's.
+    between voxels are linear interpolations, those outside the stored crop its border's; where motions reach that far,
+    the log says so once.
 
     Args:
         size: of the network's input, (depth, row, column) in voxels.
@@ -29,7 +33,8 @@ class RigidAugmentation:
         depth_shift: largest translation along the depth either way, in voxels.
 
     Raises:
-        ConfigError: a value that means nothing.
+        ConfigError: a value that means nothing, or a translation by more than half the size, which would move what lies
+            in the centre, the lesion, out of view.
     """
 
     def __init__(
@@ -47,11 +52,14 @@ class RigidAugmentation:
             raise ConfigError(expected="at least 1 copy of each sample", found=str(copies))
         if not 0 <= rotation_deg <= 180:
             raise ConfigError(expected="a rotation_deg from 0 to 180", found=str(rotation_deg))
-        if not (0 <= shift < math.inf and 0 <= depth_shift < math.inf):
+        most, deepest = min(self.size[1:]) / 2, self.size[0] / 2
+        if not (0 <= shift <= most and 0 <= depth_shift <= deepest):
             raise ConfigError(
-                expected="a shift and a depth_shift of 0 voxels or more", found=f"{shift} and {depth_shift}"
+                expected=f"a shift from 0 to {most:g} voxels and a depth_shift from 0 to {deepest:g}, half the size",
+                found=f"{shift} and {depth_shift}",
             )
         self.visits, self.rotation_deg, self.shift, self.depth_shift = copies, rotation_deg, shift, depth_shift
+        self._told = False
 
     def variants(self, samples: int, generator: torch.Generator) -> Tensor:
         """Return the angles of the visits in degrees, counter-clockwise with rows downwards, float (sample, visit)."""
@@ -79,6 +87,7 @@ class RigidAugmentation:
         if not (self.rotation_deg or self.shift or self.depth_shift):
             return centre_crop(images, self.size)
         starts = centre_starts(images.shape[2:], self.size)
+        self._tell_border(images.shape[2:])
         slices = self._slices(images, starts[0], deep.to(images.device))
         points = self._points(images.shape[-2:], starts[1:], torch.deg2rad(variants), down, along)
         # Every slice of a sample moves alike: they are sampled as channels of one image.
@@ -86,6 +95,27 @@ class RigidAugmentation:
             slices.flatten(1, 2), points.to(images.device), padding_mode="border", align_corners=False
         )
         return seen.unflatten(1, (images.shape[1], self.size[0]))
+
+    def beyond(self, stored: Sequence[int]) -> float:
+        """Return how many voxels the farthest motion reaches beyond stored crops (depth, row, column); 0 if none does."""
+        depth, rows, columns = ((length - 1) / 2 for length in self.size)
+        reached = (depth + self.depth_shift, self._turned(rows, columns), self._turned(columns, rows))
+        return max(0.0, *(far - length / 2 for far, length in zip(reached, stored, strict=True)))
+
+    def _turned(self, along: float, across: float) -> float:
+        """Return how far a corner moves along an axis from the centre that it lies ``along`` and ``across`` from."""
+        angle = min(math.radians(self.rotation_deg), math.atan2(across, along))
+        return math.cos(angle) * along + math.sin(angle) * across + self.shift
+
+    def _tell_border(self, stored: Sequence[int]) -> None:
+        """Log, once, that some of what is seen is no measurement."""
+        if not self._told and (far := self.beyond(stored)) > 0:
+            logger.warning(
+                "rotations and translations reach up to %.1f voxels beyond the stored crops, whose border is repeated "
+                "there: take a larger samples#reach, unless nothing lies beyond",
+                far,
+            )
+        self._told = True
 
     def _slices(self, images: Tensor, start: int, deep: Tensor) -> Tensor:
         """Return the slices (batch, channel, depth, …) that lie ``deep`` (batch,) voxels off those of the centre."""

@@ -52,12 +52,13 @@ def test_quarter_turns_are_exact_and_positive_ones_go_counter_clockwise(images, 
 @pytest.mark.parametrize("size", [SIZE, (4, 9, 7), (1, 9, 9)])
 def test_any_motion_is_that_of_an_independent_resampler(images, size):
     """SciPy's affine_transform, order 1, nearest at the border; the far translations reach beyond the stored crop."""
-    moving = RigidAugmentation(size, 1, rotation_deg=180, shift=6.0, depth_shift=3.0)
+    shift, depth_shift = min(size[1:]) / 2, size[0] / 2
+    moving = RigidAugmentation(size, 1, rotation_deg=180, shift=shift, depth_shift=depth_shift)
     angles = torch.tensor([-170.0, -33.0, 12.5, 90.0, 141.0])
     seen = moving(images, angles, torch.Generator().manual_seed(3))
     drawn = torch.Generator().manual_seed(3)
-    plane = (2 * torch.rand((2, 5), generator=drawn) - 1) * 6.0
-    deep = (2 * torch.rand(5, generator=drawn) - 1) * 3.0
+    plane = (2 * torch.rand((2, 5), generator=drawn) - 1) * shift
+    deep = (2 * torch.rand(5, generator=drawn) - 1) * depth_shift
     centre = np.array([(stored - part) // 2 + (part - 1) / 2 for stored, part in zip(STORED, size, strict=True)])
     for index, angle in enumerate(angles.tolist()):
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -71,7 +72,7 @@ def test_any_motion_is_that_of_an_independent_resampler(images, size):
 
 def test_values_stay_in_their_range_and_absent_channels_stay_zero(images, generator):
     images[:, 1] = 0
-    moving = RigidAugmentation(SIZE, 1, shift=8.0, depth_shift=4.0)
+    moving = RigidAugmentation(SIZE, 1, shift=4.5, depth_shift=2.0)
     seen = moving(images, moving.variants(5, generator)[:, 0], generator)
     assert seen.shape == (5, 2, *SIZE)
     assert seen.min() >= 0
@@ -109,6 +110,8 @@ def test_motion_depends_on_its_generator_alone(images):
         {"shift": -1},
         {"shift": math.inf},
         {"depth_shift": math.nan},
+        {"shift": 4.6},
+        {"depth_shift": 2.1},
     ],
 )
 def test_values_that_mean_nothing_are_refused(options):
@@ -122,3 +125,22 @@ def test_planes_and_too_small_crops_are_refused(images, generator):
         moving(images, torch.ones(5), generator)
     with pytest.raises(ConfigError, match="volumes"):
         moving(images[:, :, 0], torch.ones(5), generator)
+
+
+@pytest.mark.parametrize(
+    ("options", "stored", "far"),
+    [
+        ({"shift": 0, "depth_shift": 0}, (4, 12, 12), 0),  # the diagonal of 9x9 points is 8 * sqrt(2) = 11.3 long
+        ({"shift": 0, "depth_shift": 0}, (4, 9, 9), 4 * math.sqrt(2) - 4.5),
+        ({"shift": 2, "depth_shift": 0}, (4, 12, 12), 4 * math.sqrt(2) + 2 - 6),
+        ({"shift": 0, "depth_shift": 2}, (5, 12, 12), 1),
+        ({"shift": 1, "depth_shift": 0, "rotation_deg": 0}, (4, 9, 9), 0.5),
+        ({"shift": 0, "depth_shift": 0, "rotation_deg": 90}, (4, 9, 9), 4 * math.sqrt(2) - 4.5),
+    ],
+)
+def test_motions_beyond_the_stored_crop_are_told_once(options, stored, far, generator, caplog):
+    moving = RigidAugmentation(SIZE, 1, **options)
+    assert moving.beyond(stored) == pytest.approx(far)
+    for _ in range(2):
+        moving(torch.rand((3, 1, *stored)), torch.zeros(3), generator)
+    assert caplog.text.count("beyond the stored crops") == (far > 0)
