@@ -97,7 +97,7 @@ class RigidAugmentation:
         return seen.unflatten(1, (images.shape[1], self.size[0]))
 
     def beyond(self, stored: Sequence[int]) -> float:
-        """Return how many voxels the farthest motion reaches beyond stored crops (depth, row, column); 0 if none does."""
+        """Return how many voxels the farthest motion reaches beyond stored crops (depth, row, column), at least 0."""
         depth, rows, columns = ((length - 1) / 2 for length in self.size)
         reached = (depth + self.depth_shift, self._turned(rows, columns), self._turned(columns, rows))
         return max(0.0, *(far - length / 2 for far, length in zip(reached, stored, strict=True)))
