@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from mpmri_monai.report.style import (
     CLASS_COLOURS,
@@ -28,15 +28,21 @@ from mpmri_monai.report.style import (
 
 WIDE_PANELS = 3
 """Panels side by side in a figure; more go to the next row."""
+FEW_PLACES = 3
+"""Measured places that are all named on the axis; of more, round numbers are."""
 
 
 def epochs(data: Mapping[str, Any]) -> Figure:
-    """Draw ``curves`` of ``name, epoch, mean, sd``: mean accuracy over epochs with a band of ± 1 SD over repeats."""
+    """Draw ``curves`` of ``name, epoch, mean, sd``: a mean share over epochs with a band of ± 1 SD over repeats.
+
+    The band ends where shares do, at 0 and 1.
+    """
     figure = new_figure(4.4, 3.8)
     axes = figure.subplots()
     for index, curve in enumerate(data["curves"]):
         mean, sd = values(curve["mean"]), np.nan_to_num(values(curve.get("sd") or [None] * len(curve["mean"])))
-        band(axes, curve["epoch"], mean, mean - sd, mean + sd, curve["name"], index)
+        low, high = np.clip([mean - sd, mean + sd], 0, 1)
+        band(axes, curve["epoch"], mean, low, high, curve["name"], index)
     quiet(axes, "epoch", data.get("y_label", "accuracy"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return legend_below(figure, axes)
@@ -117,7 +123,9 @@ def panels(data: Mapping[str, Any]) -> Figure:
             sides = (curve.get(key) or [None] * len(curve["mean"]) for key in ("low", "high"))
             band(axes, curve["x"], curve["mean"], *sides, curve["name"], index, marker=CLASS_MARKERS[index % 6])
         quiet(axes, part["x_label"], title=part["title"])
-        axes.xaxis.set_major_locator(MaxNLocator(4))  # narrow panels have room for few numbers
+        places = sorted({place for curve in part["curves"] for place in curve["x"]})
+        few = len(places) <= FEW_PLACES
+        axes.xaxis.set_major_locator(FixedLocator(places) if few else MaxNLocator(4))  # narrow panels
     for axes in grid[::columns]:
         axes.set_ylabel(data.get("y_label", ""), fontsize=TEXT)
     for axes in grid[len(parts) :]:
@@ -135,12 +143,15 @@ def band(
     index: int,
     marker: str = "",
 ) -> None:
-    """Draw the curve number ``index`` of a figure and, where both ends are known, its band."""
+    """Draw the curve number ``index`` of a figure and, where both ends are known, its band: a bar at a single point."""
     colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
     line = CLASS_LINES[index % len(CLASS_LINES)]
     marker = marker or ("o" if len(x) == 1 else "")  # a line through one point is invisible
     axes.plot(x, values(mean), color=colour, linestyle=line, linewidth=1.8, marker=marker, markersize=4, label=name)
-    axes.fill_between(x, values(low), values(high), color=colour, alpha=0.15, linewidth=0)
+    if len(x) == 1:
+        axes.vlines(x, values(low), values(high), color=colour, alpha=0.6, linewidth=1.8)
+    else:
+        axes.fill_between(x, values(low), values(high), color=colour, alpha=0.15, linewidth=0)
 
 
 def values(items: Sequence[float | None]) -> np.ndarray:

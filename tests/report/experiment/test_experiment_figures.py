@@ -40,6 +40,22 @@ def test_a_curve_of_one_epoch_is_seen():
     assert lines(figure)["x"].get_marker() == "o"
 
 
+def test_a_band_of_one_sd_ends_where_accuracies_do():
+    curve = {"name": "x", "epoch": [1, 2], "mean": [0.1, 0.95], "sd": [0.2, 0.2]}
+    (axes,) = experiment_curves.epochs({"curves": [curve]}).axes
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0, 1)
+
+
+def test_an_interval_at_a_single_place_is_seen():
+    """A grid of one number of filters, which alone is named on the axis."""
+    curve = {"name": "x", "x": [16], "mean": [0.6], "low": [0.2], "high": [0.9]}
+    (axes,) = experiment_curves.panels({"panels": [{"title": "", "x_label": "filters", "curves": [curve]}]}).axes
+    (bar,) = axes.collections[0].get_segments()
+    assert bar.tolist() == [[16, 0.2], [16, 0.9]]
+    assert axes.get_xticks().tolist() == [16]
+
+
 def test_a_value_that_is_not_defined_is_said_to_be_so(figures):
     figure = experiment_bars.bars(figures["bars"]["data"])
     assert [text.get_text() for text in figure.axes[0].texts] == ["not defined"]
