@@ -363,10 +363,17 @@ def test_an_autoencoder_is_finished_with_its_encoder(context):
 def test_epochs_are_counted_to_what_both_reach():
     assert epochs_to_both([0.5, 0.8, 0.9], [0.6, 0.7, 0.8]) == (2, 3)
     assert epochs_to_both([0.9, 0.1], [0.1, 0.9]) == (1, 2)
-    found = Reached(np.array([1.0, 2.0, 3.0]), np.array([3.0, 3.0, 3.0]))
+    found = Reached(np.array([1.0, 2.0, 3.0]), np.array([3.0, 3.0, 3.0]), validating=0.0)
     mean, low, high = found.difference
     assert mean == -1 and low == pytest.approx(-1 - 4.302653 / np.sqrt(3)) and high == pytest.approx(-2 - low)
-    assert "[no interval]" in Reached(np.array([1.0]), np.array([3.0])).shown
+    assert "[no interval]" in Reached(np.array([1.0]), np.array([3.0]), validating=0.2).shown
+
+
+def test_many_fits_of_the_same_patients_do_not_make_the_interval_short():
+    """The patients who validate bound what repetitions can tell: 750 fits are not 750 independent trials."""
+    of = {count: Reached(np.tile([1.0, 3.0], count), np.full(2 * count, 2.0), 0.2) for count in (5, 375)}
+    width = {count: found.difference[2] - found.difference[1] for count, found in of.items()}
+    assert width[375] > 2 * 1.96 * np.sqrt(0.2) * 0.99 and width[5] > width[375]
 
 
 def _abstention():
