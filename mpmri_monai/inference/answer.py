@@ -102,6 +102,8 @@ class AnswerWriter:
         extent = samples[0].extent_mm
         if not low <= extent <= high:
             warnings.append(f"the lesion measures {extent:.0f} mm; training saw {low:.0f} to {high:.0f} mm")
+        if any("cut" in sample.flags for sample in samples):
+            warnings.append("the lesion is larger than the crop that the network sees: it saw a part")
         used = set(self.model.fusion)
         flags = sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
         return warnings + flags

@@ -46,7 +46,7 @@ def prepare_command(
         console.print(
             f"{flagged} samples carry flags: oblique = slices more than 2° apart, partial = partly covered, "
             "unaligned = motion refused, stray = box stretched by mask voxels far from the rest, "
-            "sagittal, coronal = planes of a 3D crop that is not axial"
+            "sagittal, coronal = planes of a 3D crop that is not axial, cut = lesion larger than the 3D crop"
         )
     for study, problem in store.failed.items():
         console.print(f"[red]left out[/red] {study}: {problem}", highlight=False)

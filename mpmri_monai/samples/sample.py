@@ -62,7 +62,8 @@ class Sample:
     """``oblique:<sequence>`` (slices more than 2° from the reference's), ``partial:<sequence>`` (part of the box is not
     covered), ``unaligned:<sequence>`` (its motion was refused: taken where the scanner put it), ``stray`` (the box is
     stretched by mask voxels far from the rest); of grid samples that are not axial, ``sagittal:<sequence>`` or
-    ``coronal:<sequence>``, as the slices of the reference are."""
+    ``coronal:<sequence>``, as the slices of the reference are, and ``cut``: the lesion reaches beyond what the network
+    sees."""
     shift_mm: NDArray[np.float64] | None = None
     """(sequence,): how far alignment moved what is at the centre of the crop; 0 for the reference, NaN when absent.
     None where sequences are not aligned."""
@@ -120,7 +121,8 @@ def _take_sample(
     image = np.zeros((len(sequences), *plane.shape), np.float32)
     present = np.zeros(len(sequences), bool)
     offset, signal, level = np.full((3, len(sequences)), np.nan)
-    flags: list[str] = []
+    cut = settings.grid is not None and position.kind == "lesion" and mask.sum() > _seen(mask, settings.size).sum()
+    flags = ["cut"] if cut else []
     places: dict[tuple, Footprint] = {}
     for i, sequence in enumerate(sequences):
         if sequence not in stacks:

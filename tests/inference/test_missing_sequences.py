@@ -1,4 +1,4 @@
-"""What an answer says about sequences that were not there."""
+"""What an answer says about sequences, and parts of a lesion, that the network did not see."""
 
 from types import SimpleNamespace
 
@@ -16,8 +16,8 @@ def writer():
     return answer
 
 
-def warnings(writer, t2, out):
-    samples = [SimpleNamespace(extent_mm=20.0, flags=())] * len(t2)
+def warnings(writer, t2, out, flags=()):
+    samples = [SimpleNamespace(extent_mm=20.0, flags=flags)] * len(t2)
     return writer._warnings(samples, pd.DataFrame({"present_T2": t2, "present_OUT": out}))
 
 
@@ -35,3 +35,8 @@ def test_what_training_saw_missing_is_said_as_a_share(writer):
     assert warnings(writer, [True, True], [False, False]) == [
         "OUT is missing, as it was in 25.0% of the training samples"
     ]
+
+
+def test_a_lesion_larger_than_its_crop_and_planes_of_the_body_are_told(writer):
+    found = warnings(writer, [True], [True], flags=("cut", "sagittal:T2", "sagittal:S4"))
+    assert found == ["the lesion is larger than the crop that the network sees: it saw a part", "sagittal:T2"]

@@ -123,6 +123,13 @@ def test_samples_that_are_not_axial_say_so(body, make_stack, order, flags):
     assert take(stack, position_of(geometry=stack.geometry, grid=GRID)).flags == flags
 
 
+@pytest.mark.parametrize(("size_mm", "flags"), [((17, 17, 23), ()), ((21, 8, 20), ("cut",)), ((10, 8, 30), ("cut",))])
+def test_a_lesion_larger_than_the_crop_says_so(body, size_mm, flags):
+    """Seen are 9 points 2 mm apart and 4 slices 6 mm apart; a crop without a margin cannot tell."""
+    position = position_of(box_mask((40, 38, 33), size_mm), reach=1.6)
+    assert take(body(AXIAL), position, reach=1.6).flags == flags
+
+
 @given(angles=arrays(float, 3, elements=st.floats(-np.pi, np.pi)))
 @settings(max_examples=50, deadline=None)
 def test_canonical_axes_are_a_frame_along_the_volume(angles):
