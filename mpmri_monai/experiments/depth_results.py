@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mpmri_monai.evaluation import inner_fits, ranking
-from mpmri_monai.evaluation.scored import or_none
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.depth_choice import Depths, inner_cell, outer_cell
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
+from mpmri_monai.experiments.ranked import SURE, ranking_rows
 from mpmri_monai.experiments.start_results import (
     AUC,
     UNFINISHED,
@@ -27,7 +27,7 @@ from mpmri_monai.experiments.start_results import (
 )
 from mpmri_monai.experiments.starts import SAME_RECIPE, Start, training_in_words
 from mpmri_monai.experiments.summary import NOTHING
-from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, number, with_interval
 from mpmri_monai.networks import LAYERS
 
 CHOSEN = "chosen on inner folds"
@@ -164,8 +164,8 @@ def _choices_table(depths: Depths, chosen: Mapping[OuterFold, Start]) -> dict[st
         [
             f"{fold.repeat + 1}.{fold.number + 1}",
             start.title,
-            _number(depths.inner_value(inner_cell(start), fold)),
-            _number(depths.outer_value(depths.predictions_of_choice, fold)),
+            number(depths.inner_value(inner_cell(start), fold)),
+            number(depths.outer_value(depths.predictions_of_choice, fold)),
         ]
         for fold, start in chosen.items()
     ]
@@ -189,24 +189,14 @@ def _ranking_table(depths: Depths) -> list[dict[str, Any]]:
     if len(tables) < 2:
         return []
     table = ranking(tables, depths.question.task, LEVEL, METRIC, role="val", seed=depths.context.seed)
-    rows = [
-        [
-            f"{row.rank:g}",
-            row.name,
-            with_interval({key: or_none(getattr(row, key)) for key in ("value", "low", "high")}),
-            f"{row.rank_low:.0f}–{row.rank_high:.0f}",
-            f"{row.p_win:.3f}",
-        ]
-        for row in table.itertuples(index=False)
-    ]
     return [
         {
             "key": "ranking",
             "title": "How sure the choice is",
             "caption": "AUC of lesions over the inner folds of all outer folds [95 % interval over patients], and how "
             "often each would come first if patients were drawn again; trainings are not repeated.",
-            "header": ["rank", "start", "AUC", "95 % of ranks", "chance to win"],
-            "rows": rows,
+            "header": ["rank", "start", "AUC", *SURE],
+            "rows": ranking_rows(table),
         }
     ]
 
@@ -227,7 +217,3 @@ def _figure(depths: Depths, found: Measured) -> dict[str, Any]:
         "kind": "curves",
         "data": {"panels": panels(names_of(depths.question.task), "layers tuned", curves), "y_label": ""},
     }
-
-
-def _number(value: float) -> str:
-    return NOTHING if np.isnan(value) else f"{value:.3f}"

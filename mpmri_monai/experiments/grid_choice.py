@@ -16,10 +16,9 @@ from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.halving import best_first
 from mpmri_monai.experiments.nested import Nested, OuterFold, whole_repeats
 from mpmri_monai.experiments.plan import Run
-from mpmri_monai.experiments.question import positive_option, recipe, weights_option
+from mpmri_monai.experiments.question import recipe, weights_option
 from mpmri_monai.report.wording import plural
 
-FOLDS, INNER_FOLDS = 5, 3
 MOST_LAYERS = 3
 """Convolution layers of the largest MCTL network."""
 VALUES = {"layers": "1,2,3", "filters": "16,32,64", "dense": "16,32,64"}
@@ -48,15 +47,7 @@ class Candidate(NamedTuple):
 class Grid(Nested):
     """The plan of the choice among network sizes, and what its finished runs say; attributes as `Nested`."""
 
-    @property
-    def outer_folds(self) -> int:
-        """Folds that the patients are divided into, in each repetition."""
-        return positive_option(self.context, "folds", FOLDS, least=2)
-
-    @property
-    def inner_folds(self) -> int:
-        """Folds that each choice divides its patients into."""
-        return positive_option(self.context, "inner_folds", INNER_FOLDS, least=2)
+    division = 5, 3
 
     @cached_property
     def candidates(self) -> list[Candidate]:

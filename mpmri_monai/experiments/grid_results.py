@@ -14,14 +14,12 @@ from mpmri_monai.evaluation.scored import or_none
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.grid_choice import CHOSEN, FIXED, Candidate, Grid
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
+from mpmri_monai.experiments.ranked import SURE, ranking_rows, wins_bars
 from mpmri_monai.experiments.start_results import against
-from mpmri_monai.experiments.summary import NOTHING
-from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, NOTHING, number, with_interval
 from mpmri_monai.report.wording import metric_name, plural
 
 BY_GRID = "chosen on inner folds"
-SHOWN = 20
-"""Candidates in the figure of the ranking; the table has them all."""
 
 QUESTION = (
     "How many layers, filters and dense nodes should the network have, and what does choosing them reach on patients "
@@ -154,8 +152,8 @@ def _choices_table(grid: Grid, choices: Mapping[OuterFold, Candidate], tested: p
         [
             f"{fold.repeat + 1}.{fold.number + 1}",
             str(candidate),
-            _number(grid.value(candidate, fold)),
-            _number(grid.outer_value(tested, fold)),
+            number(grid.value(candidate, fold)),
+            number(grid.outer_value(tested, fold)),
         ]
         for fold, candidate in choices.items()
     ]
@@ -170,24 +168,14 @@ def _choices_table(grid: Grid, choices: Mapping[OuterFold, Candidate], tested: p
 
 def _candidates_table(grid: Grid, choices: Mapping[OuterFold, Candidate], ranked: pd.DataFrame) -> dict[str, Any]:
     times = Counter(map(str, choices.values()))
-    rows = [
-        [
-            f"{row.rank:g}",
-            row.name,
-            with_interval({key: or_none(getattr(row, key)) for key in ("value", "low", "high")}),
-            f"{row.rank_low:.0f}–{row.rank_high:.0f}",
-            f"{row.p_win:.3f}",
-            str(times[row.name]),
-        ]
-        for row in ranked.itertuples(index=False)
-    ]
+    rows = [[*row, str(times[name])] for row, name in zip(ranking_rows(ranked), ranked["name"], strict=True)]
     return {
         "key": "candidates",
         "title": "All sizes on the inner folds",
         "caption": "Macro AUC over the inner folds of all outer folds [95 % interval over patients], and how often "
         "each would come first if patients were drawn again; trainings are not repeated. Sizes were chosen by "
         "these numbers, so that they are no estimate of what a size reaches on new patients.",
-        "header": ["rank", "size", "macro AUC", "95 % of ranks", "chance to win", f"chosen in {len(choices)} folds"],
+        "header": ["rank", "size", "macro AUC", *SURE, f"chosen in {len(choices)} folds"],
         "rows": rows,
     }
 
@@ -217,11 +205,7 @@ def _curves(grid: Grid, ranked: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _wins(ranked: pd.DataFrame) -> list[dict[str, Any]]:
-    bars = [
-        {"name": row.name, "probability": row.p_win, "ceiling": None}
-        | {key: or_none(getattr(row, key)) for key in ("value", "low", "high")}
-        for row in ranked.head(SHOWN).itertuples(index=False)
-    ]
+    bars = wins_bars(ranked)
     return [
         {
             "key": "wins",
@@ -232,7 +216,3 @@ def _wins(ranked: pd.DataFrame) -> list[dict[str, Any]]:
             "data": {"bars": bars, "metric": "macro AUC"},
         }
     ]
-
-
-def _number(value: float) -> str:
-    return NOTHING if np.isnan(value) else f"{value:.3f}"

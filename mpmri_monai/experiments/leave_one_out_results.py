@@ -17,8 +17,8 @@ from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.mctl_tables_arms import PUBLISHED_MCTL, TRANSFERRED
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.question import Question, recipe
-from mpmri_monai.experiments.summary import NOTHING, small_classes
-from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.experiments.summary import small_classes
+from mpmri_monai.experiments.texts import NOT_DEFINED, NOTHING, number, value_range, with_interval
 from mpmri_monai.report.wording import certainty_sentence, metric_name, plural
 from mpmri_monai.sequences import Task
 
@@ -128,7 +128,7 @@ def _headline(result: Mapping[str, Any], by_repetition: pd.DataFrame, names: Seq
     several = len(by_repetition) > 1
     parts = [
         f"{metric_name(name).lower()} {with_interval(level['metrics'][name])}"
-        + (f", {_range(by_repetition[name])} over the repetitions" if several else "")
+        + (f", {value_range(by_repetition[name])} over the repetitions" if several else "")
         for name in names[:3]
     ]
     return [
@@ -190,7 +190,7 @@ def _metrics_table(result: Mapping[str, Any], by_repetition: pd.DataFrame, task:
         sd = values.std(ddof=1)
         spread = NOTHING if np.isnan(sd) else f"{values.mean():.3f} ± {sd:.3f}"
         published = [PUBLISHED.get(name, NOTHING)] if beside else []
-        rows.append([metric_name(name), with_interval(found[name]), spread, _range(values), *published])
+        rows.append([metric_name(name), with_interval(found[name]), spread, value_range(values), *published])
     return {
         "key": "metrics",
         "title": "Scores of patients who were left out",
@@ -209,14 +209,8 @@ def _repetitions_table(by_repetition: pd.DataFrame) -> dict[str, Any]:
         "title": "Every repetition",
         "caption": "The same patients, trained again from another seed.",
         "header": ["repetition", *map(metric_name, by_repetition)],
-        "rows": [[cell.removeprefix("repeat"), *map(_number, values)] for cell, *values in by_repetition.itertuples()],
+        "rows": [
+            [cell.removeprefix("repeat"), *(number(value, NOT_DEFINED) for value in values)]
+            for cell, *values in by_repetition.itertuples()
+        ],
     }
-
-
-def _range(values: pd.Series) -> str:
-    defined = values.dropna()
-    return f"{defined.min():.3f}–{defined.max():.3f}" if len(defined) else NOT_DEFINED
-
-
-def _number(value: float) -> str:
-    return NOT_DEFINED if np.isnan(value) else f"{value:.3f}"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from mpmri_monai.artefacts import read_json
 from mpmri_monai.errors import EvaluationError
@@ -27,7 +24,7 @@ from mpmri_monai.experiments.mctl_tables_plan import AUTOENCODER, OWN, Compariso
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.start_results import ACCURACY, UNFINISHED, against, verdict
 from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
-from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, value_range, with_interval
 from mpmri_monai.report.wording import certainty_sentence, plural
 from mpmri_monai.training.classical import COMPONENTS
 
@@ -48,7 +45,12 @@ def content(comparison: Comparison) -> Content:
     """
     found = Found(comparison)
     if not found.tables:
-        raise EvaluationError(expected="an arm with all folds finished", found="none", code="E_CELL_EMPTY")
+        raise EvaluationError(
+            expected="an arm with all folds finished",
+            found="none",
+            fix="look at the failed runs, and run the same command again",
+            code="E_CELL_EMPTY",
+        )
     context, task = comparison.context, comparison.question.task
     calibrated = {
         name: calibrate(found.tables[name], task, context.seed)
@@ -167,7 +169,7 @@ def _pretraining_in_words(comparison: Comparison) -> list[str]:
     if explained:
         sentences.append(
             "Of the variance of patches of patients that it did not see, the autoencoder explains "
-            f"{_range(explained)} (1 is all; predicting the mean is 0)."
+            f"{value_range(explained)} (1 is all; predicting the mean is 0)."
         )
     return sentences
 
@@ -233,13 +235,7 @@ def _ranges(found: Found, name: str) -> dict[str, str]:
     units = [
         scored(rows, found.task, LEVEL).values(tuple(found.metrics)) for _, rows in found.tables[name].groupby("repeat")
     ]
-    return {metric: _range([one[metric] for one in units]) for metric in found.metrics}
-
-
-def _range(values: Sequence[float]) -> str:
-    defined = [value for value in values if np.isfinite(value)]
-    ends = list(dict.fromkeys(f"{end(defined):.3f}" for end in (min, max))) if defined else [NOT_DEFINED]
-    return "–".join(ends)
+    return {metric: value_range([one[metric] for one in units]) for metric in found.metrics}
 
 
 def _transfer_table(found: Found) -> list[dict[str, Any]]:

@@ -86,7 +86,8 @@ class Reached:
         """What the row means."""
         return (
             "Epochs until the validation accuracy first is what both starts reach in the fold at some time; the "
-            f"interval is over {len(self.random)} fits, longer for the patients that they share (Nadeau and Bengio 2003)."
+            f"interval is over {len(self.random)} fits, and longer for the patients that they share (corrected "
+            "resampled t-test, Nadeau and Bengio 2003)."
         )
 
 

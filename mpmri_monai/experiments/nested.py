@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 
@@ -47,10 +47,12 @@ class Nested:
     Attributes:
         context: of the experiment.
         question: the bundle's task on the cohort.
+        division: outer and inner folds where the options give none.
     """
 
     context: Context
     question: Question
+    division: ClassVar[tuple[int, int]] = FOLDS, INNER_FOLDS
 
     @cached_property
     def folds(self) -> list[OuterFold]:
@@ -61,12 +63,12 @@ class Nested:
     @property
     def outer_folds(self) -> int:
         """Folds that the patients are divided into, in each repetition."""
-        return positive_option(self.context, "folds", FOLDS, least=2)
+        return positive_option(self.context, "folds", self.division[0], least=2)
 
     @property
     def inner_folds(self) -> int:
         """Folds that each choice divides its patients into."""
-        return positive_option(self.context, "inner_folds", INNER_FOLDS, least=2)
+        return positive_option(self.context, "inner_folds", self.division[1], least=2)
 
     def inner_trainings(
         self, cell: str, fold: OuterFold, candidate: Mapping[str, Any], options: Mapping[str, Any]

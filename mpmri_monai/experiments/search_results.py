@@ -10,18 +10,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from mpmri_monai.evaluation import inner_fits, ranking
-from mpmri_monai.evaluation.scored import or_none
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
+from mpmri_monai.experiments.ranked import SURE, ranking_rows, wins_bars
 from mpmri_monai.experiments.search import CHOSEN, Search, outer_cell
-from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.experiments.texts import number, with_interval
 from mpmri_monai.sequences import fusion
 
 SEARCHED = "chosen by the search"
-SHOWN = 20
-"""Fusions in the figure; the table has them all."""
-NOT_KNOWN = "–"
-"""Where there is no truth to compute a ceiling from."""
 
 
 def search_content(search: Search) -> Content:
@@ -154,10 +150,10 @@ def _winners_table(search: Search, winners: dict[OuterFold, str], ranked: pd.Dat
             [
                 f"{fold.repeat + 1}.{fold.number + 1}",
                 name,
-                _number(search.value(last, name, fold)),
-                _number(search.outer_value(tested, fold)),
-                _number(ceilings.get(name, np.nan)),
-                _number(ceilings.max()),
+                number(search.value(last, name, fold)),
+                number(search.outer_value(tested, fold)),
+                number(ceilings.get(name, np.nan)),
+                number(ceilings.max()),
             ]
         )
     return {
@@ -172,23 +168,15 @@ def _winners_table(search: Search, winners: dict[OuterFold, str], ranked: pd.Dat
 
 def _ranking_table(search: Search, ranked: pd.DataFrame) -> dict[str, Any]:
     rows = [
-        [
-            f"{row.rank:g}",
-            row.name,
-            with_interval({key: or_none(getattr(row, key)) for key in ("value", "low", "high")}),
-            f"{row.rank_low:.0f}–{row.rank_high:.0f}",
-            f"{row.p_win:.3f}",
-            str(_reached(search, row.name)),
-            _number(row.ceiling),
-        ]
-        for row in ranked.itertuples(index=False)
+        [*row, str(_reached(search, name)), number(ceiling)]
+        for row, name, ceiling in zip(ranking_rows(ranked), ranked["name"], ranked["ceiling"], strict=True)
     ]
     return {
         "key": "ranking",
         "title": "All fusions after the first rung",
         "caption": "Macro AUC of lesions over the inner folds of all outer folds [95 % interval over patients]; last "
         f"column but one: in how many of {len(search.folds)} outer folds the fusion reached the last rung.",
-        "header": ["rank", "fusion", "macro AUC", "95 % of ranks", "chance to win", "last rung in folds", "ceiling"],
+        "header": ["rank", "fusion", "macro AUC", *SURE, "last rung in folds", "ceiling"],
         "rows": rows,
     }
 
@@ -218,17 +206,7 @@ def _budget_table(search: Search) -> dict[str, Any]:
 
 
 def _figure(ranked: pd.DataFrame) -> dict[str, Any]:
-    bars = [
-        {
-            "name": row.name,
-            "probability": row.p_win,
-            "value": row.value,
-            "low": or_none(row.low),
-            "high": or_none(row.high),
-            "ceiling": or_none(row.ceiling),
-        }
-        for row in ranked.head(SHOWN).itertuples(index=False)
-    ]
+    bars = wins_bars(ranked)
     return {
         "key": "wins",
         "title": "How sure the ranking is",
@@ -237,7 +215,3 @@ def _figure(ranked: pd.DataFrame) -> dict[str, Any]:
         "kind": "wins",
         "data": {"bars": bars},
     }
-
-
-def _number(value: float) -> str:
-    return NOT_KNOWN if np.isnan(value) else f"{value:.3f}"

@@ -13,11 +13,9 @@ from mpmri_monai.evaluation.repeats_summary import over_epochs, roc_band
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.perturbed import TrainedRun
 from mpmri_monai.experiments.plan import Run
-from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.experiments.texts import NOTHING, with_interval
 from mpmri_monai.report.wording import coverage_sentence, metric_name
 from mpmri_monai.sequences import Task
-
-NOTHING = "–"
 
 
 def baseline(context: Context, runs: Sequence[Run]) -> dict[str, Any]:
