@@ -56,7 +56,6 @@ def finish_autoencoder(
     _write_encoder(run.path, network, _record(run.cohort, arguments, recipe, metrics))
     for role in parts:
         logger.info("%s: %s", role, _sentence(metrics[role]))
-        print(f"{role}: {_sentence(metrics[role])}")
     print(f"Next: train a classifier with --pretrained {run.path / 'encoder.pt'}")
 
 

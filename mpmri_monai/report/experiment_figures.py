@@ -79,7 +79,11 @@ def figure_words(kind: str, data: Mapping[str, Any]) -> str:
         return _joined(f"{panel['title']}: {len(panel['points'])} samples" for panel in data["panels"])
     curves = data.get("curves") or data.get("classes")
     if curves is None:
-        curves = [dict(c, name=f"{panel['title']}, {c['name']}") for panel in data["panels"] for c in panel["curves"]]
+        curves = [
+            dict(curve, name=", ".join(filter(None, (panel["title"], curve["name"]))))
+            for panel in data["panels"]
+            for curve in panel["curves"]
+        ]
     ends = [(curve["name"], curve.get("mean", curve.get("risk"))) for curve in curves]
     return _joined(f"{name}: from {number(y[0])} to {number(y[-1])}" for name, y in ends if y)
 

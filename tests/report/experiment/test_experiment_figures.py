@@ -83,6 +83,15 @@ def test_the_words_of_bars_hold_the_numbers():
     assert words == "T2, ours: 0.500 (0.400 to 0.600), ceiling 0.900, would win in 25 %."
 
 
+def test_the_words_of_curves_name_the_panel_where_it_has_a_title():
+    curve = {"name": "MCTL", "x": [50, 100], "mean": [0.9, 0.8], "low": [0.7, 0.6], "high": [1.0, 0.9]}
+    words = [
+        figure_words("curves", {"panels": [{"title": title, "x_label": "", "curves": [curve]}]})
+        for title in ("", "accuracy")
+    ]
+    assert words[0].startswith("MCTL: from 0.900") and words[1].startswith("accuracy, MCTL: from 0.900")
+
+
 def test_empty_bins_are_not_drawn(figures):
     figure = experiment_curves.reliability(figures["reliability"]["data"])
     assert [text.get_text() for text in figure.axes[0].texts] == ["12", "20", "18", "25"]
