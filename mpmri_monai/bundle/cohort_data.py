@@ -155,9 +155,12 @@ class CohortData(StoredCohort):
         without = self.usable.loc[~self.usable["patient"].isin(self.splits["patient"]), "patient"].nunique()
         if without:
             logger.warning("%d patients have no role in the splits and are left out", without)
-        alone = split.leave_out or self._tests_one_patient
-        scored = set() if alone else {"test" if split.inner < 0 else "val"}
-        for wanted in sorted({"train"} | scored | set(roles.dropna()) - {"test"}):
+        scored = set() if split.leave_out else {"test" if split.inner < 0 else "val"}
+        if self._tests_one_patient:  # few validate then; `keeps_best` refuses to choose where they lack a class
+            needed = {"train"}
+        else:
+            needed = {"train"} | scored | set(roles.dropna()) - {"test"}
+        for wanted in sorted(needed):
             there = set(self.usable.loc[roles == wanted, "label"])
             absent = [name for name in self.task.classes if name not in there]
             if absent:

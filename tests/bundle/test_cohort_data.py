@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mpmri_monai import cohort
-from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, manifest_of, task
+from mpmri_monai.bundle import CohortData, default_cohort, enough_to_choose_by, keeps_best, manifest_of, task
 from mpmri_monai.bundle.replica import COPIES
 from mpmri_monai.cohort import write_splits
 from mpmri_monai.cohort.splits import COLUMNS
@@ -154,6 +154,16 @@ def test_a_splits_file_may_leave_patients_out_one_by_one(make, tmp_path):
     data = make(file=splits_of(tmp_path, roles))
     assert data.samples("test").table["patient"].tolist() == ["P4"]
     assert len(data.samples("train").table) == PATIENTS - 1
+
+
+def test_who_validates_where_one_patient_is_tested_may_lack_a_class(make, tmp_path):
+    """As where a study of the splits could not be sampled: the fit is trained, and its epoch is not chosen."""
+    roles = {f"P{i}": {3: "val", 4: "test"}.get(i, "train") for i in range(PATIENTS)}
+    data = make(file=splits_of(tmp_path, roles))
+    assert data.samples("val").table["patient"].tolist() == ["P3"]
+    assert not keeps_best("auto", data)
+    with pytest.raises(ConfigError, match="validation patients to choose"):
+        keeps_best("yes", data)
 
 
 def test_patients_whom_a_splits_file_leaves_out_are_counted(make, tmp_path, caplog):
