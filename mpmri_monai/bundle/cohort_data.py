@@ -156,10 +156,9 @@ class CohortData(StoredCohort):
         if without:
             logger.warning("%d patients have no role in the splits and are left out", without)
         scored = set() if split.leave_out else {"test" if split.inner < 0 else "val"}
-        if self._tests_one_patient:  # few validate then; `keeps_best` refuses to choose where they lack a class
-            needed = {"train"}
-        else:
-            needed = {"train"} | scored | set(roles.dropna()) - {"test"}
+        needed = {"train"}
+        if not self._tests_one_patient:  # few validate there; `keeps_best` refuses to choose where they lack a class
+            needed |= scored | set(roles.dropna()) - {"test"}
         for wanted in sorted(needed):
             there = set(self.usable.loc[roles == wanted, "label"])
             absent = [name for name in self.task.classes if name not in there]
