@@ -257,7 +257,7 @@ def limits(pairs: Mapping[Model, Pair]) -> list[str]:
 
 def protocol(context: Context) -> list[str]:
     """Return both protocols in words."""
-    epochs, views = (context.option(name, RECIPE[key]) for name, key in SHORTER.items())
+    epochs, views = (context.option(name, RECIPE[SHORTER[name]]) for name in ("epochs", "views"))
     repeats = max((len(context.runs(run.cell)) for run in context.runs()), default=0)
     return [
         f"Every model was trained {plural(repeats, 'time')} under each protocol. The k-th repetition has the same seed "
