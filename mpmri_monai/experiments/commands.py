@@ -34,6 +34,7 @@ from mpmri_monai.experiments.planning import (
 )
 from mpmri_monai.experiments.progress import watching
 from mpmri_monai.experiments.registry import experiment
+from mpmri_monai.experiments.starts import WEIGHTS
 from mpmri_monai.processes import Workers, open_workers
 from mpmri_monai.report.experiment import write_experiment_report
 from mpmri_monai.report.wording import without_folders
@@ -213,10 +214,23 @@ def _planned(
 
 
 def _weights(stages: Sequence[Stage], known: Sequence[Sequence[Run]]) -> dict[str, str]:
-    """Return the digest of every file of weights that runs are told to start from, by its name; not of their own."""
+    """Return the digests of the weights that runs start from, told to or by default; not of those made here."""
     runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
-    files = {file for run in runs if not made_here(file := run.options.get("pretrained"))} - {None, SCRATCH}
-    return {f"weights {Path(file).name}": (weights_digest(file) or "absent")[:12] for file in sorted(map(str, files))}
+    found: dict[str, set[str]] = {}
+    for name, file in map(_start, runs):
+        if file != SCRATCH and not made_here(file):
+            found.setdefault(f"weights {name}", set()).add((weights_digest(file) or "absent")[:12])
+    return {name: ", ".join(sorted(digests)) for name, digests in sorted(found.items())}
+
+
+def _start(run: Run) -> tuple[str, str]:
+    """Return what a run starts from, by name and file: its option, or the weights that its bundle ships for that."""
+    told = run.options.get("pretrained")
+    if told is not None:
+        return Path(told).name, str(told)
+    if training_config(run.bundle).get("pretrained", SCRATCH) == SCRATCH:
+        return SCRATCH, SCRATCH
+    return f"of {run.bundle.name}", str(run.bundle / "models" / WEIGHTS)
 
 
 def _executed(plan: Plan, stages: Sequence[Stage], context: Context, workers: Workers, data: str) -> Plan:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
 from mpmri_monai.errors import ConfigError, EvaluationError
-from mpmri_monai.experiments.halving import best_first
-from mpmri_monai.experiments.nested import Nested, OuterFold, whole_repeats
+from mpmri_monai.experiments.nested import Nested, OuterFold, best_of, whole_repeats
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.starts import DEEP, Start, pretrained_weights, scratch, training, tuned
 
@@ -59,14 +57,7 @@ class Depths(Nested):
             EvaluationError: none could be scored.
         """
         values = {start.name: self.inner_value(inner_cell(start), fold) for start in self.starts}
-        best = best_first(values)[0]
-        if math.isnan(values[best]):
-            raise EvaluationError(
-                expected="a depth whose inner trainings all ended",
-                found="none",
-                fix="look at the failed runs",
-                code="E_CELL_EMPTY",
-            )
+        best = best_of(values, "a depth")
         return next(start for start in self.starts if start.name == best)
 
     @cached_property

@@ -13,7 +13,7 @@ from mpmri_monai.evaluation import inner_fits, ranking
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.depth_choice import Depths, inner_cell, outer_cell
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
-from mpmri_monai.experiments.ranked import SURE, ranking_rows
+from mpmri_monai.experiments.ranked import SURE, choices_table, ranking_rows
 from mpmri_monai.experiments.start_results import (
     AUC,
     UNFINISHED,
@@ -27,7 +27,7 @@ from mpmri_monai.experiments.start_results import (
 )
 from mpmri_monai.experiments.starts import SAME_RECIPE, Start, training_in_words
 from mpmri_monai.experiments.summary import NOTHING
-from mpmri_monai.experiments.texts import NOT_DEFINED, number, with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 from mpmri_monai.networks import LAYERS
 
 CHOSEN = "chosen on inner folds"
@@ -160,22 +160,15 @@ def _depth_table(depths: Depths, found: Measured) -> dict[str, Any]:
 
 
 def _choices_table(depths: Depths, chosen: Mapping[OuterFold, Start]) -> dict[str, Any]:
-    rows = [
-        [
-            f"{fold.repeat + 1}.{fold.number + 1}",
+    found = {
+        fold: (
             start.title,
-            number(depths.inner_value(inner_cell(start), fold)),
-            number(depths.outer_value(depths.predictions_of_choice, fold)),
-        ]
+            depths.inner_value(inner_cell(start), fold),
+            depths.outer_value(depths.predictions_of_choice, fold),
+        )
         for fold, start in chosen.items()
-    ]
-    return {
-        "key": "choices",
-        "title": "What was chosen in each outer fold",
-        "caption": "AUC of lesions. The inner value belongs to the best of many and is too high for that reason.",
-        "header": ["repeat.fold", "start", "inner", "outer"],
-        "rows": rows,
     }
+    return choices_table(found, "start", "AUC of lesions")
 
 
 def _ranking_table(depths: Depths) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -13,8 +12,7 @@ import pandas as pd
 
 from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.experiments.context import Context
-from mpmri_monai.experiments.halving import best_first
-from mpmri_monai.experiments.nested import Nested, OuterFold, whole_repeats
+from mpmri_monai.experiments.nested import Nested, OuterFold, best_of, whole_repeats
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.question import recipe, weights_option
 from mpmri_monai.report.wording import plural
@@ -108,14 +106,7 @@ class Grid(Nested):
             EvaluationError: none could be scored.
         """
         values = {candidate.cell: self.value(candidate, fold) for candidate in self.candidates}
-        best = best_first(values)[0]
-        if math.isnan(values[best]):
-            raise EvaluationError(
-                expected="a network whose inner trainings all ended",
-                found="none",
-                fix="look at the failed runs",
-                code="E_CELL_EMPTY",
-            )
+        best = best_of(values, "a network")
         return next(candidate for candidate in self.candidates if candidate.cell == best)
 
     @cached_property

@@ -14,9 +14,9 @@ from mpmri_monai.evaluation.scored import or_none
 from mpmri_monai.experiments.context import Content
 from mpmri_monai.experiments.grid_choice import CHOSEN, FIXED, Candidate, Grid
 from mpmri_monai.experiments.nested import LEVEL, METRIC, OuterFold
-from mpmri_monai.experiments.ranked import SURE, ranking_rows, wins_bars
+from mpmri_monai.experiments.ranked import SURE, choices_table, ranking_rows, wins_bars
 from mpmri_monai.experiments.start_results import against
-from mpmri_monai.experiments.texts import NOT_DEFINED, NOTHING, number, with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, NOTHING, with_interval
 from mpmri_monai.report.wording import metric_name, plural
 
 BY_GRID = "chosen on inner folds"
@@ -148,22 +148,11 @@ def _outer_table(grid: Grid, outer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choices_table(grid: Grid, choices: Mapping[OuterFold, Candidate], tested: pd.DataFrame) -> dict[str, Any]:
-    rows = [
-        [
-            f"{fold.repeat + 1}.{fold.number + 1}",
-            str(candidate),
-            number(grid.value(candidate, fold)),
-            number(grid.outer_value(tested, fold)),
-        ]
+    found = {
+        fold: (str(candidate), grid.value(candidate, fold), grid.outer_value(tested, fold))
         for fold, candidate in choices.items()
-    ]
-    return {
-        "key": "choices",
-        "title": "What was chosen in each outer fold",
-        "caption": "Macro AUC. The inner value belongs to the best of many and is too high for that reason.",
-        "header": ["repeat.fold", "size", "inner", "outer"],
-        "rows": rows,
     }
+    return choices_table(found, "size", "Macro AUC")
 
 
 def _candidates_table(grid: Grid, choices: Mapping[OuterFold, Candidate], ranked: pd.DataFrame) -> dict[str, Any]:

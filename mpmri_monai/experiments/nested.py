@@ -14,10 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 
+from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import compare, evaluate, inner_fits
 from mpmri_monai.evaluation.comparison import add_holm
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments.context import Context
+from mpmri_monai.experiments.halving import best_first
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.question import Question, positive_option
 
@@ -28,6 +30,27 @@ NO_VALIDATION = 1_000_000
 
 LEVEL, METRIC = "lesion", "macro_auc"
 """What candidates are ranked by. Accuracy would mostly count the commonest class."""
+
+
+def best_of(values: Mapping[str, float], what: str) -> str:
+    """Return the name of the highest value; of equals the first.
+
+    Args:
+        values: by candidate; NaN where it could not be scored.
+        what: a candidate is, in words.
+
+    Raises:
+        EvaluationError: none could be scored.
+    """
+    best = best_first(values)[0]
+    if math.isnan(values[best]):
+        raise EvaluationError(
+            expected=f"{what} whose inner trainings all ended",
+            found="none",
+            fix="look at the failed runs",
+            code="E_CELL_EMPTY",
+        )
+    return best
 
 
 class OuterFold(NamedTuple):

@@ -1,13 +1,15 @@
-"""Candidates in the order of their inner folds, as rows of a table and bars of a figure: how sure the order is."""
+"""Candidates of a nested choice: which was chosen in each outer fold, in what order they are, and how sure it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from mpmri_monai.evaluation.scored import or_none
-from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.experiments.nested import OuterFold
+from mpmri_monai.experiments.texts import number, with_interval
 
 SHOWN = 20
 """Candidates in the figure; the table has them all."""
@@ -27,6 +29,26 @@ def ranking_rows(ranked: pd.DataFrame) -> list[list[str]]:
         ]
         for row in ranked.itertuples(index=False)
     ]
+
+
+def choices_table(choices: Mapping[OuterFold, tuple[str, float, float]], column: str, metric: str) -> dict[str, Any]:
+    """Return the table of what was chosen in each outer fold.
+
+    Args:
+        choices: name of the choice, its value on the inner folds, and the choice's on the outer fold's patients.
+        column: what was chosen, in a word.
+        metric: the values are of, in words.
+    """
+    return {
+        "key": "choices",
+        "title": "What was chosen in each outer fold",
+        "caption": f"{metric}. The inner value belongs to the best of many and is too high for that reason.",
+        "header": ["repeat.fold", column, "inner", "outer"],
+        "rows": [
+            [f"{fold.repeat + 1}.{fold.number + 1}", name, number(inner), number(outer)]
+            for fold, (name, inner, outer) in choices.items()
+        ],
+    }
 
 
 def wins_bars(ranked: pd.DataFrame) -> list[dict[str, Any]]:

@@ -94,7 +94,9 @@ class ShapesPlan:
         Raises:
             ConfigError: an architecture that is none.
         """
-        planes = Shape("planes", f"axial slices, 2.5D ({self.planes.bundle.name})", self.planes, {})
+        planes = Shape(
+            "planes", f"axial slices, 2.5D ({self.planes.bundle.name})", self.planes, {"pretrained": SCRATCH}
+        )
         wanted = self.context.option("architectures", ",".join(ARCHITECTURES)).replace(" ", "").split(",")
         unknown = [name for name in wanted if name not in ARCHITECTURES]
         if unknown:

@@ -18,10 +18,11 @@ FITTED = "standardise."
 
 
 class LayeredNetwork(nn.Module):
-    """A classifier whose layers can be frozen from the image upwards.
+    """A network whose layers can be frozen from the image upwards.
 
-    Subclasses give ``layer_parts`` and ``forward(image, present, extent_mm) -> (batch, class)``, whose softmax is the
-    probability.
+    Subclasses give ``layer_parts``. Classifiers also give ``forward(image, present, extent_mm) -> (batch, class)``,
+    whose softmax is the probability, ``features(image, present) -> (batch, feature)``, what the head sees, and
+    ``fixed_features`` alike, what a classical classifier is fitted on in the head's place.
 
     Args:
         channels: that the first layer sees; each has a learned constant, which stands where its sequence is absent.
@@ -128,14 +129,6 @@ class LayeredNetwork(nn.Module):
             images: (sample, channel, …) as the network sees them.
             present: bool (sample, channel).
         """
-
-    def features(self, image: Tensor, present: Tensor | None = None) -> Tensor:
-        """Return what the head sees of ``image``, (batch, feature)."""
-        raise NotImplementedError
-
-    def fixed_features(self, image: Tensor, present: Tensor | None = None) -> Tensor:
-        """Return what a classical classifier is fitted on in the head's place, (batch, feature)."""
-        raise NotImplementedError
 
 
 def belongs(name: str, parts: tuple[str, ...]) -> bool:

@@ -1,14 +1,17 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from mpmri_monai.artefacts import write_json
 from mpmri_monai.errors import ConfigError, EvaluationError, OutputError, SplitError
@@ -16,6 +19,7 @@ from mpmri_monai.experiments import registry
 from mpmri_monai.experiments.arguments import context_of
 from mpmri_monai.experiments.collect import command
 from mpmri_monai.experiments.commands import experiment_command, failed_in_words
+from mpmri_monai.experiments.starts import WEIGHTS
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE.parents[1] / "bundles" / "hcc_grade"
@@ -78,6 +82,17 @@ def test_a_failed_run_is_reported_and_the_rest_goes_on(given, capsys):
 def test_runs_that_failed_alike_are_told_once():
     failures = [{"run": f"a/{number}", "error": "E_X: bad"} for number in range(3)] + [{"run": "b", "error": "E_Y"}]
     assert failed_in_words(failures) == ["failed: a/0 and 2 more: E_X: bad", "failed: b: E_Y"]
+
+
+def test_the_weights_that_a_bundle_starts_from_are_settings_of_the_plan(given, tmp_path):
+    """A resumed experiment would mix trainings from two starts without a word."""
+    bundle = shutil.copytree(BUNDLE, tmp_path / "bundle")
+    context = replace(given(), bundles=(bundle,))
+    assert experiment_command("tiny", context, plan_only=True) == 0
+    weights = torch.load(bundle / "models" / WEIGHTS, weights_only=True)
+    torch.save({name: 2 * tensor for name, tensor in weights.items()}, bundle / "models" / WEIGHTS)
+    with pytest.raises(ConfigError, match="weights of bundle"):
+        experiment_command("tiny", context, plan_only=True)
 
 
 def test_options_that_no_run_can_have_are_refused_and_leave_the_folder_to_others(given):

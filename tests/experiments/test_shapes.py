@@ -71,6 +71,7 @@ def test_all_shapes_have_the_same_folds_and_question(context):
         }  # fmt: skip
         assert (run.options["samples#window"], run.options["samples#trim"]) == ("trimmed", 0.01)  # as in the planes
     assert "architecture" not in stages[0].runs()[0].options
+    assert {run.options["pretrained"] for stage in stages for run in stage.runs()} == {"scratch"}
 
 
 def test_every_setting_of_a_run_is_a_key_of_its_bundle(context):
