@@ -11,6 +11,7 @@ import typer
 
 from mpmri_monai import __version__
 from mpmri_monai.artefacts import cache_folder
+from mpmri_monai.cli_bundle import bundle_app
 from mpmri_monai.errors import MpmriError
 
 EPILOG = (
@@ -24,7 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bundle_app = typer.Typer(help="Look after bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 
 Workers = Annotated[int, typer.Option(min=0, help="Processes that work on studies at the same time; 0 uses this one.")]
@@ -264,30 +264,6 @@ def audit(
     from mpmri_monai.bundle.audit import audit_command
 
     raise typer.Exit(audit_command(folder))
-
-
-@bundle_app.command("adopt")
-def bundle_adopt(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    bundle: Annotated[Path, typer.Argument(help="Bundle that gets its weights.")],
-) -> None:
-    """Put the weights and the reference of a finished run into a bundle."""
-    from mpmri_monai.bundle.adopt import adopt
-
-    adopt(run, bundle)
-    print(f"{bundle} now holds the weights of {run}.")
-    print(f"Next: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
-
-
-@bundle_app.command("contents")
-def bundle_contents(
-    bundle: Annotated[Path, typer.Argument(help="Bundle whose files were changed on purpose.")],
-) -> None:
-    """Renew contents.json, the sha256 of every file of a bundle."""
-    from mpmri_monai.bundle.adopt import CONTENTS, write_contents
-
-    write_contents(bundle)
-    print(f"{bundle / CONTENTS} now holds the hashes of the bundle's files as they are.")
 
 
 def _end(number: int, frame: object) -> None:

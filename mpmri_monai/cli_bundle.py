@@ -1,0 +1,34 @@
+"""The ``mpmri bundle`` commands: bundles, before they travel and after they arrive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bundle_app = typer.Typer(help="Look after bundles.", no_args_is_help=True)
+
+
+@bundle_app.command("adopt")
+def bundle_adopt(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle that gets its weights.")],
+) -> None:
+    """Put the weights and the reference of a finished run into a bundle."""
+    from mpmri_monai.bundle.adopt import adopt
+
+    adopt(run, bundle)
+    print(f"{bundle} now holds the weights of {run}.")
+    print(f"Next: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
+
+
+@bundle_app.command("contents")
+def bundle_contents(
+    bundle: Annotated[Path, typer.Argument(help="Bundle whose files were changed on purpose.")],
+) -> None:
+    """Renew contents.json, the sha256 of every file of a bundle."""
+    from mpmri_monai.bundle.adopt import CONTENTS, write_contents
+
+    write_contents(bundle)
+    print(f"{bundle / CONTENTS} now holds the hashes of the bundle's files as they are.")
