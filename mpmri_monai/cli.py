@@ -12,6 +12,7 @@ import typer
 from mpmri_monai import __version__
 from mpmri_monai.artefacts import cache_folder
 from mpmri_monai.cli_bundle import bundle_app
+from mpmri_monai.cli_hospital import hospital_app
 from mpmri_monai.errors import MpmriError
 
 EPILOG = (
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(hospital_app)
 
 Workers = Annotated[int, typer.Option(min=0, help="Processes that work on studies at the same time; 0 uses this one.")]
 
