@@ -32,3 +32,16 @@ def bundle_contents(
 
     write_contents(bundle)
     print(f"{bundle / CONTENTS} now holds the hashes of the bundle's files as they are.")
+
+
+@bundle_app.command("pack")
+def bundle_pack(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The packed file, such as B.zip.")],
+) -> None:
+    """Pack a bundle into one file that says what is in it and where it comes from; the same files give the same one."""
+    from mpmri_monai.bundle.pack import pack
+
+    digest = pack(bundle, output)
+    print(f"{output}: {output.stat().st_size >> 10} KiB, sha256 {digest}")
+    print(f"Next, wherever it arrives: mpmri bundle inspect {output} && mpmri bundle verify {output}")
