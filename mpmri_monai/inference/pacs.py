@@ -1,0 +1,429 @@
+"""Studies from a PACS by C-FIND and C-GET, answers back by C-STORE. C-GET needs no port of our own, so none is opened.
+
+What a PACS is asked for and what it sends identifies patients: nothing of it is logged, printed or part of an error,
+and files are named by a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+
+from mpmri_monai.artefacts import whole_folder
+from mpmri_monai.catalogue.quiet import without_warnings
+from mpmri_monai.errors import ConfigError, MpmriError
+
+LOOPBACK = "127.0.0.1"
+OWN_TITLE = "MPMRI"
+"""What this software calls itself to a PACS, which has to know the name."""
+ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.\-]*|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/(?P<title>[^\\\s]{1,16})")
+NAMES_A_STUDY = ("StudyInstanceUID", "AccessionNumber", "PatientID")
+"""At least one of these has to be asked for; a study that answers with another value is none that was asked for."""
+SEARCHABLE = (*NAMES_A_STUDY, "StudyDate", "StudyID")
+FETCHED = ("MR", "SEG", "RTSTRUCT")
+"""Modalities of the series that are fetched: images, and masks of lesions."""
+
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+"""How long to wait for a connection, and for each answer on it (a PACS may have to load from tape)."""
+PENDING = (0xFF00, 0xFF01)
+SUCCESS = 0x0000
+STORED_WITH_REMARK = (0xB000, 0xB006, 0xB007)
+"""C-STORE: taken, with elements coerced or ignored (PS3.4, B.2.3)."""
+OUT_OF_RESOURCES = 0xA700
+UNKNOWN_CALLER, UNKNOWN_CALLED = 3, 7
+"""Reasons to reject an association (PS3.8, 9.3.4)."""
+
+STORED_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.4",  # MR Image
+    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
+    "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.481.3",  # RT Structure Set
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+)
+STORED_SYNTAXES = (
+    "1.2.840.10008.1.2.1",  # explicit little endian
+    "1.2.840.10008.1.2",  # implicit little endian
+    "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.5",  # RLE
+)
+"""One context each: in a context with several the PACS chooses one, and could not send files of another one."""
+
+
+class PacsError(MpmriError):
+    """A PACS cannot be reached, refuses, or does not have exactly what was asked for."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What one study may bring at most; more is refused before it fills the disk."""
+
+    files: int = 20_000
+    """Count."""
+    size: int = 20 * 2**30
+    """Bytes, all files together."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a PACS listens, and its application entity title."""
+
+    host: str = field(repr=False)
+    port: int
+    title: str
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read ``HOST:PORT/AET``; without a host it is this machine's loopback.
+
+        Raises:
+            ConfigError: the text has another form.
+        """
+        found = ADDRESS.fullmatch(text)
+        if found is None or not 0 < int(found["port"]) < 2**16:
+            raise ConfigError(
+                expected="the address of a PACS as HOST:PORT/AET, such as 127.0.0.1:4242/ORTHANC",
+                found="another form",
+                fix="leave HOST out for a PACS on this machine",
+                code="E_PACS_ADDRESS",
+            )
+        return cls(found["host"].strip("[]") or LOOPBACK, int(found["port"]), found["title"])
+
+
+def parse_query(texts: Sequence[str]) -> dict[str, str]:
+    """Return a query given as ``KEYWORD=VALUE`` texts, checked as `fetch` does.
+
+    Raises:
+        ConfigError: an unknown keyword, no value, a wildcard, or nothing that names a study.
+    """
+    query = dict(text.partition("=")[::2] for text in texts)
+    _check_query(query)
+    return query
+
+
+def fetch(
+    address: str, query: Mapping[str, str], folder: Path, caps: Caps = Caps(), own_title: str = OWN_TITLE
+) -> Path:
+    """Fetch the MR series of one study, and masks that lie beside them, into a new private folder.
+
+    Args:
+        address: ``HOST:PORT/AET``.
+        query: DICOM keyword -> value, as of `parse_query`; it must match exactly one study.
+        folder: must not exist; it is there only when the whole study is.
+        caps: the most that is taken.
+        own_title: the title by which the PACS knows this machine.
+
+    Returns:
+        The folder, readable by its owner only, with one file an image, named by a hash.
+
+    Raises:
+        ConfigError: the address or the query is not usable, or the extra ``pacs`` is not installed.
+        PacsError: E_PACS_CONNECT, E_PACS_REFUSED, E_PACS_NONE (no match), E_PACS_SEVERAL, E_PACS_PART (not all images
+            came), E_PACS_ANSWER (the PACS reports a failure), E_LIMIT.
+        OutputError: the folder exists or cannot be written.
+    """
+    _check_query(query)
+    with whole_folder(folder) as part:
+        receiver = _Receiver(part, caps)
+        with _association(Address.parse(address), own_title, _fetch_contexts(), receiver) as association:
+            study = _the_study(association, query)
+            series = _series(association, study, caps)
+            for uid, expected in series.items():
+                _get(association, study, uid, expected, receiver)
+    folder.chmod(0o700)
+    return folder
+
+
+@without_warnings()
+def send(address: str, files: Sequence[Path], own_title: str = OWN_TITLE) -> int:
+    """Send DICOM files to a PACS and return how many it took, which is all of them.
+
+    Raises:
+        ConfigError: the address is not usable, a file is not DICOM, or the extra ``pacs`` is not installed.
+        PacsError: E_PACS_CONNECT, E_PACS_REFUSED (the association, or a kind of object), E_PACS_ANSWER.
+    """
+    kinds = sorted({_kind(Path(path)) for path in files})
+    with _association(
+        Address.parse(address), own_title, [(one, syntax, False) for one, syntax in kinds]
+    ) as association:
+        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        refused = sorted({UID(one).name for one, _ in kinds if one not in accepted})
+        if refused:
+            raise PacsError(
+                expected="a PACS that takes all objects",
+                found=f"it refuses {', '.join(refused)}",
+                fix="allow them there; nothing was sent",
+                code="E_PACS_REFUSED",
+            )
+        for count, path in enumerate(files):
+            status = association.send_c_store(dcmread(path)).get("Status")
+            if status not in (SUCCESS, *STORED_WITH_REMARK):
+                raise _failure(f"to store object {count + 1} of {len(files)}", status)
+    return len(files)
+
+
+def _check_query(query: Mapping[str, str]) -> None:
+    unknown = [name for name in query if name not in SEARCHABLE]
+    unusable = [name for name, value in query.items() if not value.strip() or set(value) & set("*?\\")]
+    if unknown or unusable or not set(query) & set(NAMES_A_STUDY):
+        if unknown:
+            found = f"{len(unknown)} that are none of {', '.join(SEARCHABLE)}"
+        elif unusable:
+            found = f"an empty value or a wildcard in {', '.join(unusable)}"
+        else:
+            found = "none of them"
+        raise ConfigError(
+            expected=f"a query KEYWORD=VALUE that names one study by {', '.join(NAMES_A_STUDY)}",
+            found=found,
+            code="E_PACS_QUERY",
+        )
+
+
+class _Receiver:
+    """Takes what the PACS sends during C-GET, within the caps."""
+
+    def __init__(self, folder: Path, caps: Caps) -> None:
+        self.folder, self.caps = folder, caps
+        self.names: set[str] = set()
+        self.size = 0
+        self.full = False
+        self.error: OSError | None = None
+
+    def store(self, event: Any) -> int:
+        """Write one object as it came, without decoding it; pydicom's preamble is zero."""
+        uid = str(event.request.AffectedSOPInstanceUID)
+        name = hashlib.sha256(uid.encode()).hexdigest()[:32] + ".dcm"
+        self.names.add(name)
+        if len(self.names) > self.caps.files:
+            self._stop(event)
+            return OUT_OF_RESOURCES
+        try:
+            (self.folder / name).write_bytes(event.encoded_dataset())
+        except OSError as error:
+            self.error = error
+            return OUT_OF_RESOURCES
+        return SUCCESS
+
+    def count(self, event: Any) -> None:
+        """Count bytes while they arrive: an object that never ends is not waited for."""
+        self.size += len(event.data)
+        if self.size > self.caps.size:
+            self._stop(event)
+
+    def _stop(self, event: Any) -> None:
+        self.full = True
+        event.assoc.abort()
+
+    def check(self) -> None:
+        """Raise what happened while objects arrived."""
+        if self.error is not None:
+            raise self.error
+        if self.full:
+            raise _too_large(self.caps)
+
+
+@contextmanager
+def _association(
+    address: Address, own_title: str, contexts: Sequence[tuple[str, Any, bool]], receiver: _Receiver | None = None
+) -> Iterator[Any]:
+    """Associate with a PACS for the block; contexts are (class, transfer syntax or None, received by us)."""
+    try:
+        from pynetdicom import AE, build_role, evt
+    except ImportError as error:
+        raise ConfigError(
+            expected="the extra pacs, to speak to a PACS",
+            found="no pynetdicom",
+            fix="pip install 'mpmri_monai[pacs]'",
+            code="E_PACS_EXTRA",
+        ) from error
+    entity = AE(ae_title=own_title)
+    entity.connection_timeout = entity.acse_timeout = CONNECT_SECONDS
+    entity.dimse_timeout = entity.network_timeout = ANSWER_SECONDS
+    for kind, syntax, _ in contexts:
+        entity.add_requested_context(kind, syntax)
+    roles = [build_role(kind, scp_role=True) for kind in dict.fromkeys(kind for kind, _, ours in contexts if ours)]
+    handlers = []
+    if receiver is not None:
+        handlers = [(evt.EVT_C_STORE, receiver.store), (evt.EVT_DATA_RECV, receiver.count)]
+    with _silent():
+        association = entity.associate(
+            address.host, address.port, ae_title=address.title, ext_neg=roles, evt_handlers=handlers
+        )
+        if not association.is_established:
+            raise _refused(association, address)
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _fetch_contexts() -> list[tuple[str, Any, bool]]:
+    from pydicom.uid import StudyRootQueryRetrieveInformationModelFind as Find
+    from pydicom.uid import StudyRootQueryRetrieveInformationModelGet as Get
+
+    stored = [(kind, syntax, True) for kind in STORED_CLASSES for syntax in STORED_SYNTAXES]
+    return [(Find, None, False), (Get, None, False), *stored]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep back pynetdicom's log: it holds queries, titles and hosts."""
+    logger = logging.getLogger("pynetdicom")
+    before = logger.propagate
+    logger.propagate = False
+    try:
+        with without_warnings():
+            yield
+    finally:
+        logger.propagate = before
+
+
+def _refused(association: Any, address: Address) -> PacsError:
+    answer = association.acceptor.primitive
+    if not association.is_rejected:
+        return PacsError(
+            expected=f"a PACS at port {address.port} of the host that was named",
+            found="no answer" if answer is None else "an answer that ends the connection",
+            fix="check that it runs, the port, and the firewall",
+            code="E_PACS_CONNECT",
+        )
+    reason = {
+        UNKNOWN_CALLER: "it does not know the title of this machine; have it entered there, or give its title here",
+        UNKNOWN_CALLED: f"it is not called {address.title}; check the title after the / of its address",
+    }.get(answer.diagnostic, "ask who looks after the PACS; it gave no reason that names a setting")
+    return PacsError(
+        expected="a PACS that accepts the association", found="it refuses it", fix=reason, code="E_PACS_REFUSED"
+    )
+
+
+def _find(association: Any, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
+    from pydicom.uid import StudyRootQueryRetrieveInformationModelFind as Find
+
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for name, value in keys.items():
+        setattr(identifier, name, value)
+    try:
+        for status, match in association.send_c_find(identifier, Find):
+            if status.get("Status") in PENDING and match is not None:
+                yield match
+            elif status.get("Status") != SUCCESS:
+                raise _failure("to search", status.get("Status"))
+    except ValueError as error:  # pynetdicom's, when the PACS did not accept that it is asked
+        raise _no_service("searches") from error
+
+
+def _the_study(association: Any, query: Mapping[str, str]) -> str:
+    """Return the UID of the one study that matches."""
+    asked = {"StudyInstanceUID": ""} | {name: "" for name in NAMES_A_STUDY} | dict(query)
+    named = [name for name in NAMES_A_STUDY if name in query]
+    matches = {
+        str(match.StudyInstanceUID)
+        for match in _find(association, "STUDY", asked)
+        if all(str(match.get(name) or "").strip().lower() == query[name].strip().lower() for name in named)
+    }
+    if len(matches) == 1:
+        return matches.pop()
+    if matches:
+        raise PacsError(
+            expected="one study that matches the query",
+            found=f"{len(matches)}",
+            fix=f"ask for more of {', '.join(SEARCHABLE)}, best StudyInstanceUID or AccessionNumber",
+            code="E_PACS_SEVERAL",
+        )
+    raise PacsError(
+        expected="one study that matches the query",
+        found="none",
+        fix=f"check the value of {', '.join(query)}, and that the PACS answers this machine",
+        code="E_PACS_NONE",
+    )
+
+
+def _series(association: Any, study: str, caps: Caps) -> dict[str, int | None]:
+    """Return UID -> number of images, or None where the PACS does not say, of the series to fetch."""
+    asked = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances")
+    keys = {"StudyInstanceUID": study} | dict.fromkeys(asked, "")
+    found = [match for match in _find(association, "SERIES", keys) if match.get("Modality") in FETCHED]
+    if not any(match.Modality == FETCHED[0] for match in found):
+        raise PacsError(expected="a study with MR series", found="one without", code="E_PACS_NONE")
+    counts = {str(match.SeriesInstanceUID): match.get("NumberOfSeriesRelatedInstances") for match in found}
+    series = {uid: None if count is None else int(count) for uid, count in counts.items()}
+    if sum(count or 0 for count in series.values()) > caps.files:
+        raise _too_large(caps)
+    return series
+
+
+def _get(association: Any, study: str, series: str, expected: int | None, receiver: _Receiver) -> None:
+    """Fetch one series; raise PacsError unless all of it came."""
+    from pydicom.uid import StudyRootQueryRetrieveInformationModelGet as Get
+
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "SERIES"
+    identifier.StudyInstanceUID, identifier.SeriesInstanceUID = study, series
+    before, failed, final = len(receiver.names), 0, None
+    try:
+        for status, _ in association.send_c_get(identifier, Get):
+            final = status.get("Status")
+            failed = int(status.get("NumberOfFailedSuboperations") or 0)
+    except ValueError as error:  # pynetdicom's, when the PACS did not accept that it is asked
+        raise _no_service("C-GET") from error
+    receiver.check()
+    came = len(receiver.names) - before
+    if failed or (final == SUCCESS and came < (expected or 1)):
+        of = f" of {expected}" if expected else ""
+        raise PacsError(
+            expected="every image of a series",
+            found=f"{came}{of}, {failed} that the PACS could not send",
+            fix="try again; if it stays so, export the study as files",
+            code="E_PACS_PART",
+        )
+    if final != SUCCESS:
+        raise _failure("to send a series", final)
+
+
+def _failure(what: str, status: int | None) -> PacsError:
+    found = "the connection ended" if status is None else f"status {status:04X}"
+    return PacsError(
+        expected=f"the PACS {what}", found=found, fix="its log says why; then try again", code="E_PACS_ANSWER"
+    )
+
+
+def _no_service(what: str) -> PacsError:
+    return PacsError(
+        expected=f"a PACS that allows {what}",
+        found="one that does not",
+        fix="have it allowed for this machine, or export the study as files",
+        code="E_PACS_REFUSED",
+    )
+
+
+def _too_large(caps: Caps) -> PacsError:
+    return PacsError(
+        expected=f"a study of at most {caps.files} files and {caps.size / 2**30:.3g} GiB",
+        found="a larger one",
+        fix="export the series that are needed as files",
+        code="E_LIMIT",
+    )
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """Return class and transfer syntax of a file."""
+    try:
+        meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+    except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
+        raise ConfigError(expected="DICOM files to send", found="a file that is none", code="E_FILE") from error

@@ -1,0 +1,130 @@
+"""The answer as pictures for any viewer: secondary captures of its text and of its figure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset
+
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.report.dicom_codes import MANUFACTURER, NOT_FOR_DIAGNOSIS, series_description
+from mpmri_monai.report.style import INK, RESEARCH_ONLY, TEXT, new_figure
+
+SERIES_NUMBER = 9103
+PAGE_INCHES = (8.27, 11.69)
+"""A4, as the pages of the report are meant to be read."""
+LINES, CHARACTERS = 60, 96
+"""Of a page, in the type of the report."""
+BAND = 40
+"""Height of the line above a picture that says what it may be used for (pixels)."""
+LARGEST_SIDE = 8192
+"""A larger picture is refused before it is decoded (pixels)."""
+WARNING_COLOUR = "#8C2D04"
+
+
+def secondary_captures(result: Mapping[str, Any], picture: Path | None, image: Dataset) -> list[hd.sc.SCImage]:
+    """Return the answer's pages and its picture as RGB secondary captures of one new series.
+
+    Args:
+        result: content of ``result.json``.
+        picture: PNG of the answer, if there is one.
+        image: any image of the study; the captures take patient and study from it.
+
+    Raises:
+        ConfigError: the picture is no PNG, or too large.
+    """
+    pages = [_page(lines) for lines in _split(_lines(result))]
+    if picture is not None:
+        pages.append(_banded(_read_png(picture)))
+    series = hd.UID()
+    return [_capture(page, image, series, number) for number, page in enumerate(pages, start=1)]
+
+
+def _capture(pixels: NDArray[np.uint8], image: Dataset, series: str, number: int) -> hd.sc.SCImage:
+    capture = hd.sc.SCImage.from_ref_dataset(
+        ref_dataset=image,
+        pixel_array=np.ascontiguousarray(pixels),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "P"),
+        series_instance_uid=series,
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=number,
+        manufacturer=MANUFACTURER,
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+    )
+    capture.PatientOrientation = None  # type 2C: a page of text has none
+    capture.SeriesDescription = series_description("report")
+    capture.ImageComments = RESEARCH_ONLY
+    capture.BurnedInAnnotation = "NO"  # pages name no person
+    return capture
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    bundle = result["bundle"]
+    yield f"{bundle['name']} {bundle['version']}, weights {bundle['weights_sha256'][:12]}"
+    for lesion in result["lesions"]:
+        yield ""
+        yield f"Lesion {lesion['id']}: {lesion['predicted'] or 'no class, the classifier abstains'}"
+        yield "  " + ", ".join(f"{name} {p:.2f}" for name, p in lesion["probabilities"].items())
+        if lesion.get("abstained_because"):
+            yield f"  Why it abstains: {lesion['abstained_because']}"
+        if lesion.get("conformal_set"):
+            yield f"  Conformal set: {', '.join(lesion['conformal_set'])}"
+        if lesion.get("extent_mm") is not None:
+            yield f"  Size: {lesion['extent_mm']:.0f} mm"
+        missing = [name for name, present in lesion["present"].items() if not present]
+        if missing:
+            yield f"  Missing sequences: {', '.join(missing)}"
+        for warning in (*lesion["warnings"], *(lesion.get("range_warnings") or ())):
+            yield f"  Warning: {warning}"
+
+
+def _split(lines: Iterator[str]) -> Iterator[list[str]]:
+    wrapped = [part for line in lines for part in textwrap.wrap(line, CHARACTERS, subsequent_indent="    ") or [""]]
+    for first in range(0, len(wrapped), LINES):
+        yield wrapped[first : first + LINES]
+
+
+def _page(lines: list[str]) -> NDArray[np.uint8]:
+    """Return a page of text (row, column, RGB)."""
+    figure = new_figure(*PAGE_INCHES)
+    figure.text(0.05, 0.97, NOT_FOR_DIAGNOSIS, fontsize=TEXT, color=WARNING_COLOUR, fontweight="bold", va="top")
+    figure.text(0.05, 0.94, "\n".join(lines), fontsize=TEXT, color=INK, va="top", parse_math=False)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3]
+
+
+def _banded(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture with a line above it that says what it may be used for."""
+    rows, columns = picture.shape[:2]
+    figure = new_figure(columns / 150, BAND / 150)
+    figure.text(0.01, 0.5, RESEARCH_ONLY, fontsize=TEXT, color=WARNING_COLOUR, fontweight="bold", va="center")
+    figure.canvas.draw()
+    band = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    whole = np.full((rows + band.shape[0], columns, 3), 255, np.uint8)
+    width = min(columns, band.shape[1])
+    whole[: band.shape[0], :width], whole[band.shape[0] :] = band[:, :width], picture
+    return whole
+
+
+def _read_png(path: Path) -> NDArray[np.uint8]:
+    """Return a PNG (row, column, RGB)."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            if max(picture.size) > LARGEST_SIDE:
+                raise ConfigError(
+                    expected=f"a picture of at most {LARGEST_SIDE} pixels a side", found=f"{max(picture.size)}"
+                )
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, for what is no whole PNG
+        raise ConfigError(expected="the picture of an answer as PNG", found="a file that is none") from error

@@ -1,0 +1,113 @@
+"""Lesions as a DICOM SEG: one binary segment each, on the grid of the series that they were drawn on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from mpmri_monai import __version__
+from mpmri_monai.errors import CatalogueError
+from mpmri_monai.report.dicom_codes import (
+    ABNORMAL_STRUCTURE,
+    LONGEST_TEXT,
+    MANUFACTURER,
+    RESEARCH_ONLY,
+    series_description,
+    stable_uid,
+)
+from mpmri_monai.report.dicom_source import RegionOnSeries, frames_of
+
+SERIES_NUMBER = 9101
+
+
+def segmentation(
+    regions: Mapping[str, RegionOnSeries], images: list[Dataset], result: Mapping[str, Any], instance_number: int
+) -> hd.seg.Segmentation:
+    """Return the regions of one series as BINARY SEG; segment k is the k-th region.
+
+    Args:
+        regions: by the lesion's id, all on the same images.
+        images: of that series, in the order of the slices, or the one multi-frame file.
+        result: content of ``result.json``.
+        instance_number: of the object in its series.
+
+    Raises:
+        CatalogueError: the images do not say where they lie (E_NOGEOM).
+    """
+    found = {lesion["id"] for lesion in result["lesions"] if lesion.get("score") is not None}
+    described = [
+        _segment(number, name, region, images, name in found, result)
+        for number, (name, region) in enumerate(regions.items(), start=1)
+    ]
+    voxels = np.stack([region.mask.voxels for region in regions.values()], axis=-1).astype(np.uint8)
+    frames = frames_of(next(iter(regions.values())))
+    try:
+        content = hd.seg.Segmentation(
+            source_images=images,
+            pixel_array=voxels,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=described,
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=hd.UID(),
+            instance_number=instance_number,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=result["bundle"]["name"][:LONGEST_TEXT],
+            software_versions=__version__,
+            device_serial_number=result["bundle"]["weights_sha256"][:16],
+            content_label="LESIONS",
+            content_description=RESEARCH_ONLY[:LONGEST_TEXT],
+            plane_positions=None if frames is None else _planes(images[0], frames),
+        )
+    except (AttributeError, KeyError, ValueError) as error:  # highdicom's, for headers that lack geometry
+        raise CatalogueError(
+            expected="images that say where each slice lies, once each",
+            found="images that a DICOM SEG cannot refer to",
+            fix="give the regions as NIfTI, or leave out --dicom-out",
+            code="E_NOGEOM",
+        ) from error
+    content.SeriesDescription = series_description("regions")
+    return content
+
+
+def tracking_uid(region: RegionOnSeries, images: list[Dataset]) -> str:
+    """Return the same UID whenever the same voxels of the same images are answered about."""
+    return stable_uid(
+        *region.instances, str(images[0].StudyInstanceUID), np.packbits(region.mask.voxels).tobytes().hex()
+    )
+
+
+def _segment(
+    number: int, name: str, region: RegionOnSeries, images: list[Dataset], found: bool, result: Mapping[str, Any]
+) -> hd.seg.SegmentDescription:
+    """Describe a segment: a region that a person gave is manual, a found one is the work of the detector."""
+    kinds = hd.seg.SegmentAlgorithmTypeValues
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=result["bundle"]["name"], family=codes.DCM.ArtificialIntelligence, version=result["bundle"]["version"]
+    )
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=f"Lesion {name}"[:LONGEST_TEXT],
+        segmented_property_category=ABNORMAL_STRUCTURE,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=kinds.AUTOMATIC if found else kinds.MANUAL,
+        algorithm_identification=algorithm if found else None,
+        tracking_uid=tracking_uid(region, images),
+        tracking_id=name,
+    )
+
+
+def _planes(image: Dataset, frames: list[int]) -> list[hd.PlanePositionSequence]:
+    """Return where some frames of a multi-frame file lie; other frames may lie at the same places."""
+    groups = image.PerFrameFunctionalGroupsSequence
+    return [
+        hd.PlanePositionSequence(
+            hd.CoordinateSystemNames.PATIENT, groups[frame].PlanePositionSequence[0].ImagePositionPatient
+        )
+        for frame in frames
+    ]
