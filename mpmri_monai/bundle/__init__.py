@@ -19,6 +19,7 @@ from mpmri_monai.bundle.recipes import (
     loss,
     lr_scheduler,
     optimizer,
+    required_sequences,
     standardised,
     unfreezing,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "process_device",
     "process_rank",
     "read_images",
+    "required_sequences",
     "same_run",
     "seed_everything",
     "standardised",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mpmri_monai import sequences
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.network import enough_to_choose_by
 from mpmri_monai.bundle.provenance import SCRATCH
@@ -20,6 +21,7 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks import LAYERS, LayeredNetwork
 from mpmri_monai.training import GradualUnfreezing, SampleDataset, check_balance, parameter_groups
 from mpmri_monai.training.classical import NETWORK_HEAD
+from mpmri_monai.training.loader import check_sequence_dropout
 from mpmri_monai.training.sigmoid_loss import SigmoidLoss
 from mpmri_monai.transforms.batch import centre_crop
 
@@ -30,6 +32,7 @@ PAPER_STEP_EPOCHS, PAPER_DECAY = 10, 0.1
 ALL_LAYERS = -1
 """The finetune_depth that tunes every layer, however many the network has."""
 KEEP_BEST = ("auto", "yes", "no")
+REQUIRED_AUTO, REQUIRED_NONE = "auto", "none"
 SIGMOID_NETWORKS = ("mctl", "dense")
 """Architectures whose outputs are logarithms of one sigmoid a class; the others give logits of a softmax."""
 
@@ -77,6 +80,31 @@ def check_recipe(
     check_balance(balance)
     if pretrained == SCRATCH and 0 <= depth < len(layers):
         logger.warning("there are no pretrained weights: the %d frozen layers keep random ones", len(layers) - depth)
+
+
+def required_sequences(
+    asked: str | Sequence[str], fusion: tuple[str, ...], sequence_dropout: float = 0.0
+) -> tuple[str, ...]:
+    """Return the sequences of the fusion that a study must have to be answered; the others may be missing.
+
+    One at least is needed in any case.
+
+    Args:
+        asked: ``auto``: all, unless training dropped sequences at random, then none; ``none``; or sequences, in any
+            form that `sequences.fusion` reads.
+        fusion: the sequences of the network, in order.
+        sequence_dropout: probability with which training dropped a sequence.
+
+    Raises:
+        ConfigError: one of them is not in the fusion, or the dropout is no probability.
+    """
+    check_sequence_dropout(sequence_dropout)
+    if asked == REQUIRED_NONE:
+        return ()
+    if asked == REQUIRED_AUTO:
+        return () if sequence_dropout else fusion
+    needed = sequences.fusion(asked, fusion)
+    return tuple(name for name in fusion if name in needed)
 
 
 def learning_rate(recipe: str, pretrained: str, asked: float = 0.0) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH, seen_in_training
+from mpmri_monai.bundle.recipes import REQUIRED_AUTO, required_sequences
 from mpmri_monai.evaluation.levels import UNIT
 from mpmri_monai.sequences import DCE, fusion_name
 
@@ -36,7 +37,8 @@ def write_reference(
     """
     metrics = artefacts.read_json(folder / "metrics.json")
     seen = cohort.samples("train").table
-    calibration = metrics["calibration"]
+    calibration, config = metrics["calibration"], artefacts.read_json(folder / "config.json")
+    asked, dropout = config.get("required_sequences", REQUIRED_AUTO), config.get("sequence_dropout", 0.0)
     reference = {
         "schema": REFERENCE_SCHEMA,
         "task": cohort.task.name,
@@ -44,6 +46,7 @@ def write_reference(
         "sequences": list(cohort.manifest.sequences),
         "protocol": cohort.protocol,
         "fusion": fusion_name(cohort.fusion),
+        "required": list(required_sequences(asked, cohort.fusion, dropout)),
         "network": network,
         "pixels": size if isinstance(size, int) else list(size),
         "averaging": averaging,
@@ -55,7 +58,7 @@ def write_reference(
             "manifest_digest": cohort.manifest.digest(),
             "patients": int(seen["patient"].nunique()),
             "lesions_per_class": seen.drop_duplicates(UNIT["lesion"])["label"].value_counts().to_dict(),
-            "seen": seen_in_training(cohort, artefacts.read_json(folder / "config.json").get("pretrained", SCRATCH)),
+            "seen": seen_in_training(cohort, config.get("pretrained", SCRATCH)),
         },
         "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
         "ranges": ranges(seen, cohort.manifest.sequences),

@@ -10,6 +10,7 @@ from mpmri_monai.networks.planes import PlanesNetwork
 from mpmri_monai.networks.pyramid import SpatialPyramidPooling, VolumePyramidPooling
 from mpmri_monai.networks.resnet3d import ResNet3D
 from mpmri_monai.networks.spp_resnet import LAYERS, SPPResNet
+from mpmri_monai.networks.subset import SubsetNetwork
 from mpmri_monai.networks.warm_start import WarmStart, warm_start
 from mpmri_monai.networks.weights import load_weights, read_weights, save_state, save_weights
 
@@ -26,6 +27,7 @@ __all__ = [
     "ResNet3D",
     "SPPResNet",
     "SpatialPyramidPooling",
+    "SubsetNetwork",
     "VolumePyramidPooling",
     "WarmStart",
     "build_network",

@@ -13,9 +13,11 @@ from mpmri_monai.networks.mctl import MCTLNetwork
 from mpmri_monai.networks.planes import KINDS, PlanesNetwork
 from mpmri_monai.networks.resnet3d import ResNet3D
 from mpmri_monai.networks.spp_resnet import SPPResNet
+from mpmri_monai.networks.subset import SubsetNetwork
 
 ARCHITECTURES: dict[str, tuple[type[LayeredNetwork], dict[str, Any]]] = {
     "spp_resnet": (SPPResNet, {}),
+    "subset": (SubsetNetwork, {}),
     "mctl": (MCTLNetwork, {}),
     "dense": (DenseNetwork, {}),
     "cnn": (ConvNetwork, {}),

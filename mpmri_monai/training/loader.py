@@ -34,6 +34,8 @@ class TrainingLoader:
         augmentation: makes of stored crops what the network sees: `Views` or `RigidAugmentation`.
         seed: with the epoch, decides all that is random.
         balance: ``none``, ``downsample``, or ``weights``, which is the loss's matter: every sample is visited.
+        sequence_dropout: probability that a sequence which is there is taken to be absent (`drop_sequences`), drawn
+            anew for each visit; 0 drops none.
 
     Raises:
         ConfigError: a value that means nothing, or no samples.
@@ -46,14 +48,17 @@ class TrainingLoader:
         augmentation: Augmentation,
         seed: int = 0,
         balance: str = "none",
+        sequence_dropout: float = 0.0,
     ) -> None:
         check_balance(balance)
+        check_sequence_dropout(sequence_dropout)
         if batch_size < 1:
             raise ConfigError(expected="a batch_size of at least 1", found=str(batch_size))
         if len(dataset) == 0:
             raise ConfigError(expected="samples to train on", found="none")
         self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
         self.seed, self.balance, self.epoch = seed, balance, 1
+        self.sequence_dropout = sequence_dropout
         self._labels = dataset.tensors["label"].cpu()
 
     def __len__(self) -> int:
@@ -71,6 +76,8 @@ class TrainingLoader:
             chosen = order[start : start + self.batch_size]
             batch = self.dataset[samples[chosen]]
             batch["image"] = self.augmentation(batch["image"], variants[chosen], generator)
+            if self.sequence_dropout:
+                batch["present"] = drop_sequences(batch["present"], self.sequence_dropout, generator)
             yield batch
 
     def _samples_an_epoch(self) -> int:
@@ -114,6 +121,27 @@ def check_balance(balance: str) -> None:
     """Raise ConfigError for a way of balancing that there is not."""
     if balance not in BALANCES:
         raise ConfigError(expected=f"a balance among {', '.join(BALANCES)}", found=repr(balance))
+
+
+def check_sequence_dropout(share: float) -> None:
+    """Raise ConfigError for what is no probability of dropping a sequence, or always drops all that it may."""
+    if not 0 <= share < 1:
+        raise ConfigError(expected="a sequence_dropout of at least 0 and below 1", found=repr(share), code="E_OPTION")
+
+
+def drop_sequences(present: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return ``present`` with sequences dropped at random, so that a network learns to do without any of them.
+
+    Each is dropped with the same probability, independently, but never all of a sample: of those that would all be
+    dropped, one stays, each with the same chance (after Neverova et al., "ModDrop", TPAMI 38(8), 2016).
+
+    Args:
+        present: bool (batch, channel).
+        share: probability, in [0, 1).
+        generator: on the CPU, so that random numbers do not depend on the device.
+    """
+    drawn = torch.rand(present.shape, generator=generator).to(present.device).masked_fill(~present, -1.0)
+    return present & ((drawn >= share) | (drawn == drawn.amax(dim=1, keepdim=True)))
 
 
 def prepare_batch(
