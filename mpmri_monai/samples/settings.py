@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from mpmri_monai.errors import ConfigError
 
 ThroughPlane = Literal["nearest", "slab_mean"]
 Align = Literal["none", "rigid"]
 WindowKind = Literal["trimmed", "central"]
+BackgroundKind = Literal["liver", "edge", "vessel", "body"]
 
-LATER = ("align", "grid", "window")
+LATER = ("align", "grid", "window", "background_kinds")
 """Options that came later; left out where they change nothing, so that older stores and recipes keep their hashes."""
 
 
@@ -72,6 +81,11 @@ class Settings(_Options):
     """Nearest acquired slice, or the mean of the thin slices inside the slab of the reference slice."""
     background: bool = True
     """Also take samples of liver without lesion."""
+    background_kinds: Annotated[tuple[BackgroundKind, ...], Field(min_length=1)] = ("liver",)
+    """Where they lie; a region of each kind for every lesion. ``liver``: all of the disc in the liver. ``edge``: across
+    its surface, as windows of a detector that is slid over it are. ``vessel``: on bright spots of the portal phase.
+    ``body``: anywhere in the body outside the liver, in other organs, muscle or fat. Samples on a grid know the first
+    alone."""
     background_margin_mm: Annotated[float, Field(ge=0, le=100)] = 10.0
     """Least distance of a background disc from every lesion."""
     minimum_box_mm: Annotated[float, Field(gt=0, le=200)] = 10.0
@@ -83,6 +97,14 @@ class Settings(_Options):
     """Take sequences where the scanner put them, or first undo their rigid motion against the one drawn on."""
     grid: Grid | None = None
     """Take 3D samples on this grid."""
+
+    @model_validator(mode="after")
+    def _kinds_that_there_are(self) -> Settings:
+        if len(set(self.background_kinds)) != len(self.background_kinds):
+            raise ValueError("background_kinds names one of them twice")
+        if self.grid is not None and self.background_kinds != ("liver",):
+            raise ValueError("on a grid the only one of background_kinds is liver")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

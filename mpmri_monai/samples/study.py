@@ -12,6 +12,7 @@ from mpmri_monai.cohort import DicomImage, Region, Study
 from mpmri_monai.errors import ManifestError
 from mpmri_monai.samples.background import background_balls, background_positions
 from mpmri_monai.samples.grid import grid_planes, lesion_position, whole_position
+from mpmri_monai.samples.harder_background import harder_positions
 from mpmri_monai.samples.intensity import intensity_windows
 from mpmri_monai.samples.locate import Position, lesion_positions, reference_planes
 from mpmri_monai.samples.patches import patch_positions
@@ -160,7 +161,11 @@ def locate_samples(
     lesions = {name: lesion_positions(name, mask, references, settings) for name, mask in regions.lesions.items()}
     positions = [position for found in lesions.values() for position in found]
     if settings.background and regions.organ is not None:
-        positions += background_positions(study.study, lesions, regions.lesions, regions.organ, references, settings)
+        if "liver" in settings.background_kinds:
+            positions += background_positions(
+                study.study, lesions, regions.lesions, regions.organ, references, settings
+            )
+        positions += harder_positions(study.study, lesions, regions.lesions, regions.organ, stacks, settings)
     return positions
 
 

@@ -1,0 +1,68 @@
+"""Lesions that nobody outlined: from a study's entry of a manifest to candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mpmri_monai.cohort import Study
+from mpmri_monai.samples.body import body_mask
+from mpmri_monai.samples.locate import REFERENCES, reference_of
+from mpmri_monai.samples.study import LIVER, align_study, load_regions, load_sequences
+from mpmri_monai.sequences import DCE
+from mpmri_monai.training.search import Detector, Found, search
+from mpmri_monai.volumes import Mask
+
+BODY = "body"
+REACHED = 0.99
+"""Less of the region than this within reach of the slices is worth a word; slices end between two of a mask's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was found in a study, and where it was looked for."""
+
+    found: Found
+    region: Mask
+    searched: str
+    """``liver``, or ``body`` where the study has no liver mask."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of the search, as sentences."""
+        notes = []
+        if self.searched == BODY:
+            notes.append(
+                "There is no liver mask: the whole body was searched, of which training saw nothing but the liver. "
+                "Candidates outside the liver mean nothing."
+            )
+        if self.found.reached < REACHED:
+            share = f"{self.found.reached:.0%} of the {self.searched}"
+            notes.append(f"The slices reach {share}; the rest was not searched.")
+        return tuple(notes)
+
+
+def find_in_study(study: Study, folder: Path, detector: Detector, device: str | torch.device = "cpu") -> Findings:
+    """Search the liver of a study, or its body; its lesion masks are not looked at.
+
+    Args:
+        study: entry of a manifest, or of a new study; its lesions may be none.
+        folder: what the paths of that entry are relative to.
+        detector: looks.
+        device: where the network runs.
+
+    Raises:
+        MpmriError: a file, the mask or the geometry is not usable; the message says which and what to do.
+    """
+    unmarked = study.model_copy(update={"lesions": ()}).scanned_with(study.scan_options)
+    needed = (*REFERENCES, *detector.fusion, *(DCE if detector.settings.joint_dce else ()))
+    stacks: Mapping = load_sequences(unmarked, folder, tuple(dict.fromkeys(needed)))
+    regions = load_regions(unmarked, folder, stacks, detector.settings)
+    stacks, regions, _ = align_study(unmarked, stacks, regions, detector.settings)
+    searched, region = LIVER, regions.organ
+    if region is None:
+        searched, region = BODY, body_mask(stacks[reference_of(stacks)])
+    return Findings(search(stacks, region, detector, device), region, searched)

@@ -1,0 +1,314 @@
+"""A detector slid over an organ: 2.5D windows cut exactly as training samples are, a map of probabilities, candidates.
+
+On each slice of the reference and for each box size one large crop is taken by the sampling's own steps. The windows of
+that size lie whole pixels apart in it, so that each is a part of it, and equals the sample that would be taken there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mpmri_monai.errors import MaskError
+from mpmri_monai.samples.intensity import Window, intensity_windows
+from mpmri_monai.samples.locate import reference_planes
+from mpmri_monai.samples.organ_planes import corners_mm, planes_through
+from mpmri_monai.samples.plane import CropPlane, ParallelPlanes
+from mpmri_monai.samples.resample import Footprint, footprint, show
+from mpmri_monai.samples.sample import PRESENT_FRACTION
+from mpmri_monai.samples.settings import Settings
+from mpmri_monai.training.inferer import Inferer, lay_out
+from mpmri_monai.volumes import Geometry, Mask, Stack
+
+STRIDE = 0.25
+"""Distance between windows, as a share of their box."""
+SIZE_STEP = 2**0.5
+"""Largest ratio of one box size to the next: some box is then within 19 % of a lesion's extent."""
+BATCH = 256
+"""Windows that go through the network at once; bounds the memory."""
+MOST_CANDIDATES = 30
+"""Candidates kept of a study, best first: more than anyone looks at, and enough for a curve."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A trained network that tells lesions from background, and how it sees a place.
+
+    Attributes:
+        network: maps windows (batch, channel, row, column) to logits (batch, class).
+        inferer: runs it as it was run for its predictions.
+        fusion: the sequences that are its channels.
+        settings: how its samples were taken; the box of a window is its ``pixels`` wide.
+        window: side of what the inferer takes, in pixels: the box alone, or for averaging the stored crop.
+        finding: index of the class that is looked for.
+        sizes_mm: sides of the boxes to try.
+    """
+
+    network: nn.Module
+    inferer: Inferer
+    fusion: tuple[str, ...]
+    settings: Settings
+    window: int
+    finding: int
+    sizes_mm: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place that looks like a lesion."""
+
+    center_mm: tuple[float, float, float]
+    """RAS+."""
+    size_mm: float
+    """Side of the box; the height is taken to be the same."""
+    score: float
+    """Mean probability (0…1) over the slices through it. It ranks; how often such a place is a lesion it does not say,
+    for training saw as many lesions as background."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search came to."""
+
+    candidates: tuple[Candidate, ...]
+    """Best first."""
+    probability_map: Stack
+    """The highest probability of any box size at each place; 0 where nothing was searched."""
+    windows: int
+    """How many went through the network."""
+    reached: float
+    """Share (0…1) of the region that lies within half a slice spacing of a slice that was searched."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The windows of one box size: centres on a square grid, the same on every plane."""
+
+    size_mm: float
+    step_mm: float
+    across: NDArray[np.float64]
+    """(column,): mm along the planes' row direction."""
+    down: NDArray[np.float64]
+    """(row,): mm along the planes' column direction."""
+    probability: NDArray[np.float64]
+    """(plane, row, column); NaN where there was nothing to look at."""
+
+
+def box_sizes_mm(smallest: float, largest: float) -> tuple[float, ...]:
+    """Return sides of boxes, evenly spaced on a logarithmic scale, that suit lesions from ``smallest`` to ``largest``
+    (mm)."""
+    count = max(1, int(np.ceil(np.log(largest / smallest) / np.log(SIZE_STEP))))
+    return tuple(float(smallest * (largest / smallest) ** ((i + 0.5) / count)) for i in range(count))
+
+
+@torch.no_grad()
+def search(stacks: Mapping[str, Stack], region: Mask, detector: Detector, device: str | torch.device = "cpu") -> Found:
+    """Slide a detector over a region of a study.
+
+    A window is looked at where its centre lies in the region and a sequence of the fusion covers half of its box, as in
+    training. Windows of a size are averaged over the slices that a ball of half that size cuts, as the slices of a
+    lesion are.
+
+    Args:
+        stacks: the sequences; of those beside the fusion, the references give the slices, and all phases count for a
+            common intensity window.
+        region: the organ to search, or the body.
+        detector: looks.
+        device: where the network runs.
+
+    Raises:
+        MaskError: E_MASK_OUT: no slice cuts the region, or no sequence of the fusion covers it.
+    """
+    planes = planes_through(region, reference_planes(stacks))
+    if not len(planes.offsets_mm):
+        raise _outside()
+    settings = detector.settings
+    windows = intensity_windows(stacks, settings.trim, settings.joint_dce, settings.window)
+    seen = {name: (stacks[name], windows[name]) for name in detector.fusion if name in stacks}
+    lay_out(detector.network.to(device).eval())
+    lattices = [_slide(size, planes, region, seen, detector, device) for size in detector.sizes_mm]
+    looked = int(sum(np.isfinite(lattice.probability).sum() for lattice in lattices))
+    if not looked:
+        raise _outside()
+    return Found(
+        candidates=_candidates(lattices, planes),
+        probability_map=_map(lattices, planes),
+        windows=looked,
+        reached=_reached(region, planes),
+    )
+
+
+def _slide(
+    size_mm: float,
+    planes: ParallelPlanes,
+    region: Mask,
+    seen: Mapping[str, tuple[Stack, Window]],
+    detector: Detector,
+    device: str | torch.device,
+) -> Lattice:
+    """Return the probabilities of all windows of one size."""
+    pixels = detector.settings.pixels
+    pitch, step = size_mm / pixels, max(1, round(STRIDE * pixels))
+    corners = corners_mm(region)
+    axes = np.stack([planes.row_direction, planes.column_direction], axis=-1)
+    low, high = (corners @ axes).min(axis=0), (corners @ axes).max(axis=0)
+    middle, reach = (low + high) / 2, int(np.ceil((high - low).max() / 2 / (step * pitch)))
+    steps = np.arange(-reach, reach + 1) * step * pitch
+    across, down = middle[0] + steps, middle[1] + steps
+    probability = np.full((len(planes.offsets_mm), len(down), len(across)), np.nan)
+    for k, offset in enumerate(planes.offsets_mm):
+        crop = CropPlane(
+            centre_mm=planes.point(*middle, offset),
+            row_direction=planes.row_direction,
+            column_direction=planes.column_direction,
+            pitch_mm=pitch,
+            pixels=2 * reach * step + detector.window,
+        )
+        centres = (
+            offset * planes.normal
+            + down[:, None, None] * planes.column_direction
+            + across[None, :, None] * planes.row_direction
+        )
+        wanted = torch.from_numpy(region.contains(centres))
+        if wanted.any():
+            image, covered = _take(crop, seen, detector.fusion, detector.settings, planes.spacing_mm)
+            probability[k] = _look(image, covered, wanted, step, size_mm, detector, device)
+    return Lattice(size_mm, step * pitch, across, down, probability)
+
+
+def _take(
+    plane: CropPlane,
+    seen: Mapping[str, tuple[Stack, Window]],
+    fusion: Sequence[str],
+    settings: Settings,
+    slab_mm: float,
+) -> tuple[Tensor, Tensor]:
+    """Return a crop of every sequence of the fusion, and where it is covered: both (channel, row, column)."""
+    image, covered = np.zeros((len(fusion), *plane.shape), np.float32), np.zeros((len(fusion), *plane.shape), bool)
+    places: dict[tuple, Footprint] = {}
+    for i, name in enumerate(fusion):
+        if name not in seen:
+            continue
+        stack, window = seen[name]
+        grid = (stack.geometry.affine.tobytes(), stack.geometry.shape)
+        if grid not in places:
+            places[grid] = footprint(stack.geometry, plane, settings.through_plane, slab_mm)
+        crop = show(stack, places[grid], window)
+        image[i], covered[i] = crop.image, crop.covered
+    return torch.from_numpy(image), torch.from_numpy(covered)
+
+
+def _look(
+    image: Tensor,
+    covered: Tensor,
+    wanted: Tensor,
+    step: int,
+    size_mm: float,
+    detector: Detector,
+    device: str | torch.device,
+) -> NDArray[np.float64]:
+    """Return the probability at every wanted window (row, column) of one large crop; NaN at the others."""
+    side, margin = detector.window, (detector.window - detector.settings.pixels) // 2
+    rows, columns = torch.nonzero(wanted, as_tuple=True)
+    box = slice(margin, side - margin)
+    share = _windows(covered, side, step)[:, rows, columns][..., box, box].float().mean(dim=(-2, -1))
+    present = (share >= PRESENT_FRACTION).T  # (window, channel)
+    usable = torch.nonzero(present.any(dim=1)).flatten()
+    found = np.full(wanted.shape, np.nan)
+    for part in usable.split(BATCH):
+        seen = present[part]
+        crops = _windows(image, side, step)[:, rows[part], columns[part]].transpose(0, 1) * seen[..., None, None]
+        extent = torch.full((len(part),), size_mm, dtype=torch.float32, device=device)
+        logits = detector.inferer(crops.to(device), detector.network, present=seen.to(device), extent_mm=extent)
+        probability = torch.softmax(logits.double(), dim=1)[:, detector.finding].cpu().numpy()
+        found[rows[part].numpy(), columns[part].numpy()] = probability
+    return found
+
+
+def _windows(image: Tensor, side: int, step: int) -> Tensor:
+    """Return the windows of a crop (channel, row, column) as a view (channel, row, column, side, side)."""
+    return image.unfold(1, side, step).unfold(2, side, step)
+
+
+def _candidates(lattices: Sequence[Lattice], planes: ParallelPlanes) -> tuple[Candidate, ...]:
+    """Return the best windows of all sizes, none of which has its centre in the ball of a better one."""
+    centres, sizes, scores = [], [], []
+    for lattice in lattices:
+        mean = _over_slices(lattice, planes.spacing_mm)
+        k, row, column = np.nonzero(np.isfinite(mean))
+        place = np.stack([lattice.across[column], lattice.down[row], planes.offsets_mm[k]], axis=-1)
+        centres.append(place @ np.stack([planes.row_direction, planes.column_direction, planes.normal]))
+        sizes.append(np.full(len(k), lattice.size_mm))
+        scores.append(mean[k, row, column])
+    centre, size, score = np.concatenate(centres), np.concatenate(sizes), np.concatenate(scores)
+    return tuple(
+        Candidate(tuple(map(float, centre[i])), float(size[i]), float(score[i])) for i in _suppress(centre, size, score)
+    )
+
+
+def _suppress(centre: NDArray, size: NDArray, score: NDArray) -> list[int]:
+    """Return, best first, the windows that stay when each takes away those that are about the same place.
+
+    Two balls as wide as their boxes are about one place when the centre of either lies in the other: nearer than half
+    the larger size. Lesions side by side are at least half the sum of their sizes apart, which is not less.
+    """
+    left = np.argsort(-score, kind="stable")
+    kept: list[int] = []
+    while len(left) and len(kept) < MOST_CANDIDATES:
+        best = left[0]
+        kept.append(int(best))
+        apart = np.linalg.norm(centre[left] - centre[best], axis=1)
+        left = left[apart >= np.maximum(size[left], size[best]) / 2]
+    return kept
+
+
+def _over_slices(lattice: Lattice, spacing_mm: float) -> NDArray[np.float64]:
+    """Return the mean over the slices within a quarter of the box size, of those that were looked at."""
+    probability = lattice.probability
+    half = int(lattice.size_mm / 4 / spacing_mm)
+    padded = np.pad(probability, ((half, half), (0, 0), (0, 0)), constant_values=np.nan)
+    near = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
+    looked = np.isfinite(near)
+    total = np.where(looked, near, 0).sum(axis=-1)
+    return np.where(np.isfinite(probability), total / np.maximum(looked.sum(axis=-1), 1), np.nan)
+
+
+def _map(lattices: Sequence[Lattice], planes: ParallelPlanes) -> Stack:
+    """Return the highest probability at the places of the finest lattice, each taken from the nearest window."""
+    finest = min(lattices, key=_step_mm)
+    shape = (len(planes.offsets_mm), len(finest.down), len(finest.across))
+    best = np.zeros(shape, np.float32)
+    for lattice in lattices:
+        row = np.rint((finest.down - lattice.down[0]) / lattice.step_mm).astype(int).clip(0, len(lattice.down) - 1)
+        column = np.rint((finest.across - lattice.across[0]) / lattice.step_mm).astype(int)
+        column = column.clip(0, len(lattice.across) - 1)
+        best = np.fmax(best, lattice.probability[:, row[:, None], column]).astype(np.float32)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = planes.row_direction * finest.step_mm, planes.column_direction * finest.step_mm
+    affine[:3, 2] = planes.normal * planes.spacing_mm
+    affine[:3, 3] = planes.point(finest.across[0], finest.down[0], planes.offsets_mm[0])
+    return Stack(best, np.ones(shape[0]), np.zeros(shape[0]), Geometry(affine, shape[::-1]))
+
+
+def _step_mm(lattice: Lattice) -> float:
+    return lattice.step_mm
+
+
+def _reached(region: Mask, planes: ParallelPlanes) -> float:
+    heights = region.points_mm() @ planes.normal
+    apart = np.abs(heights[:, None] - planes.offsets_mm).min(axis=1)
+    return float(np.mean(apart <= planes.spacing_mm / 2))
+
+
+def _outside() -> MaskError:
+    return MaskError(
+        expected="a region to search that the images cover",
+        found="one outside all of them",
+        fix="check that mask and images belong to the same study",
+        code="E_MASK_OUT",
+    )
