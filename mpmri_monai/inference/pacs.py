@@ -7,11 +7,8 @@ and files are named by a hash.
 from __future__ import annotations
 
 import hashlib
-import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +17,27 @@ from pydicom.uid import UID
 
 from mpmri_monai.artefacts import whole_folder
 from mpmri_monai.catalogue.quiet import without_warnings
-from mpmri_monai.errors import ConfigError, MpmriError
+from mpmri_monai.errors import ConfigError
+from mpmri_monai.inference.pacs_connection import (
+    OWN_TITLE,
+    Address,
+    PacsError,
+    answer_error,
+    connected,
+    not_allowed,
+)
 
-LOOPBACK = "127.0.0.1"
-OWN_TITLE = "MPMRI"
-"""What this software calls itself to a PACS, which has to know the name."""
-ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.\-]*|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/(?P<title>[^\\\s]{1,16})")
 NAMES_A_STUDY = ("StudyInstanceUID", "AccessionNumber", "PatientID")
 """At least one of these has to be asked for; a study that answers with another value is none that was asked for."""
 SEARCHABLE = (*NAMES_A_STUDY, "StudyDate", "StudyID")
 FETCHED = ("MR", "SEG", "RTSTRUCT")
 """Modalities of the series that are fetched: images, and masks of lesions."""
 
-CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
-"""How long to wait for a connection, and for each answer on it (a PACS may have to load from tape)."""
 PENDING = (0xFF00, 0xFF01)
 SUCCESS = 0x0000
 STORED_WITH_REMARK = (0xB000, 0xB006, 0xB007)
 """C-STORE: taken, with elements coerced or ignored (PS3.4, B.2.3)."""
 OUT_OF_RESOURCES = 0xA700
-UNKNOWN_CALLER, UNKNOWN_CALLED = 3, 7
-"""Reasons to reject an association (PS3.8, 9.3.4)."""
-
 STORED_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
@@ -63,10 +59,6 @@ STORED_SYNTAXES = (
 """One context each: in a context with several the PACS chooses one, and could not send files of another one."""
 
 
-class PacsError(MpmriError):
-    """A PACS cannot be reached, refuses, or does not have exactly what was asked for."""
-
-
 @dataclass(frozen=True)
 class Caps:
     """What one study may bring at most; more is refused before it fills the disk."""
@@ -75,32 +67,6 @@ class Caps:
     """Count."""
     size: int = 20 * 2**30
     """Bytes, all files together."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a PACS listens, and its application entity title."""
-
-    host: str = field(repr=False)
-    port: int
-    title: str
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read ``HOST:PORT/AET``; without a host it is this machine's loopback.
-
-        Raises:
-            ConfigError: the text has another form.
-        """
-        found = ADDRESS.fullmatch(text)
-        if found is None or not 0 < int(found["port"]) < 2**16:
-            raise ConfigError(
-                expected="the address of a PACS as HOST:PORT/AET, such as 127.0.0.1:4242/ORTHANC",
-                found="another form",
-                fix="leave HOST out for a PACS on this machine",
-                code="E_PACS_ADDRESS",
-            )
-        return cls(found["host"].strip("[]") or LOOPBACK, int(found["port"]), found["title"])
 
 
 def parse_query(texts: Sequence[str]) -> dict[str, str]:
@@ -138,7 +104,7 @@ def fetch(
     _check_query(query)
     with whole_folder(folder) as part:
         receiver = _Receiver(part, caps)
-        with _association(Address.parse(address), own_title, _fetch_contexts(), receiver) as association:
+        with connected(Address.parse(address), own_title, _fetch_contexts(), receiver) as association:
             study = _the_study(association, query)
             series = _series(association, study, caps)
             for uid, expected in series.items():
@@ -156,9 +122,7 @@ def send(address: str, files: Sequence[Path], own_title: str = OWN_TITLE) -> int
         PacsError: E_PACS_CONNECT, E_PACS_REFUSED (the association, or a kind of object), E_PACS_ANSWER.
     """
     kinds = sorted({_kind(Path(path)) for path in files})
-    with _association(
-        Address.parse(address), own_title, [(one, syntax, False) for one, syntax in kinds]
-    ) as association:
+    with connected(Address.parse(address), own_title, [(one, syntax, False) for one, syntax in kinds]) as association:
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         refused = sorted({UID(one).name for one, _ in kinds if one not in accepted})
         if refused:
@@ -171,7 +135,7 @@ def send(address: str, files: Sequence[Path], own_title: str = OWN_TITLE) -> int
         for count, path in enumerate(files):
             status = association.send_c_store(dcmread(path)).get("Status")
             if status not in (SUCCESS, *STORED_WITH_REMARK):
-                raise _failure(f"to store object {count + 1} of {len(files)}", status)
+                raise answer_error(f"to store object {count + 1} of {len(files)}", status)
     return len(files)
 
 
@@ -235,79 +199,12 @@ class _Receiver:
             raise _too_large(self.caps)
 
 
-@contextmanager
-def _association(
-    address: Address, own_title: str, contexts: Sequence[tuple[str, Any, bool]], receiver: _Receiver | None = None
-) -> Iterator[Any]:
-    """Associate with a PACS for the block; contexts are (class, transfer syntax or None, received by us)."""
-    try:
-        from pynetdicom import AE, build_role, evt
-    except ImportError as error:
-        raise ConfigError(
-            expected="the extra pacs, to speak to a PACS",
-            found="no pynetdicom",
-            fix="pip install 'mpmri_monai[pacs]'",
-            code="E_PACS_EXTRA",
-        ) from error
-    entity = AE(ae_title=own_title)
-    entity.connection_timeout = entity.acse_timeout = CONNECT_SECONDS
-    entity.dimse_timeout = entity.network_timeout = ANSWER_SECONDS
-    for kind, syntax, _ in contexts:
-        entity.add_requested_context(kind, syntax)
-    roles = [build_role(kind, scp_role=True) for kind in dict.fromkeys(kind for kind, _, ours in contexts if ours)]
-    handlers = []
-    if receiver is not None:
-        handlers = [(evt.EVT_C_STORE, receiver.store), (evt.EVT_DATA_RECV, receiver.count)]
-    with _silent():
-        association = entity.associate(
-            address.host, address.port, ae_title=address.title, ext_neg=roles, evt_handlers=handlers
-        )
-        if not association.is_established:
-            raise _refused(association, address)
-        try:
-            yield association
-        finally:
-            if association.is_established:
-                association.release()
-
-
 def _fetch_contexts() -> list[tuple[str, Any, bool]]:
     from pydicom.uid import StudyRootQueryRetrieveInformationModelFind as Find
     from pydicom.uid import StudyRootQueryRetrieveInformationModelGet as Get
 
     stored = [(kind, syntax, True) for kind in STORED_CLASSES for syntax in STORED_SYNTAXES]
     return [(Find, None, False), (Get, None, False), *stored]
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep back pynetdicom's log: it holds queries, titles and hosts."""
-    logger = logging.getLogger("pynetdicom")
-    before = logger.propagate
-    logger.propagate = False
-    try:
-        with without_warnings():
-            yield
-    finally:
-        logger.propagate = before
-
-
-def _refused(association: Any, address: Address) -> PacsError:
-    answer = association.acceptor.primitive
-    if not association.is_rejected:
-        return PacsError(
-            expected=f"a PACS at port {address.port} of the host that was named",
-            found="no answer" if answer is None else "an answer that ends the connection",
-            fix="check that it runs, the port, and the firewall",
-            code="E_PACS_CONNECT",
-        )
-    reason = {
-        UNKNOWN_CALLER: "it does not know the title of this machine; have it entered there, or give its title here",
-        UNKNOWN_CALLED: f"it is not called {address.title}; check the title after the / of its address",
-    }.get(answer.diagnostic, "ask who looks after the PACS; it gave no reason that names a setting")
-    return PacsError(
-        expected="a PACS that accepts the association", found="it refuses it", fix=reason, code="E_PACS_REFUSED"
-    )
 
 
 def _find(association: Any, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
@@ -322,14 +219,14 @@ def _find(association: Any, level: str, keys: Mapping[str, str]) -> Iterator[Dat
             if status.get("Status") in PENDING and match is not None:
                 yield match
             elif status.get("Status") != SUCCESS:
-                raise _failure("to search", status.get("Status"))
+                raise answer_error("to search", status.get("Status"))
     except ValueError as error:  # pynetdicom's, when the PACS did not accept that it is asked
-        raise _no_service("searches") from error
+        raise not_allowed("searches") from error
 
 
 def _the_study(association: Any, query: Mapping[str, str]) -> str:
     """Return the UID of the one study that matches."""
-    asked = {"StudyInstanceUID": ""} | {name: "" for name in NAMES_A_STUDY} | dict(query)
+    asked = {"StudyInstanceUID": ""} | dict.fromkeys(NAMES_A_STUDY, "") | dict(query)
     named = [name for name in NAMES_A_STUDY if name in query]
     matches = {
         str(match.StudyInstanceUID)
@@ -380,7 +277,7 @@ def _get(association: Any, study: str, series: str, expected: int | None, receiv
             final = status.get("Status")
             failed = int(status.get("NumberOfFailedSuboperations") or 0)
     except ValueError as error:  # pynetdicom's, when the PACS did not accept that it is asked
-        raise _no_service("C-GET") from error
+        raise not_allowed("C-GET") from error
     receiver.check()
     came = len(receiver.names) - before
     if failed or (final == SUCCESS and came < (expected or 1)):
@@ -392,23 +289,7 @@ def _get(association: Any, study: str, series: str, expected: int | None, receiv
             code="E_PACS_PART",
         )
     if final != SUCCESS:
-        raise _failure("to send a series", final)
-
-
-def _failure(what: str, status: int | None) -> PacsError:
-    found = "the connection ended" if status is None else f"status {status:04X}"
-    return PacsError(
-        expected=f"the PACS {what}", found=found, fix="its log says why; then try again", code="E_PACS_ANSWER"
-    )
-
-
-def _no_service(what: str) -> PacsError:
-    return PacsError(
-        expected=f"a PACS that allows {what}",
-        found="one that does not",
-        fix="have it allowed for this machine, or export the study as files",
-        code="E_PACS_REFUSED",
-    )
+        raise answer_error("to send a series", final)
 
 
 def _too_large(caps: Caps) -> PacsError:

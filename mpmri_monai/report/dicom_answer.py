@@ -16,6 +16,8 @@ from mpmri_monai.report.dicom_source import RegionOnSeries, images_of, read_imag
 
 __all__ = ["RegionOnSeries", "write_dicom_answer"]
 
+UNICODE = "ISO_IR 192"
+
 
 @without_warnings()
 def write_dicom_answer(
@@ -59,6 +61,7 @@ def write_dicom_answer(
     objects |= _named("report", secondary_captures(result, picture, next(iter(images.values()))))
     _remove_earlier(Path(folder))
     for name, content in objects.items():
+        content.SpecificCharacterSet = UNICODE  # names may come in any character set
         with whole_file(Path(folder) / name) as part:
             dcmwrite(part, content, enforce_file_format=True)
     return [Path(folder) / name for name in objects]

@@ -18,10 +18,10 @@ from mpmri_monai.report.dicom_codes import MANUFACTURER, NOT_FOR_DIAGNOSIS, seri
 from mpmri_monai.report.style import INK, RESEARCH_ONLY, TEXT, new_figure
 
 SERIES_NUMBER = 9103
-PAGE_INCHES = (8.27, 11.69)
-"""A4, as the pages of the report are meant to be read."""
 LINES, CHARACTERS = 60, 96
 """Of a page, in the type of the report."""
+PAGE_INCHES, LINE_INCHES, MARGIN_INCHES = 8.27, 0.155, 0.4
+"""Width of a page, height of a line of text, and what is left free round it."""
 BAND = 40
 """Height of the line above a picture that says what it may be used for (pixels)."""
 LARGEST_SIDE = 8192
@@ -97,9 +97,15 @@ def _split(lines: Iterator[str]) -> Iterator[list[str]]:
 
 def _page(lines: list[str]) -> NDArray[np.uint8]:
     """Return a page of text (row, column, RGB)."""
-    figure = new_figure(*PAGE_INCHES)
-    figure.text(0.05, 0.97, NOT_FOR_DIAGNOSIS, fontsize=TEXT, color=WARNING_COLOUR, fontweight="bold", va="top")
-    figure.text(0.05, 0.94, "\n".join(lines), fontsize=TEXT, color=INK, va="top", parse_math=False)
+    height = 2 * MARGIN_INCHES + (len(lines) + 2) * LINE_INCHES
+    figure = new_figure(PAGE_INCHES, height)
+    left, top, text = (
+        MARGIN_INCHES / PAGE_INCHES,
+        1 - MARGIN_INCHES / height,
+        1 - (MARGIN_INCHES + 2 * LINE_INCHES) / height,
+    )
+    figure.text(left, top, NOT_FOR_DIAGNOSIS, fontsize=TEXT, color=WARNING_COLOUR, fontweight="bold", va="top")
+    figure.text(left, text, "\n".join(lines), fontsize=TEXT, color=INK, va="top", parse_math=False)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import highdicom as hd
@@ -20,7 +21,8 @@ from mpmri_monai.report.dicom_codes import (
     series_description,
     stable_uid,
 )
-from mpmri_monai.report.dicom_source import RegionOnSeries, frames_of
+from mpmri_monai.report.dicom_source import RegionOnSeries
+from mpmri_monai.volumes import Geometry
 
 SERIES_NUMBER = 9101
 
@@ -45,7 +47,9 @@ def segmentation(
         for number, (name, region) in enumerate(regions.items(), start=1)
     ]
     voxels = np.stack([region.mask.voxels for region in regions.values()], axis=-1).astype(np.uint8)
-    frames = frames_of(next(iter(regions.values())))
+    first = next(iter(regions.values()))
+    if first.frames:
+        images = [_with_shared_groups(image, first.frames[0]) for image in images]
     try:
         content = hd.seg.Segmentation(
             source_images=images,
@@ -62,15 +66,17 @@ def segmentation(
             device_serial_number=result["bundle"]["weights_sha256"][:16],
             content_label="LESIONS",
             content_description=RESEARCH_ONLY[:LONGEST_TEXT],
-            plane_positions=None if frames is None else _planes(images[0], frames),
+            **(_planes(first.mask.geometry) if first.frames else {}),
         )
     except (AttributeError, KeyError, ValueError) as error:  # highdicom's, for headers that lack geometry
         raise CatalogueError(
-            expected="images that say where each slice lies, once each",
+            expected="images of one volume that say where each slice lies, as single images or one multi-frame file",
             found="images that a DICOM SEG cannot refer to",
             fix="give the regions as NIfTI, or leave out --dicom-out",
             code="E_NOGEOM",
         ) from error
+    if first.frames:
+        _drop_other_frames(content, first.frames)
     content.SeriesDescription = series_description("regions")
     return content
 
@@ -102,12 +108,37 @@ def _segment(
     )
 
 
-def _planes(image: Dataset, frames: list[int]) -> list[hd.PlanePositionSequence]:
-    """Return where some frames of a multi-frame file lie; other frames may lie at the same places."""
-    groups = image.PerFrameFunctionalGroupsSequence
-    return [
-        hd.PlanePositionSequence(
-            hd.CoordinateSystemNames.PATIENT, groups[frame].PlanePositionSequence[0].ImagePositionPatient
-        )
-        for frame in frames
-    ]
+def _with_shared_groups(image: Dataset, frame: int) -> Dataset:
+    """Return the header of a multi-frame file as highdicom wants it: what its frames have in common in one place."""
+    image = copy(image)
+    shared = copy(image.SharedFunctionalGroupsSequence[0]) if image.get("SharedFunctionalGroupsSequence") else Dataset()
+    for name in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if name not in shared:
+            setattr(shared, name, image.PerFrameFunctionalGroupsSequence[frame][name].value)
+    image.SharedFunctionalGroupsSequence = [shared]
+    return image
+
+
+def _planes(geometry: Geometry) -> dict[str, Any]:
+    """Return where the slices lie, for a multi-frame file: it may hold other frames too, and groups for each of them."""
+    affine = geometry.affine * [[-1], [-1], [1], [1]]  # RAS+ to LPS+
+    columns, rows, _ = geometry.spacing_mm
+    across, down = affine[:3, 0] / columns, affine[:3, 1] / rows
+    patient = hd.CoordinateSystemNames.PATIENT
+    thickness = float(np.linalg.norm(affine[:3, 2]))
+    return {
+        "pixel_measures": hd.PixelMeasuresSequence((rows, columns), thickness, geometry.slice_spacing_mm),
+        "plane_orientation": hd.PlaneOrientationSequence(patient, [*across, *down]),
+        "plane_positions": [
+            hd.PlanePositionSequence(patient, affine[:3, 3] + k * affine[:3, 2]) for k in range(geometry.shape[2])
+        ],
+    }
+
+
+def _drop_other_frames(content: Dataset, frames: tuple[int, ...]) -> None:
+    """Refer to the frames of the region's volume alone; highdicom refers to every frame at the same place."""
+    for group in content.PerFrameFunctionalGroupsSequence:
+        for derivation in group.DerivationImageSequence:
+            derivation.SourceImageSequence = [
+                source for source in derivation.SourceImageSequence if int(source.ReferencedFrameNumber) - 1 in frames
+            ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,11 @@ class RegionOnSeries:
                 f"{len(self.instances)} images",
                 code="E_MASK_GRID",
             )
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """(slice,): which frames of a multi-frame file the slices are, from 0; empty for files of one image."""
+        return tuple(int(frame) for _, mark, frame in (name.partition("#") for name in self.instances) if mark)
 
     @classmethod
     def on(cls, stack: Stack, mask: Mask, name: str) -> RegionOnSeries:
@@ -114,9 +119,3 @@ def images_of(region: RegionOnSeries, images: dict[str, Dataset]) -> list[Datase
             code="E_MASK_GRID",
         )
     return found
-
-
-def frames_of(region: RegionOnSeries) -> Sequence[int] | None:
-    """Return the frames of a multi-frame file that a region's slices are, from 0; None for files of one image."""
-    numbers = [instance.partition("#")[2] for instance in region.instances]
-    return [int(number) for number in numbers] if all(numbers) else None
