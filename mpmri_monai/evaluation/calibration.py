@@ -185,7 +185,7 @@ def _scores(test: Scored, calibrators: Sequence[Calibrator], drawn: Resampling) 
     return {
         "temperature": _temperature(temperatures),
         "reliability": {name: reliability(table) for name, table in tables.items()},
-        **_before_and_after(tables, drawn),
+        **before_and_after(tables, drawn),
         "conformal": {
             "alpha": ALPHA,
             "marginal": _conformal([c.marginal for c in calibrators], test, drawn),
@@ -209,7 +209,7 @@ def _lacking(parts: Sequence[Fitted | NotFitted]) -> dict[str, Any] | None:
     return lacking[0].as_json() | fits
 
 
-def _before_and_after(tables: Mapping[str, Scored], drawn: Resampling) -> dict[str, Any]:
+def before_and_after(tables: Mapping[str, Scored], drawn: Resampling) -> dict[str, Any]:
     """Return ECE, negative log-likelihood and Brier score, before calibration and after, and what it changed."""
     found: dict[str, Any] = {}
     for name, measure in (("ece", metrics.ece), ("nll", nll), ("brier", metrics.brier)):

@@ -1,0 +1,81 @@
+"""A new version of a bundle, made from an older one at a hospital: other weights or another calibration, and its history.
+
+The older bundle is never written to.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mpmri_monai import artefacts
+from mpmri_monai.bundle.adopt import CONTENTS, write_contents
+from mpmri_monai.errors import BundleError
+
+HISTORY = "history"
+"""Key of the reference: how the weights and their calibration came to be, the oldest step first."""
+LEFT_BEHIND = (CONTENTS, "runs", "__pycache__", ".*")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+def new_version(
+    bundle: Path,
+    target: Path,
+    change: str,
+    reference: Mapping[str, Any],
+    weights: Path | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> str:
+    """Write ``bundle`` with a changed model to ``target`` as its next minor version; return that version.
+
+    The metadata's changelog and the reference's ``history`` say what was changed, and the history from which weights.
+
+    Args:
+        bundle: folder of the older version.
+        target: folder to create.
+        change: what was done, in a sentence without identifiers.
+        reference: of the new version, complete but for its history.
+        weights: new ``model.pt``; None keeps the old one.
+        details: further JSON-like content of the history's new entry.
+
+    Raises:
+        BundleError: the older bundle lacks its metadata or reference, or its version is no x.y.z.
+        OutputError: ``target`` exists, or cannot be written.
+    """
+    metadata, older = _read(bundle / "configs" / "metadata.json"), _read(bundle / "models" / "reference.json")
+    version = next_version(str(metadata.get("version")))
+    step = {
+        "version": version,
+        "from": {"version": metadata["version"], "weights_sha256": older["weights_sha256"]},
+        "change": change,
+        **(details or {}),
+    }
+    metadata |= {"version": version, "changelog": {version: change, **metadata.get("changelog", {})}}
+    with artefacts.whole_folder(target) as part:
+        shutil.copytree(bundle, part, ignore=shutil.ignore_patterns(*LEFT_BEHIND), dirs_exist_ok=True)
+        if weights is not None:
+            shutil.copyfile(weights, part / "models" / "model.pt")
+        history = [*older.get(HISTORY, ()), step]
+        artefacts.write_json(part / "models" / "reference.json", {**reference, HISTORY: history})
+        artefacts.write_json(part / "configs" / "metadata.json", metadata)
+        write_contents(part)
+    return version
+
+
+def next_version(version: str) -> str:
+    """Return the next minor version: 0.3.0 after 0.2.7."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        raise BundleError(expected="a bundle whose metadata has a version such as 0.2.0", found=repr(version))
+    return f"{found[1]}.{int(found[2]) + 1}.0"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(artefacts.read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise BundleError(expected=f"a bundle with {path.parent.name}/{path.name}", found="none that can be read",
+                          where=str(path.parents[1])) from error  # fmt: skip

@@ -1,0 +1,120 @@
+"""Whether a cohort looks like the one that a model was trained on: intensities, geometry, sequences and case mix.
+
+Of the training cohort only what its reference tells is known: the smallest and the largest value, and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import betabinom, chi2_contingency
+
+from mpmri_monai.evaluation.exact import holm
+from mpmri_monai.evaluation.levels import UNIT
+
+SIGNIFICANT = 0.05
+"""Below this, after Holm's correction over all that was looked at, chance is no explanation."""
+
+COLUMNS = {"signal": "signal", "offset_mm": "offset", "timing": "timing", "timing_s": "timing", "time_s": "time"}
+"""Column, before ``_<sequence>``, that holds a quantity which the reference has by sequence."""
+WORDS = {
+    "extent_mm": "extent of the lesions [mm]",
+    "pitch_mm": "pixel pitch of the network's crops [mm]",
+    "offset_mm": "distance of the acquired slice [mm]",
+    "signal": "signal in the lesion, before normalisation",
+}
+
+
+def shifts(rows: pd.DataFrame, reference: Mapping[str, Any], fusion: Sequence[str]) -> dict[str, Any]:
+    """Compare the samples of a cohort with what the reference says of the training cohort.
+
+    If the patients of both were drawn alike, a new one lies beyond the smallest or largest of n values with a chance
+    that is Beta(2, n - 1) distributed, so that the number beyond among m is beta-binomial; p is the chance of as many
+    as were found. Values of one patient count once.
+
+    Args:
+        rows: of the store's table, with ``label``.
+        reference: of the weights.
+        fusion: the sequences that the network sees; others do not matter.
+
+    Returns:
+        ``{"ranges": [{"quantity", "words", "sequence", "training": [low, high], "here": [low, high], "outside",
+        "patients", "p", "p_holm", "shifted"}], "sequences": [{"sequence", "training", "here", "shifted"}],
+        "case_mix": {"training", "here", "p", "shifted"}}``; ``here`` and ``training`` of sequences are shares of the
+        samples that show them. In ``case_mix`` they are lesions per class, compared by a chi-squared test that takes
+        lesions as independent; p is None where a class is in neither.
+    """
+    trained_on = reference.get("trained_on", {})
+    count = int(trained_on.get("patients", 0))
+    found = [
+        _range(rows, quantity, sequence, limits, count)
+        for quantity, sequence, limits in _limits(reference["ranges"], fusion)
+    ]
+    found = [one for one in found if one is not None]
+    for one, corrected in zip(found, holm([one["p"] for one in found]), strict=True):
+        one["p_holm"] = corrected
+        one["shifted"] = corrected is not None and corrected < SIGNIFICANT
+    return {
+        "ranges": found,
+        "sequences": [_presence(rows, name, reference["present"].get(name)) for name in fusion],
+        "case_mix": _case_mix(rows, reference["classes"], trained_on.get("lesions_per_class", {})),
+    }
+
+
+def _limits(ranges: Mapping[str, Any], fusion: Sequence[str]) -> list[tuple[str, str | None, Sequence[float]]]:
+    """Return quantity, sequence (None where it is of all) and training range of all that has one."""
+    found: list[tuple[str, str | None, Sequence[float]]] = []
+    for quantity, limits in ranges.items():
+        if not isinstance(limits, Mapping):
+            found.append((quantity, None, limits))
+        elif quantity in COLUMNS:
+            found += [(quantity, name, limits[name]) for name in fusion if name in limits]
+    return [one for one in found if len(one[2]) == 2]
+
+
+def _range(
+    rows: pd.DataFrame, quantity: str, sequence: str | None, limits: Sequence[float], count: int
+) -> dict[str, Any] | None:
+    """Return one comparison, or None where this cohort has no such value."""
+    column = quantity if sequence is None else f"{COLUMNS[quantity]}_{sequence}"
+    if column not in rows:
+        return None
+    shown = rows if sequence is None else rows[rows[f"present_{sequence}"].astype(bool)]
+    values = shown[np.isfinite(shown[column])].groupby("patient")[column].agg(["min", "max"]).round(4)
+    if values.empty:
+        return None
+    low, high = map(float, limits)
+    outside = int(((values["min"] < low) | (values["max"] > high)).sum())
+    return {
+        "quantity": quantity,
+        "words": WORDS.get(quantity, quantity),
+        "sequence": sequence,
+        "training": [low, high],
+        "here": [float(values["min"].min()), float(values["max"].max())],
+        "outside": outside,
+        "patients": len(values),
+        "p": float(betabinom.sf(outside - 1, len(values), 2, count - 1)) if count > 1 else None,
+    }
+
+
+def _presence(rows: pd.DataFrame, name: str, training: float | None) -> dict[str, Any]:
+    """Return how often a sequence is there; a network that never missed one in training is shifted by its absence."""
+    here = float(rows[f"present_{name}"].mean())
+    return {"sequence": name, "training": training, "here": here, "shifted": training == 1 and here < 1}
+
+
+def _case_mix(rows: pd.DataFrame, classes: Sequence[str], training: Mapping[str, int]) -> dict[str, Any]:
+    lesions = rows.drop_duplicates(UNIT["lesion"])["label"].value_counts()
+    counts = np.array([[int(training.get(name, 0)), int(lesions.get(name, 0))] for name in classes])
+    p = None
+    if (counts.sum(axis=1) > 0).all() and (counts.sum(axis=0) > 0).all():
+        p = float(chi2_contingency(counts, correction=False).pvalue)
+    return {
+        "training": dict(zip(classes, counts[:, 0].tolist(), strict=True)),
+        "here": dict(zip(classes, counts[:, 1].tolist(), strict=True)),
+        "p": p,
+        "shifted": p is not None and p < SIGNIFICANT,
+    }
