@@ -15,6 +15,7 @@ EXPERIMENTS = {
     "permutation": "mpmri_monai.experiments.permutation:Permutation",
     "retraining": "mpmri_monai.experiments.retraining:Retraining",
     "robustness": "mpmri_monai.experiments.robustness:Robustness",
+    "missing": "mpmri_monai.experiments.missing:Missing",
     "depth": "mpmri_monai.experiments.depth:Depth",
     "data-size": "mpmri_monai.experiments.data_size:DataSize",
     "convergence": "mpmri_monai.experiments.convergence:Convergence",
