@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 import torch
 
-from mpmri_monai.artefacts import write_json
+from mpmri_monai.artefacts import file_digest, read_json, write_json
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.bundle.run_folder import START
 from mpmri_monai.errors import ConfigError, WeightsError
 from mpmri_monai.networks import LayeredNetwork, WarmStart, initialise, warm_start
+from mpmri_monai.networks.layered import HEAD
 
 PATIENTS_TO_CHOOSE_BY = 10
 """Validation patients per class below which choosing the best epoch chooses noise."""
@@ -28,6 +31,8 @@ def start_from(
     init: str = "he",
     folder: Path | str | None = None,
     depth: int = -1,
+    same_task: Mapping[str, Any] | None = None,
+    keep_statistics: bool = False,
 ) -> LayeredNetwork:
     """Return ``network`` with random weights (``scratch``), or with what fits of the file ``pretrained``.
 
@@ -35,19 +40,27 @@ def start_from(
 
     Args:
         network: a new one.
-        pretrained: ``scratch`` or a file of weights. The head is always new: a file names no classes.
+        pretrained: ``scratch`` or a file of weights. The head is new, as a file names no classes, but for `same_task`.
         init: how all that no file fills is drawn: ``he``, ``gaussian`` or ``xavier``, as in ``networks.initialise``.
         folder: of the run; the first process leaves ``warm_start.json`` there, what became of every tensor.
         depth: layers that are tuned, counted from the head; -1 for all.
+        same_task: ``task, fusion, samples, network`` as they are here, to go on with weights of the very same question:
+            the head is then taken too. The reference beside the weights has to say the same. Empty or None for a new
+            head.
+        keep_statistics: every batch norm keeps the statistics of the file, see `LayeredNetwork.keep_statistics`.
 
     Raises:
         WeightsError: the file is missing, damaged, or belongs to another network; or a layer that it does not fill
-            would be frozen, and with it random weights taken for pretrained ones.
-        ConfigError: there is no such ``init`` or ``depth``.
+            would be frozen, and with it random weights taken for pretrained ones; or its reference is missing or says
+            otherwise than ``same_task``.
+        ConfigError: there is no such ``init`` or ``depth``, or there are no weights whose task or statistics to keep.
         OutputError: the report cannot be written.
     """
+    _refuse_nothing_to_keep(pretrained, bool(same_task), keep_statistics)
     initialise(network, init)
     network.tune(depth)
+    if keep_statistics:
+        network.keep_statistics()
     if network.frozen_layers:
         logger.info("frozen, statistics of batch norm too: %s", ", ".join(network.frozen_layers))
     first = folder is not None and idist.get_rank() == 0
@@ -55,12 +68,54 @@ def start_from(
         if first:  # of a start that another configuration made here before its first epoch
             (Path(folder) / START).unlink(missing_ok=True)
         return network
-    report = warm_start(network, pretrained)
+    if same_task:
+        _refuse_other_task(Path(pretrained), same_task)
+    report = warm_start(network, pretrained, leave_out=None if same_task else HEAD)
     _refuse_frozen_noise(network, report, pretrained)
     logger.info("pretrained weights: %s", report)
     if first:
         write_json(Path(folder) / START, report.as_json())
     return network
+
+
+def _refuse_nothing_to_keep(pretrained: str, head: bool, statistics: bool) -> None:
+    if pretrained == SCRATCH and (head or statistics):
+        raise ConfigError(
+            expected=f"pretrained weights to keep {'the head' if head else 'the statistics of batch norm'} of",
+            found=f"--pretrained {SCRATCH}",
+            fix="name a file of weights, or train with configs/train.json alone",
+            code="E_OPTION",
+        )
+
+
+def _refuse_other_task(weights: Path, here: Mapping[str, Any]) -> None:
+    """Refuse to keep the head of another question: its outputs would be read as other classes without a word."""
+    path = weights.parent / "reference.json"
+    try:
+        there = read_json(path)
+        if there["weights_sha256"] != file_digest(weights):
+            raise ValueError
+        pairs = [(key, there[key], here[key]) for key in ("task", "fusion")]
+        for group in ("samples", "network"):
+            shared = [key for key in there[group] if key in here[group]]
+            pairs += [(f"{group}#{key}", there[group][key], here[group][key]) for key in shared]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            expected="weights with the reference.json that describes them, to go on with",
+            found="none beside them, or one about others",
+            where=str(weights),
+            fix="name models/model.pt of a bundle, or model.pt of a run",
+            code="E_WEIGHTS",
+        ) from error
+    other = [f"{key} {was} → {now}" for key, was, now in pairs if was != now]
+    if other:
+        raise WeightsError(
+            expected="the task, channels and samples that the weights were trained with",
+            found="; ".join(other),
+            where=str(weights),
+            fix="give those of the weights; or train with configs/train.json, where the head is new",
+            code="E_WEIGHTS",
+        )
 
 
 def _refuse_frozen_noise(network: LayeredNetwork, report: WarmStart, pretrained: str) -> None:

@@ -1,4 +1,4 @@
-"""A new version of a bundle, made from an older one at a hospital: other weights or another calibration, and its history.
+"""A new version of a bundle, made at a hospital from an older one: other weights or another calibration, and a history.
 
 The older bundle is never written to.
 """

@@ -27,8 +27,8 @@ FARTHEST = 50.0
 """A coefficient beyond this runs away to infinity: the class is told apart without a fault."""
 
 SMALL = 100
-"""Cases of a class, and as many others, below which calibration is hardly known (Collins, Ogundimu and Altman, Statistics
-in Medicine 35, 2016)."""
+"""Cases of a class, and as many others, below which calibration is hardly known (Collins, Ogundimu and Altman,
+Statistics in Medicine 35, 2016)."""
 
 
 def calibration_slopes(lesions: Scored, drawn: Resampling) -> dict[str, dict[str, Any]]:

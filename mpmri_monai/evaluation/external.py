@@ -16,7 +16,7 @@ FEW = 10
 HOLDS, RECALIBRATE, TUNE, UNKNOWN, LOOK = "holds", "recalibrate", "fine-tune", "cannot tell", "look"
 ADVICE = {
     HOLDS: "Nothing that was looked at speaks against using it here, for research.",
-    LOOK: "No loss was shown, but these data differ from those of its training: look at what differs before you use it.",
+    LOOK: "No loss was shown, but these data differ from those of its training: look at what differs before using it.",
     RECALIBRATE: "It tells the classes apart as it should, but its probabilities are off here: recalibrate it "
     "(mpmri validate --recalibrate), or fine-tune it.",
     TUNE: "Do not use it here as it is: fine-tune it on local patients (mpmri finetune), then validate it again.",

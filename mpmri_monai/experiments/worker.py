@@ -43,6 +43,7 @@ class RunJob:
         options: overrides of the training configuration, complete.
         cache: the named cache.
         data: digest of the samples store, so that a worker opens it once as long as it stays as it is.
+        configs: names of the bundle's configurations, the later merged over the earlier.
     """
 
     bundle: Path
@@ -50,6 +51,7 @@ class RunJob:
     options: Mapping[str, Any]
     cache: Path
     data: str
+    configs: tuple[str, ...] = ("train",)
 
 
 def execute_run(job: RunJob) -> float:
@@ -90,7 +92,7 @@ def time_run(job: RunJob) -> tuple[float, float]:
 def _work(job: RunJob) -> None:
     configs = job.bundle / "configs"
     workflow = ConfigWorkflow(
-        config_file=str(configs / "train.json"),
+        config_file=[str(configs / f"{name}.json") for name in job.configs],
         meta_file=str(configs / "metadata.json"),
         logging_file=False,
         workflow_type="train",

@@ -37,6 +37,7 @@ class LayeredNetwork(nn.Module):
         super().__init__()
         self.absent = nn.Parameter(torch.zeros(channels))
         self._frozen = 0
+        self._keeps_statistics = False
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -96,9 +97,23 @@ class LayeredNetwork(nn.Module):
                     parameter.grad = None  # one of an earlier step would still move it
         return self.train(self.training)
 
+    def keep_statistics(self) -> Self:
+        """Let every batch norm, of tuned layers too, use and keep the statistics that it has, in training too.
+
+        Its scale and shift are learned as before. What a step does to one sample then depends on no other sample of the
+        batch, so that several processes train as one on their joint batch, and a few patients do not replace the
+        statistics of many.
+        """
+        self._keeps_statistics = True
+        return self.train(self.training)
+
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; frozen layers stay in evaluation."""
+        """Switch between training and evaluation; frozen layers, and statistics that are kept, stay in evaluation."""
         super().train(mode)
+        if self._keeps_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+                    module.eval()
         for layer in self.frozen_layers:
             for part in self.layer_parts[layer]:
                 if part != ABSENT:  # a parameter, which has no mode
