@@ -105,7 +105,7 @@ def _draw_row(page: _Page, row: Row, columns: int, top: float) -> float:
         line += LINE
     for index, panel in enumerate(row.panels[:columns]):
         axes = page.axes(MARGIN + LABEL + index * (VIEW + GAP), top, VIEW)
-        _draw_panel(axes, panel, row.window)
+        draw_panel(axes, panel, row.window)
     return top + VIEW + GAP
 
 
@@ -115,12 +115,20 @@ def _draw_others(page: _Page, others: tuple[Row, ...], top: float) -> None:
         line, column = divmod(index, OTHERS_A_LINE)
         left = MARGIN + column * (OTHER + GAP)
         place = top + LINE + line * (OTHER + OTHER_TEXT)
-        _draw_panel(page.axes(left, place, OTHER), row.panels[0], row.window, captions=False)
+        draw_panel(page.axes(left, place, OTHER), row.panels[0], row.window, captions=False)
         page.text(left, place + OTHER + 0.09, row.name)
         page.text(left, place + OTHER + 0.22, " ".join([*row.facts, *row.cautions])[:26], size=SMALL - 1)
 
 
-def _draw_panel(axes: Axes, panel: Panel | str, window: tuple[float, float], captions: bool = True) -> None:
+def draw_panel(axes: Axes, panel: Panel | str, window: tuple[float, float], captions: bool = True) -> None:
+    """Draw an acquired slice with its outlines, or why there is none.
+
+    Args:
+        axes: square.
+        panel: the view, or the reason.
+        window: signal shown as black and as white.
+        captions: whether slice and width are written into the picture.
+    """
     axes.set_xticks([])
     axes.set_yticks([])
     if isinstance(panel, str):

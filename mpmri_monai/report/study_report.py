@@ -1,0 +1,205 @@
+"""The report of one study: what a radiologist reads first on one page, the details after it; one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from mpmri_monai.artefacts import write_text
+from mpmri_monai.report import study_report_words as words
+from mpmri_monai.report.pictures import Picture, picture
+from mpmri_monai.report.study_report_pictures import (
+    LesionPictures,
+    enhancement_figure,
+    importance_figure,
+    maps_figure,
+    place_figure,
+    signed,
+)
+from mpmri_monai.report.style import RESEARCH_ONLY
+from mpmri_monai.report.template import template
+from mpmri_monai.report.wording import without_folders
+
+REPORT = "report.html"
+
+
+def write_study_report(
+    folder: Path,
+    result: Mapping[str, Any],
+    pictures: Mapping[str, LesionPictures],
+    reference: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``report.html`` of an answer: self-contained, without scripts.
+
+    Args:
+        folder: where ``result.json`` lies.
+        result: its content.
+        pictures: by the lesion's id; one without pictures is told in words.
+        reference: of the weights (``reference.json``): whether they were trained on synthetic data, how well they did,
+            and the training cohort's curves.
+
+    Returns:
+        The path of the report. The same answer gives the same bytes.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    reference = reference or {}
+    lesions = [_lesion(lesion, result, pictures.get(lesion["id"]), reference) for lesion in result["lesions"]]
+    content = {
+        "research_only": RESEARCH_ONLY,
+        "title": f"Classifier's answer: {reference.get('task') or result['bundle']['name']}",
+        "study": result["study"]["code"],
+        "bundle": result["bundle"],
+        "synthetic": bool(reference.get("trained_on", {}).get("synthetic")),
+        "lesions": lesions,
+        "notes": [without_folders(str(note)) for note in result["study"].get("notes", [])],
+        "record": words.record(reference),
+        "calibrated": _calibration(result).get("temperature") is not None,
+        "classes": words.listed(_classes(result, reference)),
+        "averaging": _averaging(result),
+        "made": _made(result),
+    }
+    path = Path(folder) / REPORT
+    write_text(path, template("study.html").render(content))
+    return path
+
+
+def _lesion(
+    lesion: words.Answer, result: Mapping[str, Any], pictures: LesionPictures | None, reference: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the template says of one lesion."""
+    calibration, withheld = _calibration(result), _withheld(lesion)
+    heading = f"{lesion['id']}, {lesion['extent_mm']:.0f} mm"
+    facts = {
+        "Certainty": "" if withheld else words.certainty(lesion, calibration),
+        "What cannot be excluded": "" if lesion.get("range_warnings") else words.not_excluded(lesion, calibration),
+        "Steadiness": "" if withheld else words.steadiness(lesion),
+        "What is missing": words.missing(lesion),
+        "Where it comes from": words.how_found(lesion),
+    }
+    return {
+        "heading": heading,
+        "withheld": withheld,
+        "predicted": lesion["predicted"],
+        "shares": list(lesion["probabilities"].items()),
+        "facts": [(name, text) for name, text in facts.items() if text],
+        "cautions": [text for text in words.cautions(lesion) if text not in withheld.split("; ")],
+        "place": None if pictures is None else _place(pictures, lesion),
+        "explained": lesion.get("explained"),
+        "pictures": _details(lesion, pictures, reference, _classes(result, reference)),
+        "importance": words.importance_rows(lesion, reference),
+        "probabilities": [[name, f"{share:.3f}"] for name, share in lesion["probabilities"].items()],
+        "curve": _curve_rows(lesion, reference),
+        "data": _data(lesion),
+    }
+
+
+def _withheld(lesion: words.Answer) -> str:
+    """Return why no class is named; empty when one is. A class that is not there always has a reason."""
+    if lesion["predicted"] is not None:
+        return ""
+    return str(lesion.get("abstained_because") or "the classifier abstains").rstrip(".")
+
+
+def _place(pictures: LesionPictures, lesion: words.Answer) -> Picture:
+    outlined = "Yellow: the outline that was given. " if pictures.mask is not None or pictures.views else ""
+    left = f"{pictures.views[0].panel.left} marks that side of the patient. " if pictures.views else ""
+    caption = f"{outlined}{left}Below, what the network saw, middle slice."
+    absent = [name for name, there in pictures.present.items() if not there]
+    alt = f"Lesion {lesion['id']} in the image and as the network saw it in {words.listed(pictures.fusion)}."
+    if absent:
+        alt += f" Missing here: {words.listed(absent)}."
+    return picture("place", "Where it is", caption, alt, place_figure(pictures))
+
+
+def _details(
+    lesion: words.Answer,
+    pictures: LesionPictures | None,
+    reference: Mapping[str, Any],
+    classes: Sequence[str],
+) -> list[Picture]:
+    """Return the pictures of the second page: maps, importance, enhancement, as far as there is something to show."""
+    made: list[Picture] = []
+    maps: Figure | None = None if pictures is None else maps_figure(pictures)
+    explained = lesion.get("explained") or lesion["predicted"] or "the class"
+    if maps is not None:
+        caption = (
+            "Middle slice. Grad-CAM (of the last convolution): brighter places speak more for the class. Occlusion: a "
+            "patch is covered in all sequences and slices at once; where purple, the class then loses probability."
+        )
+        made.append(picture("maps", "Where the network looked", caption, caption, maps, wide=True))
+    if importance := lesion.get("importance"):
+        caption = "Blue: without the sequence the class is less probable; brown: more."
+        alt = (
+            "Change when left out: " + ", ".join(f"{name} {signed(value)}" for name, value in importance.items()) + "."
+        )
+        made.append(
+            picture("importance", "What each sequence does", caption, alt, importance_figure(importance, explained))
+        )
+    if curve := lesion.get("tsic"):
+        cohort = reference.get("tsic", {})
+        caption = "Thick: this lesion. Thin: mean curves of the lesions trained on." if cohort else "This lesion."
+        alt = "Signal by phase: " + ", ".join(f"{phase} {value:.2f}" for phase, value in curve.items()) + "."
+        drawn = enhancement_figure(curve, cohort, classes, lesion["id"])
+        made.append(picture("enhancement", "Time–signal intensity curve", caption, alt, drawn))
+    return made
+
+
+def _curve_rows(lesion: words.Answer, reference: Mapping[str, Any]) -> list[list[str]]:
+    curve = lesion.get("tsic")
+    if not curve:
+        return []
+    curves = {lesion["id"]: curve} | {f"{name}, training": other for name, other in reference.get("tsic", {}).items()}
+    rows = [[name, *(f"{c[phase]:.2f}" if phase in c else "–" for phase in curve)] for name, c in curves.items()]
+    return [["curve", *curve], *rows]
+
+
+def _data(lesion: words.Answer) -> list[list[str]]:
+    position = ", ".join(f"{value:.1f}" for value in lesion.get("position_mm", []))
+    rows = {
+        "centre (right–left, back–front, foot–head; mm)": position,
+        "largest extent in the plane": f"{lesion['extent_mm']:.1f} mm",
+        "slices": str(lesion.get("slices", "")),
+        "sequences there": words.listed([name for name, there in lesion["present"].items() if there]),
+    }
+    return [[name, value] for name, value in rows.items() if value]
+
+
+def _made(result: Mapping[str, Any]) -> list[list[str]]:
+    """Return where the answer comes from: bundle, weights, volumes of the study, software."""
+    sequences = result["study"].get("sequences", {})
+    calibration = _calibration(result)
+    temperature, sets = calibration.get("temperature"), calibration.get("conformal_sets")
+    rows = [
+        ["bundle", f"{result['bundle']['name']} {result['bundle']['version']}"],
+        ["weights (sha256)", result["bundle"]["weights_sha256"]],
+        *([f"{name} is volume", volume] for name, volume in sequences.items()),
+        ["temperature", "none fitted" if temperature is None else f"{temperature:.4f}"],
+        ["sets of classes", "none fitted" if sets is None else f"{sets['kind']}, coverage {sets['coverage']:g}"],
+    ]
+    return rows + [[str(name), _shown(value)] for name, value in result.get("software", {}).items()]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    return without_folders(str(value))
+
+
+def _averaging(result: Mapping[str, Any]) -> str:
+    if result.get("averaging"):
+        return "Probabilities are the mean over 90 crops of each slice, then over the slices of the lesion."
+    return "Probabilities are those of the central crop of each slice, averaged over the slices of the lesion."
+
+
+def _calibration(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return result.get("calibration") or {}
+
+
+def _classes(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
+    first = result["lesions"][0]["probabilities"] if result["lesions"] else ()
+    return list(reference.get("classes") or first)
