@@ -12,9 +12,77 @@ hospital_app = typer.Typer()
 
 @hospital_app.command()
 def infer(
+    *,
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")],
-    study: Annotated[list[Path], typer.Option("-i", "--input", help="A study: DICOM folder, archive, NIfTI folder.")],
-    out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the answers, one folder a study.")],
+    study: Annotated[
+        list[Path] | None,
+        typer.Option("-i", "--input", metavar="STUDY…", help="Studies: DICOM folder, zip, or folder of NIfTI files."),
+    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="", help="More studies.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the answers: one folder a study in it.")
+    ] = None,
+    nifti: Annotated[
+        list[str] | None, typer.Option(metavar="SEQUENCE=FILE", help="A study by its NIfTI files, instead of -i.")
+    ] = None,
+    mask: Annotated[
+        list[Path] | None, typer.Option(help="Lesions: NIfTI, DICOM SEG or RTSTRUCT; once for each study, in order.")
+    ] = None,
+    drawn_on: Annotated[str, typer.Option(help="Sequence of the mask, where the mask does not tell.")] = "",
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Or the middle of a lesion in mm (RAS+), with --size.")
+    ] = None,
+    size: Annotated[float, typer.Option(metavar="MM", help="Side of the cube around it.")] = 0.0,
+    find: Annotated[bool, typer.Option("--find", help="Or let a detector find the lesions.")] = False,
+    detector: Annotated[
+        Path | None, typer.Option(help="Bundle that finds them. [default: hcc_detection beside the bundle]")
+    ] = None,
+    liver: Annotated[Path | None, typer.Option(help="Mask of the liver (NIfTI, value 1), to look in.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which series would be used and what is missing; write nothing.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Answer even without a sequence that the bundle needs.")
+    ] = False,
+    protocol: Annotated[str, typer.Option(help="File of the bundle's protocol, when it is none of ours.")] = "",
+    site_rules: Annotated[Path | None, typer.Option(help="File with the rules of the site (YAML).")] = None,
+    dicom_out: Annotated[bool, typer.Option("--dicom-out", help="Also as DICOM SR, SEG and pictures.")] = False,
+    from_pacs: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT/AET", help="Fetch the study, see --query.")
+    ] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(metavar="KEYWORD=VALUE", help="Which one, such as AccessionNumber=….")
+    ] = None,
+    to_pacs: Annotated[str | None, typer.Option(metavar="HOST:PORT/AET", help="Send the DICOM objects.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: cuda where there is one]")] = None,
+    accept_risk: Annotated[
+        list[str] | None, typer.Option(metavar="FINDING", help="Use the bundle although `bundle inspect` found this.")
+    ] = None,
 ) -> None:
-    """Ask a bundle about studies: probabilities, a report and DICOM objects for each lesion."""
-    raise typer.Exit(2)
+    """Ask a bundle about studies: probabilities, reasons, a report and DICOM objects. Goes on when run again."""
+    from mpmri_monai.inference.infer_command import Places, infer_command, named_files, point
+    from mpmri_monai.inference.question import Question
+
+    asked = Question(
+        nifti=named_files(nifti or ()),
+        drawn_on=drawn_on,
+        at=tuple(map(point, at or ())),
+        size_mm=size,
+        find=find,
+        liver=str(liver or ""),
+        allow_missing=allow_missing,
+        protocol=protocol,
+        site_rules=str(site_rules or ""),
+    )
+    places = Places(
+        bundle=bundle,
+        out=out,
+        detector=detector,
+        accepted=tuple(accept_risk or ()),
+        device=device,
+        dicom_out=dicom_out,
+        from_pacs=from_pacs,
+        query=tuple(query or ()),
+        to_pacs=to_pacs,
+    )
+    raise typer.Exit(infer_command([*(study or ()), *(more or ())], mask or (), asked, places, dry_run))

@@ -1,8 +1,8 @@
-"""The answer: result.json, predictions.csv and a picture, written when the last sample is through the network."""
+"""The answer: result.json, predictions.csv, a picture and a report, when the last sample is through the network."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,114 +11,98 @@ import pandas as pd
 import torch
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys
+from torch import nn
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.run_folder import software
 from mpmri_monai.errors import OutputError
 from mpmri_monai.evaluation import write_predictions
-from mpmri_monai.evaluation.levels import at_level
-from mpmri_monai.evaluation.predictions import PROBABILITY
+from mpmri_monai.explain import Explanation, explain
+from mpmri_monai.inference.lesion import LesionData, lesion_answer
 from mpmri_monai.inference.model import TrainedModel
-from mpmri_monai.inference.study import StudyDataset
+from mpmri_monai.inference.seconds import Seconds
+from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report import LesionAnswer, answer_picture
 from mpmri_monai.training import prediction_rows
 from mpmri_monai.transforms.batch import centre_crop
 
 RESULT_SCHEMA = "mpmri-monai/result/1"
+RESULT, PREDICTIONS, PICTURE = "result.json", "predictions.csv", "picture.png"
 NEW = {"repeat": 0, "outer": 0, "inner": "", "role": "test"}
-
-logger = logging.getLogger(__name__)
 
 
 class AnswerWriter:
     """Handler that collects the network's outputs over one study and writes the answer at the end.
 
     Args:
-        folder: where ``result.json``, ``predictions.csv`` and ``picture.png`` go.
+        folder: where the files of the answer go.
         dataset: the study's samples.
         model: names classes and fusion.
+        explained: also say why: maps, importance of the sequences, agreement over variants.
+        seconds: where the time that this takes is added up.
 
     Raises:
         OutputError: the folder holds the answer for another study.
     """
 
-    def __init__(self, folder: str | Path, dataset: StudyDataset, model: TrainedModel) -> None:
-        self.folder, self.dataset, self.model = Path(folder), dataset, model
-        self._refuse_other_study()
+    def __init__(
+        self,
+        folder: str | Path,
+        dataset: DescribedDataset,
+        model: TrainedModel,
+        explained: bool = True,
+        seconds: Seconds | None = None,
+    ) -> None:
+        self.folder, self.dataset, self.model, self.explained = Path(folder), dataset, model, explained
+        self.seconds = Seconds() if seconds is None else seconds
+        refuse_other_study(self.folder, dataset.study.study)
         self._probabilities: list[np.ndarray] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
 
-    def _refuse_other_study(self) -> None:
-        """One patient's picture beside another one's numbers is the worst that a folder could hold."""
-        path = self.folder / "result.json"
-        if path.is_file() and artefacts.read_json(path).get("study", {}).get("code") != self.dataset.study.study:
-            raise OutputError(
-                expected="a new folder, or that of an earlier answer for this study",
-                found=f"the answer for another study in {self.folder}",
-                fix="name another --output_dir",
-                code="E_OUTPUT",
-            )
-
     def _collect(self, engine: Engine) -> None:
         logits = engine.state.output[CommonKeys.PRED]
         self._probabilities.append(torch.softmax(logits.double(), dim=1).cpu().numpy())
 
     def _write(self, engine: Engine) -> None:
-        data = self.dataset.data
-        rows = prediction_rows(data, np.concatenate(self._probabilities), self.model.task, self.model.sequences, NEW)
-        answers = [self._lesion(name, table) for name, table in rows.groupby("lesion", sort=False)]
-        (self.folder / "result.json").unlink(missing_ok=True)  # it is there only beside the files that belong to it
-        answer_picture(self.folder / "picture.png", [self._picture(answer, rows) for answer in answers])
-        write_predictions(self.folder / "predictions.csv", rows)
-        artefacts.write_json(self.folder / "result.json", self._result(answers))
-        self._print(answers)
+        data, model, described = self.dataset.data, self.model, self.dataset.described
+        rows = prediction_rows(data, np.concatenate(self._probabilities), model.task, model.sequences, NEW)
+        lesions = [self._lesion(str(name), table) for name, table in rows.groupby("lesion", sort=False)]
+        with self.seconds.of("explanation"):
+            why = {one.name: self._explanation(one, engine.network) for one in lesions} if self.explained else {}
+        answers = [lesion_answer(lesion, model, why.get(lesion.name)) for lesion in lesions]
+        result = result_of(described, model, answers)
+        with self.seconds.of("report"):
+            pictures = [self._picture(answer, rows) for answer in answers]
+            write_answer(self.folder, result, rows, pictures)
+        print_answer(self.folder, result)
 
-    def _lesion(self, name: str, rows: pd.DataFrame) -> dict[str, Any]:
-        """Return one lesion's part of the answer: the mean over its slices, calibrated where the weights are."""
-        classes = self.model.task.classes
-        mean = at_level(rows, self.model.task, "lesion")[[PROBABILITY + label for label in classes]].to_numpy()
-        (shown,), sets = self.model.calibrated(mean), self.model.conformal_sets(mean)
-        samples = [sample for sample in self.dataset.samples if sample.lesion == name]
-        present = {s: bool(rows[f"present_{s}"].any()) for s in self.model.fusion}
-        return {
-            "id": name,
-            "probabilities": {label: round(float(p), 6) for label, p in zip(classes, shown, strict=True)},
-            "predicted": classes[int(mean.argmax())],
-            **({} if sets is None else {"conformal_set": sets[0]}),
-            "present": present,
-            "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
-            "extent_mm": round(float(samples[0].extent_mm), 1),
-            "slices": len(rows) * (self.model.size[0] if len(self.model.size) == 3 else 1),
-            "warnings": [*self._warnings(samples, rows), *self._about_mask(name)],
-        }
+    def _lesion(self, name: str, rows: pd.DataFrame) -> LesionData:
+        return LesionData(
+            name=name,
+            samples=[sample for sample in self.dataset.samples if sample.lesion == name],
+            rows=rows,
+            times_s=self.dataset.described.times_s,
+            cautions=self.dataset.cautions.get(name, ()),
+            score=self.dataset.described.scores.get(name),
+        )
 
-    def _warnings(self, samples: list[Any], rows: pd.DataFrame) -> list[str]:
-        missing = {name: int((~rows[f"present_{name}"].astype(bool)).sum()) for name in self.model.fusion}
-        warnings = [self._about_missing(name, slices, len(rows)) for name, slices in missing.items() if slices]
-        low, high = self.model.reference["ranges"]["extent_mm"]
-        extent = samples[0].extent_mm
-        if not low <= extent <= high:
-            warnings.append(f"the lesion measures {extent:.0f} mm; training saw {low:.0f} to {high:.0f} mm")
-        if any("cut" in sample.flags for sample in samples):
-            warnings.append("the lesion is larger than the crop that the network sees: it saw a part")
-        used = set(self.model.fusion)
-        flags = sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
-        return warnings + flags
+    def _explanation(self, lesion: LesionData, network: nn.Module) -> Explanation:
+        tensors = self.dataset[torch.tensor(lesion.rows.index.tolist())]
+        return explain(
+            network,
+            tensors["image"],
+            tensors["present"],
+            tensors["extent_mm"],
+            self.model.task.classes,
+            fusion=self.model.fusion,
+            size=self.model.size,
+            predicted=lesion.most_probable(self.model),
+        )
 
-    def _about_mask(self, lesion: str) -> list[str]:
-        return [f"its mask: {caution.message} ({caution.code})" for caution in self.dataset.cautions.get(lesion, ())]
-
-    def _about_missing(self, name: str, slices: int, of: int) -> str:
-        share = self.model.reference["present"][name]
-        what = f"{name} is missing" + (f" on {slices} of {of} slices" if slices < of else "")
-        if share == 1:
-            return f"{what}, and training never saw it missing: do not rely on this answer"
-        return f"{what}, as it was in {1 - share:.1%} of the training samples"
-
-    def _picture(self, answer: dict[str, Any], rows: pd.DataFrame) -> LesionAnswer:
+    def _picture(self, answer: Mapping[str, Any], rows: pd.DataFrame) -> LesionAnswer:
         """Return the picture of a lesion's middle slice, as the network saw it."""
         indices = np.flatnonzero((rows["lesion"] == answer["id"]).to_numpy())
         middle = int(indices[len(indices) // 2])
@@ -134,27 +118,65 @@ class AnswerWriter:
             predicted=answer["predicted"],
         )
 
-    def _result(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
-        catalogue = self.dataset.catalogue
-        return {
-            "schema": RESULT_SCHEMA,
-            "research_use_only": True,
-            "bundle": self.model.bundle | {"weights_sha256": self.model.weights_sha256},
-            "study": {
-                "code": self.dataset.study.study,
-                "sequences": {name: catalogue.roles[name] for name in self.dataset.study.images},
-            },
-            "averaging": self.model.averaging,
-            "calibration": self.model.calibration(),
-            "lesions": answers,
-            "software": software(),
-        }
 
-    def _print(self, answers: list[dict[str, Any]]) -> None:
-        for answer in answers:
-            shown = ", ".join(f"{name} {p:.2f}" for name, p in answer["probabilities"].items())
-            print(f"Lesion {answer['id']}: {answer['predicted']} ({shown})")
-            for warning in answer["warnings"]:
-                print(f"  warning: {warning}")
-        print("Research use only: not for diagnosis.")
-        print(f"Answer: {self.folder / 'result.json'}\nPicture: {self.folder / 'picture.png'}")
+def refuse_other_study(folder: Path, code: str) -> None:
+    """Raise OutputError where a folder holds another study's answer.
+
+    One patient's picture beside another one's numbers is the worst that a folder could hold.
+    """
+    path = folder / RESULT
+    if path.is_file() and artefacts.read_json(path).get("study", {}).get("code") != code:
+        raise OutputError(
+            expected="a new folder, or that of an earlier answer for this study",
+            found=f"the answer for another study in {folder}",
+            fix="name another --output_dir",
+            code="E_OUTPUT",
+        )
+
+
+def result_of(described: DescribedStudy, model: TrainedModel, lesions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the content of ``result.json``, see docs/inference.md; no identifier is in it."""
+    return {
+        "schema": RESULT_SCHEMA,
+        "research_use_only": True,
+        "bundle": model.bundle | {"weights_sha256": model.weights_sha256},
+        "study": {
+            "code": described.study.study,
+            "sequences": described.roles,
+            "missing": [name for name in model.fusion if name not in described.roles],
+            "phase_times_s": {name: round(time, 1) for name, time in described.times_s.items()},
+            "lesions_from": described.source,
+            "notes": list(described.notes),
+        },
+        "averaging": model.averaging,
+        "calibration": model.calibration(),
+        "lesions": lesions,
+        "software": software(),
+    }
+
+
+def write_answer(folder: Path, result: dict[str, Any], rows: pd.DataFrame | None, pictures: list[LesionAnswer]) -> None:
+    """Write the files of an answer; ``rows`` is None where there was nothing to ask the network about."""
+    (folder / RESULT).unlink(missing_ok=True)  # it is there only beside the files that belong to it
+    (folder / PREDICTIONS).unlink(missing_ok=True)
+    answer_picture(folder / PICTURE, pictures)
+    if rows is not None:
+        write_predictions(folder / PREDICTIONS, rows)
+    artefacts.write_json(folder / RESULT, result)
+
+
+def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
+    """Print what the answer is, and where it lies."""
+    for lesion in result["lesions"]:
+        shown = ", ".join(f"{name} {p:.2f}" for name, p in lesion["probabilities"].items())
+        print(f"Lesion {lesion['id']}: {lesion['predicted'] or 'no answer'} ({shown})")
+        if lesion["abstained_because"]:
+            print(f"  no answer because: {lesion['abstained_because']}")
+        for warning in (*lesion["warnings"], *lesion["range_warnings"]):
+            print(f"  warning: {warning}")
+    for note in result["study"]["notes"]:
+        print(f"note: {note}")
+    if not result["lesions"]:
+        print("No lesion was found.")
+    print("Research use only: not for diagnosis.")
+    print(f"Answer: {folder / RESULT}\nPicture: {folder / PICTURE}")

@@ -12,12 +12,16 @@ from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
 from mpmri_monai.cohort.manifest import PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.evaluation import Fitted, read_fitted
+from mpmri_monai.evaluation.abstention import CertaintyThresholds
 from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.networks import LayeredNetwork, build_network, load_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.training import AveragingInferer, Inferer
 from mpmri_monai.transforms.batch import as_size
+
+REFERRED = 0.1
+"""Share of the calibration lesions, the least certain ones, that would have gone to a doctor by the threshold used."""
 
 FittedKind = TypeVar("FittedKind", bound=Fitted)
 
@@ -70,6 +74,22 @@ class TrainedModel:
     def seen_size(self) -> tuple[int, ...]:
         """What the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
         return self.settings.stored_shape if self.averaging else self.size
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Sequences of the fusion without which there is no answer, unless a person allows it."""
+        return tuple(self.reference.get("required", self.fusion))
+
+    @property
+    def answers_studies(self) -> bool:
+        """Whether a study without lesions is one sample: with a grid it is, as in training."""
+        return self.settings.grid is not None and not self.settings.grid.patches
+
+    @property
+    def certainty_threshold(self) -> float | None:
+        """Highest probability below which an answer is withheld; None where none was fitted."""
+        thresholds = self._found(CertaintyThresholds)
+        return None if thresholds is None else thresholds.value[f"{REFERRED:g}"]
 
     def inferer(self) -> Inferer:
         """Return what runs the network as it was run for the predictions that the reference is about."""

@@ -1,0 +1,113 @@
+"""What training has seen, and why an answer is withheld: uncertain, too small, or outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpmri_monai.inference.model import REFERRED, TrainedModel
+from mpmri_monai.samples.sample import Sample
+
+EXTENT_SHARE = 0.1
+"""A lesion may be this share smaller than the smallest of training, or larger than the largest: two readers' outlines
+of one lesion differ by about as much."""
+
+OFFSET_MM = 1.5
+"""Slices may lie this much farther from the position asked for than in training: a quarter of a 6 mm slice."""
+
+SIGNAL_FACTOR = 2.0
+"""Signal is in the scanner's units, which receive gain and rescaling change freely, and it is normalised before the
+network sees it. Only beyond this factor does it speak of another kind of image."""
+
+TIME_S = 10.0
+"""A phase may be this much earlier or later than any of training: about the spread of arrival times of contrast."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Something about a lesion that training has not seen."""
+
+    text: str
+    far: bool
+    """Whether it is beyond what is tolerated, so that no class is named."""
+
+
+def outside_training(
+    samples: Sequence[Sample], model: TrainedModel, times_s: Mapping[str, float]
+) -> tuple[Outside, ...]:
+    """Compare the samples of one lesion with the ranges of the reference.
+
+    The pitch of the network's pixels follows from the extent, or is fixed by the settings, so it is not compared again.
+
+    Args:
+        samples: of the lesion, at least one.
+        model: whose reference holds ``ranges``.
+        times_s: sequence -> seconds since the first phase, where known.
+    """
+    ranges = model.reference["ranges"]
+    found = [*_extent(samples[0].extent_mm, *ranges["extent_mm"])]
+    for name in model.fusion:
+        index = samples[0].sequences.index(name)
+        seen = [sample for sample in samples if sample.present[index]]
+        if seen:
+            offset = float(np.max([sample.offset_mm[index] for sample in seen]))
+            signal = float(np.mean([sample.signal[index] for sample in seen]))
+            found += _offset(name, offset, ranges.get("offset_mm", {}).get(name))
+            found += _signal(name, signal, ranges.get("signal", {}).get(name))
+            found += _time(name, times_s.get(name), ranges.get("timing", {}).get(name))
+    return tuple(found)
+
+
+def why_abstain(certainty: float, model: TrainedModel, outside: Sequence[Outside]) -> str | None:
+    """Return why no class is named, in words; None when one is.
+
+    Args:
+        certainty: highest probability, calibrated where it can be.
+        model: with the threshold of certainty.
+        outside: as of `outside_training`.
+    """
+    reasons = [one.text for one in outside if one.far]
+    threshold = model.certainty_threshold
+    if threshold is not None and certainty < threshold:
+        reasons.append(
+            f"uncertain: the highest probability, {certainty:.2f}, is below {threshold:.2f}, where the least certain "
+            f"{REFERRED:.0%} of the validation lesions lay"
+        )
+    return "; ".join(reasons) or None
+
+
+def _extent(extent: float, low: float, high: float) -> Iterator[Outside]:
+    span = f"training saw {low:.0f} to {high:.0f} mm"
+    if extent < low:
+        yield Outside(f"too small: it measures {extent:.0f} mm; {span}", extent < low * (1 - EXTENT_SHARE))
+    elif extent > high:
+        yield Outside(f"too large: it measures {extent:.0f} mm; {span}", extent > high * (1 + EXTENT_SHARE))
+
+
+def _offset(name: str, offset: float, seen: Sequence[float] | None) -> Iterator[Outside]:
+    """Slices nearer to the position asked for than in training are no worse, so there is no lower end."""
+    if seen and offset > seen[1] + 0.05:
+        text = (
+            f"{name} was acquired up to {offset:.1f} mm beside the positions asked for; training saw {seen[1]:.1f} mm"
+        )
+        yield Outside(text, offset > seen[1] + OFFSET_MM)
+
+
+def _signal(name: str, signal: float, seen: Sequence[float] | None) -> Iterator[Outside]:
+    if seen and not seen[0] <= signal <= seen[1]:
+        text = f"the signal of {name} in the lesion is {signal:.0f}; training saw {seen[0]:.0f} to {seen[1]:.0f}"
+        low, high = seen
+        lowest, highest = min(low / SIGNAL_FACTOR, low * SIGNAL_FACTOR), max(high / SIGNAL_FACTOR, high * SIGNAL_FACTOR)
+        yield Outside(text, not lowest <= signal <= highest)
+
+
+def _time(name: str, time: float | None, seen: Sequence[float] | None) -> Iterator[Outside]:
+    if not seen:
+        return
+    if time is None:
+        yield Outside(f"when {name} was acquired is not known, so its phase was not compared with training", False)
+    elif not seen[0] <= time <= seen[1]:
+        text = f"{name} was acquired after {time:.0f} s; training saw {seen[0]:.0f} to {seen[1]:.0f} s"
+        yield Outside(text, not seen[0] - TIME_S <= time <= seen[1] + TIME_S)
