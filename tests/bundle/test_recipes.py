@@ -12,6 +12,7 @@ from mpmri_monai.bundle.recipes import (
     loss,
     lr_scheduler,
     optimizer,
+    required_sequences,
     standardised,
     unfreezing,
 )
@@ -178,3 +179,32 @@ def test_the_best_epoch_needs_somebody_to_choose_by():
         keeps_best("yes", nobody)
     with pytest.raises(ConfigError, match="auto, yes, no"):
         keeps_best("always", nobody)
+
+
+FUSION = ("T2", "OUT", "S4")
+
+
+@pytest.mark.parametrize(
+    ("asked", "dropout", "needed"),
+    [
+        ("auto", 0.0, FUSION),
+        ("auto", 0.3, ()),
+        ("none", 0.0, ()),
+        ("S4-T2", 0.3, ("T2", "S4")),
+        (["OUT"], 0.0, ("OUT",)),
+    ],
+)
+def test_what_a_study_must_have(asked, dropout, needed):
+    assert required_sequences(asked, FUSION, dropout) == needed
+
+
+@pytest.mark.parametrize(("asked", "found"), [("S5", "S5"), ("all", "all"), ("", "''"), ("T2-T2", "T2-T2")])
+def test_nothing_outside_the_fusion_can_be_required(asked, found):
+    with pytest.raises(ConfigError, match=found):
+        required_sequences(asked, FUSION)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_dropout_that_is_no_probability_is_refused_before_training(share):
+    with pytest.raises(ConfigError, match=r"E_OPTION.*sequence_dropout"):
+        required_sequences("auto", FUSION, share)

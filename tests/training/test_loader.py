@@ -1,8 +1,11 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpmri_monai.errors import ConfigError, StoreError
 from mpmri_monai.training import EvaluationLoader, SampleDataset, TrainingLoader
+from mpmri_monai.training.loader import drop_sequences
 from mpmri_monai.transforms.batch import Views, centre_crop
 from mpmri_monai.transforms.rigid import RigidAugmentation
 
@@ -172,3 +175,56 @@ def test_motions_depend_on_seed_and_epoch_alone_and_stay_with_their_sample(volum
 def test_evaluation_sees_the_centre_of_volumes(volumes):
     loader = EvaluationLoader(volumes, size=[4, 9, 9])
     assert torch.equal(images_of(loader), volumes.tensors["image"][:, :, 1:5, 3:12, 3:12])
+
+
+def shown(seed, samples=50, channels=4):
+    """Which sequences some samples have: never none."""
+    generator = torch.Generator().manual_seed(seed)
+    present = torch.rand(samples, channels, generator=generator) < 0.6
+    return present | (torch.arange(channels) == torch.randint(channels, (samples, 1), generator=generator))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), share=st.sampled_from([0.01, 0.3, 0.99]))
+def test_dropping_sequences_leaves_at_least_one_and_adds_none(seed, share):
+    present = shown(seed)
+    left = drop_sequences(present, share, torch.Generator().manual_seed(seed))
+    assert left.any(dim=1).all()
+    assert not (left & ~present).any()
+
+
+def test_each_sequence_is_dropped_as_often_as_asked():
+    """With p = 0.3 of four: 0.3 less the times that it would be the last, a quarter of 0.3^4."""
+    present = torch.ones(20000, 4, dtype=torch.bool)
+    left = drop_sequences(present, 0.3, torch.Generator().manual_seed(0))
+    expected = 1 - 0.3 + 0.3**4 / 4
+    assert left.float().mean(dim=0) == pytest.approx([expected] * 4, abs=4 * (0.21 / 20000) ** 0.5)
+
+
+def presence_of(loader):
+    return torch.cat([batch["present"] for batch in loader])
+
+
+def test_sequence_dropout_depends_on_seed_and_epoch_alone(samples):
+    samples.present[:] = True
+    first, same, other = (loader_of(SampleDataset(samples), sequence_dropout=0.4, seed=seed) for seed in (1, 1, 2))
+    before = presence_of(first)
+    assert not before.all()
+    assert torch.equal(before, presence_of(same))
+    assert not torch.equal(before, presence_of(other))
+    first.epoch = 2
+    assert not torch.equal(before, presence_of(first))
+
+
+def test_without_sequence_dropout_nothing_is_dropped_and_evaluation_never_drops(samples):
+    samples.present[:] = True
+    dataset = SampleDataset(samples)
+    assert presence_of(loader_of(dataset)).all()
+    list(loader_of(dataset, sequence_dropout=0.9))  # what training drops does not stay with the samples
+    assert presence_of(EvaluationLoader(dataset)).all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_sequence_dropout_that_is_no_probability_is_refused(samples, share):
+    with pytest.raises(ConfigError, match="E_OPTION"):
+        loader_of(SampleDataset(samples), sequence_dropout=share)
