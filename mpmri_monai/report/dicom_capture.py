@@ -133,4 +133,6 @@ def _read_png(path: Path) -> NDArray[np.uint8]:
                 )
             return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's, for what is no whole PNG
-        raise ConfigError(expected="the picture of an answer as PNG", found="a file that is none") from error
+        raise ConfigError(
+            expected="the picture of an answer as PNG", found="a file that is none", code="E_FILE"
+        ) from error

@@ -120,7 +120,7 @@ def _with_shared_groups(image: Dataset, frame: int) -> Dataset:
 
 
 def _planes(geometry: Geometry) -> dict[str, Any]:
-    """Return where the slices lie, for a multi-frame file: it may hold other frames too, and groups for each of them."""
+    """Return where the slices lie, for a multi-frame file, which may hold other frames too."""
     affine = geometry.affine * [[-1], [-1], [1], [1]]  # RAS+ to LPS+
     columns, rows, _ = geometry.spacing_mm
     across, down = affine[:3, 0] / columns, affine[:3, 1] / rows

@@ -25,6 +25,8 @@ from mpmri_monai.report.dicom_source import RegionOnSeries
 SERIES_NUMBER = 9102
 PREDICTED = private_code("PREDICTED_CLASS", "Predicted class (research use only)")
 POSSIBLE = private_code("POSSIBLE_CLASS", "Class in the conformal set (research use only)")
+OUTCOME = private_code("OUTCOME", "Outcome (research use only)")
+NO_LESION = private_code("NO_LESION", "No lesion was given or found")
 NO_CLASS = private_code("ABSTAINED", "No class: the classifier abstains")
 AGREEMENT = private_code("AGREEMENT", "Share of test-time variants with the same class")
 SCORE = private_code("CANDIDATE_SCORE", "Score of the detector for this candidate")
@@ -47,6 +49,7 @@ def structured_report(
         images: that the answer refers to; they and the SEGs are its evidence.
     """
     groups = [_group(lesion, result, regions, segments, images) for lesion in result["lesions"]]
+    groups = groups or [_no_lesion(result, images)]
     report = sr.MeasurementReport(
         observation_context=_observer(result),
         procedure_reported=MAGNETIC_RESONANCE_IMAGING,
@@ -94,16 +97,8 @@ def _group(
     images: Sequence[Dataset],
 ) -> Any:
     name = str(lesion["id"])
-    bundle = result["bundle"]
     described = {
-        "finding_category": ABNORMAL_STRUCTURE,
-        "finding_type": codes.SCT.Lesion,
-        "algorithm_id": sr.AlgorithmIdentification(
-            name=bundle["name"],
-            version=bundle["version"],
-            parameters=[f"weights sha256 {bundle['weights_sha256']}"],
-            manufacturer=MANUFACTURER,
-        ),
+        "algorithm_id": _algorithm(result),
         "measurements": _measurements(lesion, regions.get(name)),
         "qualitative_evaluations": _evaluations(lesion),
     }
@@ -113,16 +108,38 @@ def _group(
         group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=segment.TrackingUID, identifier=name),
             referenced_segment=_referenced(segmentation, number),
+            finding_category=ABNORMAL_STRUCTURE,
+            finding_type=codes.SCT.Lesion,
             **described,
         )
     else:
-        study = str(images[0].StudyInstanceUID)
-        del described["finding_category"], described["finding_type"]
-        group = sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=stable_uid(study, name), identifier=name), **described
-        )
+        group = sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=_tracked_in(images[0], name), **described)
     group[0].ContentSequence.extend(_comment(text) for text in _remarks(lesion))
     return group
+
+
+def _no_lesion(result: Mapping[str, Any], images: Sequence[Dataset]) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Return the group of a study without lesions, as a report of TID 1500 has to hold one."""
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracked_in(images[0], "study"),
+        algorithm_id=_algorithm(result),
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=OUTCOME, value=NO_LESION)],
+    )
+
+
+def _algorithm(result: Mapping[str, Any]) -> sr.AlgorithmIdentification:
+    bundle = result["bundle"]
+    return sr.AlgorithmIdentification(
+        name=bundle["name"],
+        version=bundle["version"],
+        parameters=[f"weights sha256 {bundle['weights_sha256']}"],
+        manufacturer=MANUFACTURER,
+    )
+
+
+def _tracked_in(image: Dataset, name: str) -> sr.TrackingIdentifier:
+    """Name a finding without a region, always the same in one study."""
+    return sr.TrackingIdentifier(uid=stable_uid(str(image.StudyInstanceUID), name), identifier=name)
 
 
 def _referenced(segmentation: Dataset, number: int) -> sr.ReferencedSegment:
