@@ -45,3 +45,28 @@ def bundle_pack(
     digest = pack(bundle, output)
     print(f"{output}: {output.stat().st_size >> 10} KiB, sha256 {digest}")
     print(f"Next, wherever it arrives: mpmri bundle inspect {output} && mpmri bundle verify {output}")
+
+
+@bundle_app.command("inspect")
+def bundle_inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle from somewhere else: folder or packed file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON instead of a table.")] = False,
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
+    ] = None,
+) -> None:
+    """Look into a bundle without running any of it. Exit status 0: safe; 1: not safe; 2: could not be looked into."""
+    import json
+
+    from mpmri_monai.bundle.inspect import check_accepted, inspect_bundle
+    from mpmri_monai.bundle.inspect_table import print_inspection
+    from mpmri_monai.bundle.pack import opened
+
+    accepted = check_accepted(accept or ())
+    with opened(bundle) as folder:
+        inspection = inspect_bundle(folder)
+    if as_json:
+        print(json.dumps(inspection.as_json(accepted), indent=2))
+    else:
+        print_inspection(inspection, bundle.name, accepted)
+    raise typer.Exit(1 if inspection.dangers(accepted) else 0)

@@ -1,0 +1,40 @@
+"""An inspection as a person reads it on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mpmri_monai.bundle.inspect import Inspection
+
+_STYLES = {"danger": "bold red", "note": "dim"}
+
+
+def print_inspection(inspection: Inspection, name: str, accepted: Collection[str] = (), console: Console | None = None):
+    """Print the findings, what the configurations use, and the verdict. Foreign text is never read as markup."""
+    console = console or Console()
+    table = Table(title=Text(f"Inspection of {name}"), title_justify="left")
+    for heading in ("level", "code", "where", "what", "why"):
+        table.add_column(heading, overflow="fold")
+    for one in inspection.findings:
+        level = "accepted" if one.code in accepted and one.level == "danger" else one.level
+        cells = (level, one.code, one.where, one.what, one.why)
+        table.add_row(*map(Text, cells), style=_STYLES.get(level, ""))
+    console.print(table)
+    for heading, names in (
+        ("builds", inspection.targets),
+        ("imports", inspection.imports),
+        ("calls", inspection.calls),
+    ):
+        console.print(Text(f"{heading}: {', '.join(names) or 'nothing'}"))
+    left = inspection.dangers(accepted)
+    if left:
+        codes = ", ".join(sorted({one.code for one in left}))
+        console.print(
+            Text(f"Not safe: {len(left)} dangers ({codes}). Nothing of the bundle was run.", style="bold red")
+        )
+    else:
+        console.print(Text("Safe: nothing in it can run but what is listed above.", style="bold green"))
