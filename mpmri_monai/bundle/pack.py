@@ -1,4 +1,4 @@
-"""A bundle as one file that travels: equal files make an equal archive, byte for byte, that says where it comes from."""
+"""A bundle as one file that travels: equal files make equal archives, byte for byte, that say where they come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a packed bundle: unpacked under limits, so that nothing in the file can leave its folder or fill a disk.
+"""The folder of a packed bundle, unpacked under limits: nothing in the file can leave its folder or fill a disk.
 
 Unlike the archive of a study, where what is odd is passed over, a packed bundle with anything odd in it is refused:
 `pack` makes none such, and half a bundle is none.
@@ -26,7 +26,7 @@ MAX_BUNDLE_BYTES = 2 * 2**30
 MAX_DIRECTORY_BYTES = 2**20
 """The list of members, which is read into memory whole (bytes)."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-"""A part of a file's name that means the same on every system: not hidden, no step upwards, no drive, no look-alikes."""
+"""A part of a name that means the same on every system: not hidden, no step upwards, no drive, no look-alikes."""
 
 END = struct.Struct("<4s4H2LH")
 """The end record of a zip archive (APPNOTE 6.3.3, section 4.3.16): signature, two numbers of disks, members on this one
