@@ -25,7 +25,7 @@ def adopt(run: Path, bundle: Path) -> None:
 
     Raises:
         BundleError: the run is not finished, its weights are not those of its reference, ``bundle`` is none, or its
-            metadata promises other channels or classes.
+            metadata promises other channels, required sequences or classes.
     """
     missing = [name for name in TRAVELS if not (run / name).is_file()]
     if missing:
@@ -49,8 +49,17 @@ def adopt(run: Path, bundle: Path) -> None:
 def refuse_other_channels(reference: dict[str, Any], metadata: dict[str, Any]) -> None:
     """Raise BundleError unless the metadata names the sequences and classes of ``reference``, in its order.
 
-    The metadata is where others read which sequence is which channel; nothing else would notice a wrong order.
+    The metadata is where others read which sequence is which channel, and where it says so, which a study must have;
+    nothing else would notice a wrong order.
     """
+    needed, promised = reference.get("required", reference["fusion"].split("-")), metadata.get("required_sequences")
+    if promised is not None and promised != needed:
+        raise BundleError(
+            expected=f"required sequences {' '.join(promised) or 'none'}, as configs/metadata.json says",
+            found=" ".join(needed) or "none",
+            fix="change required_sequences there first, or train with --required_sequences",
+            code="E_CHANNELS",
+        )
     data = metadata.get("network_data_format", {})
     made = {"inputs": reference["fusion"].split("-"), "outputs": reference["classes"]}
     for side, names in made.items():

@@ -74,3 +74,17 @@ def test_a_run_with_other_channels_than_the_metadata_says_is_refused(run, bundle
     with pytest.raises(BundleError, match="E_CHANNELS"):
         adopt(run, bundle)
     assert not (bundle / "models").exists()
+
+
+@pytest.mark.parametrize(("promised", "needed"), [(["T2"], []), ([], None), (["T2", "OUT", "S4"], ["T2", "S4"])])
+def test_a_run_that_requires_other_sequences_than_the_metadata_says_is_refused(run, bundle, promised, needed):
+    """Where the reference does not say, all of the fusion are required."""
+    metadata = artefacts.read_json(bundle / "configs" / "metadata.json")
+    artefacts.write_json(bundle / "configs" / "metadata.json", metadata | {"required_sequences": promised})
+    reference = artefacts.read_json(run / "reference.json")
+    if needed is not None:
+        artefacts.write_json(run / "reference.json", reference | {"required": needed})
+    with pytest.raises(BundleError, match=r"E_CHANNELS.*required sequences"):
+        adopt(run, bundle)
+    artefacts.write_json(run / "reference.json", reference | {"required": promised})
+    adopt(run, bundle)
