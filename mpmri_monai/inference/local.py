@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,8 +17,10 @@ from mpmri_monai.bundle.inspect import refuse_unsafe
 from mpmri_monai.bundle.pack import opened
 from mpmri_monai.bundle.provenance import count_seen
 from mpmri_monai.errors import BundleError, LeakageError
+from mpmri_monai.evaluation import Fitted
 from mpmri_monai.evaluation.levels import UNIT, at_level
 from mpmri_monai.evaluation.predictions import KEY_COLUMNS, PRESENT, PROBABILITY
+from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.sequences import Task, fusion_name
 from mpmri_monai.training import prediction_rows
@@ -52,15 +55,26 @@ def trusted_bundle(path: Path, accepted: Collection[str] = ()) -> Iterator[Trust
         yield TrustedBundle(folder, TrainedModel(folder / "models", folder))
 
 
-def local_cohort(model: TrainedModel, manifest: Path, workers: int = 0, seed: int = 0) -> CohortData:
+def local_cohort(
+    model: TrainedModel, manifest: Path, workers: int = 0, seed: int = 0, split: Mapping[str, Any] | None = None
+) -> CohortData:
     """Return a local cohort as the bundle's network sees it: its task, its channels, its samples.
+
+    Args:
+        model: of the bundle.
+        manifest: of the cohort.
+        workers: processes that prepare studies.
+        seed: of the split.
+        split: settings of `cohort.SplitSettings`, where the patients are to be divided.
 
     Raises:
         BundleError: the manifest orders the classes otherwise.
         ManifestError, LeakageError, StoreError, ConfigError: as `CohortData`.
     """
     samples = model.reference["samples"]
-    cohort = CohortData(manifest, model.task.name, fusion_name(model.fusion), samples, {}, seed=seed, workers=workers)
+    cohort = CohortData(
+        manifest, model.task.name, fusion_name(model.fusion), samples, split or {}, seed=seed, workers=workers
+    )
     if cohort.task.classes != model.task.classes:
         raise BundleError(
             expected=f"the classes in the bundle's order, {', '.join(model.task.classes)}",
@@ -125,21 +139,27 @@ def predictions(
     return prediction_rows(data, probabilities, cohort.task, cohort.manifest.sequences, AS_TEST)
 
 
-def as_answered(rows: pd.DataFrame, task: Task, model: TrainedModel) -> pd.DataFrame:
+def as_answered(rows: pd.DataFrame, task: Task, temperature: Temperature | None) -> pd.DataFrame:
     """Return the predictions table of the lesions, with the probabilities that an answer shows.
 
     Args:
-        rows: of `predictions`: the mean over a lesion's samples is taken, then its temperature, where there is one.
+        rows: of `predictions`: the mean over a lesion's samples is taken, then the temperature, where there is one.
         task: the classes in order.
-        model: whose answers.
+        temperature: of the weights.
     """
     lesions, columns = at_level(rows, task, "lesion"), [PROBABILITY + name for name in task.classes]
-    lesions[columns] = model.calibrated(lesions[columns].to_numpy())
+    if temperature is not None:
+        lesions[columns] = temperature.scaled(lesions[columns].to_numpy())
     of_lesion = rows.groupby(UNIT["lesion"], sort=False)
     present = [name for name in rows if name.startswith(PRESENT)]
     kept = of_lesion[present].any().join(of_lesion["site"].first()).reset_index()
     table = lesions.merge(kept, on=UNIT["lesion"]).assign(task=task.name, sample="", inner="", role="test")
     return table[[*KEY_COLUMNS, *columns, *present]]
+
+
+def temperature_among(fitted: Iterable[Fitted]) -> Temperature | None:
+    """Return the temperature among what was fitted beside some weights, or None."""
+    return next((part for part in fitted if isinstance(part, Temperature)), None)
 
 
 def pick_device(name: str) -> str:

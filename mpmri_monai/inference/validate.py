@@ -32,6 +32,7 @@ from mpmri_monai.inference.local import (
     pick_device,
     predictions,
     refuse_seen,
+    temperature_among,
     trusted_bundle,
 )
 from mpmri_monai.inference.model import TrainedModel
@@ -98,7 +99,7 @@ def validate(
         patients = sorted(set(local.usable["patient"]))
         unseen = refuse_seen(model, patients, local.manifest.name, choices.other_people)
         slices = predictions(model, model.network(), local, pick_device(choices.device), patients)
-        lesions = as_answered(slices, local.task, model)
+        lesions = as_answered(slices, local.task, temperature_among(model.fitted))
         content = {
             "schema": SCHEMA,
             "research_use_only": True,
@@ -158,8 +159,7 @@ def _recalibrated(
     task, model = local.task, trusted.model
     roles = _roles(local, choices)
     found = calibrate(slices.assign(role=slices["patient"].map(roles)), task, choices.seed, choices.bootstraps)
-    fitted = read_fitted(found["fitted"])
-    new = next((one for one in fitted if isinstance(one, Temperature)), None)
+    new = temperature_among(read_fitted(found["fitted"]))
     counts = {role: sum(given == role for given in roles.values()) for role in ("val", "test")}
     content = {
         "fitted_on": counts["val"],
@@ -191,7 +191,7 @@ def _before_after(
 ) -> dict[str, Any]:
     """Return measures and slopes of the judging patients, as answered before and with the new temperature."""
     new.refuse(set(slices["patient"]))
-    before = scored(as_answered(slices, task, model), task, "lesion")
+    before = scored(as_answered(slices, task, temperature_among(model.fitted)), task, "lesion")
     raw = scored(slices, task, "lesion")
     after = replace(before, probabilities=new.scaled(raw.probabilities))
     drawn = resampling([before], choices.bootstraps, np.random.default_rng(choices.seed))
