@@ -86,3 +86,66 @@ def infer(
         to_pacs=to_pacs,
     )
     raise typer.Exit(infer_command([*(study or ()), *(more or ())], mask or (), asked, places, dry_run))
+
+
+Accepted = Annotated[
+    list[str] | None, typer.Option(metavar="FINDING", help="Use the bundle although `bundle inspect` found this.")
+]
+Bundle = Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")]
+OtherPeople = Annotated[
+    bool,
+    typer.Option("--other-people", help="Local patients with codes from the bundle's training are other people."),
+]
+LocalDevice = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+LocalWorkers = Annotated[int, typer.Option(min=0, help="Processes that prepare studies; 0 uses this one.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
+
+
+@hospital_app.command()
+def validate(
+    *,
+    bundle: Bundle,
+    manifest: Annotated[Path, typer.Option(help="Labelled local patients (JSON), as `mpmri manifest` writes it.")],
+    out: Annotated[Path, typer.Option(help="Folder to create.")],
+    recalibrate: Annotated[
+        float, typer.Option(metavar="SHARE", help="Calibrate again on this share of the patients, judge on the rest.")
+    ] = 0.0,
+    other_people: OtherPeople = False,
+    device: LocalDevice = "auto",
+    workers: LocalWorkers = 2,
+    seed: Seed = 0,
+    accept_risk: Accepted = None,
+) -> None:
+    """Validate a bundle on local patients: discrimination, calibration, shift, and a verdict in words."""
+    from mpmri_monai.inference.validate import Choices, validate_command
+
+    choices = Choices(recalibrate, other_people, device, workers, seed)
+    raise typer.Exit(validate_command(bundle, manifest, out, choices, tuple(accept_risk or ())))
+
+
+@hospital_app.command()
+def finetune(
+    *,
+    bundle: Bundle,
+    manifest: Annotated[Path, typer.Option(help="Labelled local patients (JSON).")],
+    out: Annotated[Path, typer.Option(help="Folder for the new version, the trainings and the report.")],
+    old_manifest: Annotated[
+        Path | None, typer.Option(help="Patients of the site that the bundle comes from: what does it forget?")
+    ] = None,
+    held_out: Annotated[float, typer.Option(metavar="SHARE", help="Local patients that judge the result.")] = 0.5,
+    depths: Annotated[
+        str, typer.Option(metavar="0,1,2,…", help="Layers to tune, chosen among by inner folds; 0 tunes nothing.")
+    ] = "",
+    epochs: Annotated[int, typer.Option(min=0, help="Of each training; 0 for those of finetune.json.")] = 0,
+    other_people: OtherPeople = False,
+    device: LocalDevice = "auto",
+    workers: LocalWorkers = 2,
+    seed: Seed = 0,
+    accept_risk: Accepted = None,
+) -> None:
+    """Fine-tune a bundle on local patients, compare it with itself on others, and write its next version."""
+    from mpmri_monai.inference.finetune import finetune_command
+    from mpmri_monai.inference.tuning import Tuning, read_depths
+
+    tuning = Tuning(held_out, read_depths(depths), epochs, other_people, device, workers, seed)
+    raise typer.Exit(finetune_command(bundle, manifest, out, tuning, old_manifest, tuple(accept_risk or ())))
