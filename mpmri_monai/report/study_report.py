@@ -56,9 +56,12 @@ def write_study_report(
         "bundle": result["bundle"],
         "synthetic": bool(reference.get("trained_on", {}).get("synthetic")),
         "lesions": lesions,
-        "notes": [without_folders(str(note)) for note in result["study"].get("notes", [])],
+        "notes": [words.capital(without_folders(str(note))) for note in result["study"].get("notes", [])],
+        "overview": [[lesion["heading"], *lesion["answer"]] for lesion in lesions] if len(lesions) > 1 else [],
+        "promises": words.promises(_calibration(result)),
         "record": words.record(reference),
         "calibrated": _calibration(result).get("temperature") is not None,
+        "noun": words.noun(result),
         "classes": words.listed(_classes(result, reference)),
         "averaging": _averaging(result),
         "made": _made(result),
@@ -73,27 +76,28 @@ def _lesion(
 ) -> dict[str, Any]:
     """Return what the template says of one lesion."""
     calibration, withheld = _calibration(result), _withheld(lesion)
-    heading = f"{lesion['id']}, {lesion['extent_mm']:.0f} mm"
+    noun, outline = words.noun(result), words.OUTLINES.get(result["study"].get("lesions_from", "mask"), "")
     facts = {
         "Certainty": "" if withheld else words.certainty(lesion, calibration),
-        "What cannot be excluded": "" if lesion.get("range_warnings") else words.not_excluded(lesion, calibration),
+        "What cannot be excluded": words.not_excluded(lesion, calibration),
         "Steadiness": "" if withheld else words.steadiness(lesion),
         "What is missing": words.missing(lesion),
         "Where it comes from": words.how_found(lesion),
     }
     return {
-        "heading": heading,
+        "heading": words.heading(lesion, noun),
         "withheld": withheld,
+        "answer": ["no answer", withheld] if withheld else [lesion["predicted"], facts["Certainty"]],
         "predicted": lesion["predicted"],
         "shares": list(lesion["probabilities"].items()),
         "facts": [(name, text) for name, text in facts.items() if text],
-        "cautions": [text for text in words.cautions(lesion) if text not in withheld.split("; ")],
-        "place": None if pictures is None else _place(pictures, lesion),
+        "cautions": [text for text in words.cautions(lesion) if text not in withheld],
+        "place": None if pictures is None else _place(pictures, words.heading(lesion, noun), outline),
         "explained": lesion.get("explained"),
         "pictures": _details(lesion, pictures, reference, _classes(result, reference)),
-        "importance": words.importance_rows(lesion, reference),
+        "importance": [[name, signed(change)] for name, change in lesion.get("importance", {}).items()],
         "probabilities": [[name, f"{share:.3f}"] for name, share in lesion["probabilities"].items()],
-        "curve": _curve_rows(lesion, reference),
+        "curve": _curve_rows(lesion, reference, _classes(result, reference)),
         "data": _data(lesion),
     }
 
@@ -102,15 +106,15 @@ def _withheld(lesion: words.Answer) -> str:
     """Return why no class is named; empty when one is. A class that is not there always has a reason."""
     if lesion["predicted"] is not None:
         return ""
-    return str(lesion.get("abstained_because") or "the classifier abstains").rstrip(".")
+    return without_folders(str(lesion.get("abstained_because") or "the classifier abstains")).rstrip(".")
 
 
-def _place(pictures: LesionPictures, lesion: words.Answer) -> Picture:
-    outlined = "Yellow: the outline that was given. " if pictures.mask is not None or pictures.views else ""
+def _place(pictures: LesionPictures, heading: str, outline: str) -> Picture:
     left = f"{pictures.views[0].panel.left} marks that side of the patient. " if pictures.views else ""
-    caption = f"{outlined}{left}Below, what the network saw, middle slice."
+    below = "Below, what" if pictures.views else "What"
+    caption = f"{outline}{left}{below} the network saw, middle slice."
     absent = [name for name, there in pictures.present.items() if not there]
-    alt = f"Lesion {lesion['id']} in the image and as the network saw it in {words.listed(pictures.fusion)}."
+    alt = f"{heading}: in the image and as the network saw it in {words.listed(pictures.fusion)}."
     if absent:
         alt += f" Missing here: {words.listed(absent)}."
     return picture("place", "Where it is", caption, alt, place_figure(pictures))
@@ -133,7 +137,7 @@ def _details(
         )
         made.append(picture("maps", "Where the network looked", caption, caption, maps, wide=True))
     if importance := lesion.get("importance"):
-        caption = "Blue: without the sequence the class is less probable; brown: more."
+        caption = words.importance_caption(lesion, reference)
         alt = (
             "Change when left out: " + ", ".join(f"{name} {signed(value)}" for name, value in importance.items()) + "."
         )
@@ -149,11 +153,13 @@ def _details(
     return made
 
 
-def _curve_rows(lesion: words.Answer, reference: Mapping[str, Any]) -> list[list[str]]:
+def _curve_rows(lesion: words.Answer, reference: Mapping[str, Any], classes: Sequence[str]) -> list[list[str]]:
     curve = lesion.get("tsic")
     if not curve:
         return []
-    curves = {lesion["id"]: curve} | {f"{name}, training": other for name, other in reference.get("tsic", {}).items()}
+    cohort = reference.get("tsic", {})
+    trained = {f"{name}, training": cohort[name] for name in classes if name in cohort}
+    curves = {lesion["id"]: curve} | trained
     rows = [[name, *(f"{c[phase]:.2f}" if phase in c else "–" for phase in curve)] for name, c in curves.items()]
     return [["curve", *curve], *rows]
 
@@ -192,8 +198,8 @@ def _shown(value: object) -> str:
 
 def _averaging(result: Mapping[str, Any]) -> str:
     if result.get("averaging"):
-        return "Probabilities are the mean over 90 crops of each slice, then over the slices of the lesion."
-    return "Probabilities are those of the central crop of each slice, averaged over the slices of the lesion."
+        return "Probabilities are the mean over many crops of each slice, then over its slices."
+    return "Probabilities are those of the central crop, averaged over the slices where there are several."
 
 
 def _calibration(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from mpmri_monai.explain import Explanation
 
 VIEW, CROP, TITLE = 2.3, 1.45, 0.3  # inches: an acquired slice, a crop, the line above either
+CHANNELS_ACROSS = 3
+LONGEST_NAME = 24
+"""Characters of a name in a picture; a bundle of elsewhere may have any."""
 BRIGHTEST = 99.5
 """Percentile of the signal in an acquired slice that is shown as white; fat and vessels alone lie above."""
 ABOVE_NOTHING = 0.05
 """Grad-CAM below this share of the largest value is not painted."""
+SMALLEST_CHANGE = 0.02
+"""Of a probability: smaller changes are drawn as small as they are."""
 AGAINST = "#B35806"
 """Bars of what spoke against the class; the dark end of the colour map of occlusion."""
 
@@ -112,23 +117,24 @@ def acquired_views(sequence: str, stack: Stack, lesion: str, mask: Mask) -> tupl
 
 def place_figure(pictures: LesionPictures) -> Figure:
     """Draw where the lesion is and what the network saw of it: acquired slices above, its channels below."""
-    rows = [VIEW + TITLE] * bool(pictures.views) + [CROP + TITLE]
-    width = max(len(pictures.views) * (VIEW + 0.1), len(pictures.fusion) * (CROP + 0.1), 3.0)
-    figure = new_figure(width, sum(rows))
+    across = min(len(pictures.fusion), CHANNELS_ACROSS)
+    down = -(-len(pictures.fusion) // across)
+    rows = [VIEW + TITLE] * bool(pictures.views) + [down * (CROP + TITLE)]
+    figure = new_figure(max(len(pictures.views) * (VIEW + 0.1), across * (CROP + 0.1), 3.0), sum(rows))
     *above, below = figure.subfigures(len(rows), 1, height_ratios=rows, squeeze=False)[:, 0]
     for part in above:
         panels = part.subplots(1, len(pictures.views), squeeze=False)[0]
         for axes, view in zip(panels, pictures.views, strict=True):
             draw_panel(axes, view.panel, _window(view.panel.image), captions=False)
-            axes.set_aspect("equal")
-            _title(axes, f"{view.sequence}, {view.panel.field_mm:.0f} mm wide")
-    shape = pictures.image.shape[1:]
-    channels = below.subplots(1, len(pictures.fusion), squeeze=False)[0]
-    for axes, name, crop in zip(channels, pictures.fusion, pictures.image, strict=True):
+            _title(axes, f"{plain(view.sequence)}, {view.panel.field_mm:.0f} mm wide")
+    channels = below.subplots(down, across, squeeze=False).ravel()
+    for axes in channels[len(pictures.fusion) :]:
+        axes.set_axis_off()
+    for axes, name, crop in zip(channels, pictures.fusion, pictures.image, strict=False):
         if pictures.present[name]:
             show_crop(axes, crop, pictures.mask, plain(name))
         else:
-            show_absent(axes, shape, plain(name), "missing")
+            show_absent(axes, crop.shape, plain(name), "missing")
     return figure
 
 
@@ -151,16 +157,14 @@ def importance_figure(importance: Mapping[str, float], explained: str) -> Figure
     figure = new_figure(3.6, 0.75 + 0.3 * len(names))
     axes = figure.subplots()
     axes.barh(names, values, color=[NETWORK if value <= 0 else AGAINST for value in values], height=0.55)
-    reach = max(*map(abs, values), 0.05) * 1.6
+    low, high = min(*values, 0.0), max(*values, 0.0)
+    room = 0.35 * max(high - low, SMALLEST_CHANGE)  # for the number beside the bar
     for y, value in enumerate(values):
-        left = value <= 0
-        axes.text(
-            value + (-0.03 if left else 0.03) * reach, y, signed(value),
-            va="center", ha="right" if left else "left", fontsize=SMALL, color=INK,
-        )  # fmt: skip
+        side, align = (-1, "right") if value <= 0 else (1, "left")
+        axes.text(value + side * 0.05 * room, y, signed(value), va="center", ha=align, fontsize=SMALL, color=INK)
     axes.axvline(0, color="#888888", linewidth=0.8)
     quiet(axes, x=f"change of the probability of {plain(explained)}")
-    axes.set_xlim(-reach, reach)
+    axes.set_xlim(low - room * (min(values) <= 0), high + room * (max(values) > 0))
     axes.set_ylim(len(names) - 0.5, -0.5)
     return figure
 
@@ -196,8 +200,9 @@ def signed(value: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
+    """Return a name that fits a picture and that matplotlib does not read as mathematics."""
+    short = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def _curve(axes: Axes, phases: Sequence[str], curve: Mapping[str, float], label: str, style: dict) -> None:
@@ -211,7 +216,7 @@ def _window(image: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _title(axes: Axes, text: str) -> None:
-    axes.set_title(plain(text), fontsize=SMALL, color=INK, pad=3)
+    axes.set_title(text, fontsize=SMALL, color=INK, pad=3)
 
 
 def _grad_cam(figure: Figure, axes: Axes, pictures: LesionPictures, shown: int) -> None:
@@ -231,7 +236,7 @@ def _occlusion(figure: Figure, axes: Axes, pictures: LesionPictures, shown: int)
 
 
 def _ground(axes: Axes, pictures: LesionPictures, shown: int, title: str) -> None:
-    show_crop(axes, pictures.image[shown], pictures.mask, plain(f"{title}\n(on {pictures.fusion[shown]})"))
+    show_crop(axes, pictures.image[shown], pictures.mask, f"{title}\n(on {plain(pictures.fusion[shown])})")
 
 
 def _scale(figure: Figure, axes: Axes, drawn: object, label: str) -> None:

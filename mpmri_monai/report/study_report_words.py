@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpmri_monai.report.study_report_pictures import signed
 from mpmri_monai.report.wording import plural, without_folders
 
 Answer = Mapping[str, Any]
@@ -20,41 +19,50 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def certainty(lesion: Answer, calibration: Mapping[str, Any]) -> str:
-    """Return how probable the named class is, and what that number means."""
+    """Return how probable the named class is, and whether that number is a chance."""
     value = lesion["probabilities"][lesion["predicted"]]
     if calibration.get("temperature") is None:
-        return f"{value:.2f}. This number was not calibrated: read it as a rank, not as a chance."
-    return (
-        f"{value:.2f}: of 100 answers with this number, about {100 * value:.0f} are expected to be right in patients "
-        "like those it was calibrated on."
-    )
+        return f"{value:.2f}, not calibrated: read it as a rank, not as a chance."
+    return f"{value:.2f}: about {100 * value:.0f} of 100 such answers are expected to be right."
 
 
 def not_excluded(lesion: Answer, calibration: Mapping[str, Any]) -> str:
-    """Return the conformal set in words; empty where no sets were fitted, or where their promise does not hold."""
-    promise = calibration.get("conformal_sets")
+    """Return the conformal set in words; empty where no sets were fitted.
+
+    Where no class is named, neither does the set name one: it is told only when it leaves several open, and when it is
+    kept, inside the range of training.
+    """
+    promise, outside = calibration.get("conformal_sets"), bool(lesion.get("range_warnings"))
     if promise is None or "conformal_set" not in lesion:
         return ""
     coverage, names = f"{100 * promise['coverage']:.0f}\u00a0%", list(lesion["conformal_set"])
+    if lesion["predicted"] is None and (outside or len(names) < 2):
+        return ""
     if not names:
-        return (
-            f"None of the classes fits at {coverage}: the lesion is unlike those the classifier knows. Do not rely on "
-            "the answer."
-        )
-    if len(names) == 1:
-        text = f"Only {names[0]} remains at {coverage}."
+        text = f"No class fits at {coverage}: the lesion is unlike those that the classifier knows."
+    elif len(names) == 1:
+        text = f"At {coverage}, only {names[0]} remains."
     elif len(names) == len(lesion["probabilities"]):
-        return f"Nothing can be excluded at {coverage}: {listed(names, 'or')} are all possible."
+        text = f"At {coverage}, nothing is excluded: {listed(names, 'or')}."
     else:
-        text = f"{listed(names, 'or')}: at {coverage} these cannot be told apart."
-    return text + " " + _promise(promise, coverage)
+        text = f"At {coverage}, {listed(names, 'or')}: which of these is open."
+    return text + (" Outside the range of training this is not kept." if outside else "")
 
 
-def _promise(promise: Mapping[str, Any], coverage: str) -> str:
-    of = "each class" if promise.get("kind") == "conformal_by_class" else "lesions"
-    return (
-        f"Sets made this way hold the true class for at least {coverage} of {of} in patients like those of validation."
-    )
+def promises(calibration: Mapping[str, Any]) -> list[str]:
+    """Return on what the numbers of the page rest, once for all lesions."""
+    told = []
+    if calibration.get("temperature") is not None:
+        told.append(
+            "Probabilities were calibrated on validation patients and are chances in patients like those alone."
+        )
+    if promise := calibration.get("conformal_sets"):
+        of = "each class" if promise.get("kind") == "conformal_by_class" else "all lesions"
+        told.append(
+            "What cannot be excluded: such sets hold the true class of at least "
+            f"{100 * promise['coverage']:.0f}\u00a0% of {of}, again in patients like those of validation."
+        )
+    return told
 
 
 def steadiness(lesion: Answer) -> str:
@@ -77,7 +85,7 @@ def missing(lesion: Answer) -> str:
     if not absent:
         return f"Nothing: {listed(seen)} were seen." if len(seen) > 1 else f"Nothing: {listed(seen)} was seen."
     verb = "is" if len(absent) == 1 else "are"
-    return f"{listed(absent)} {verb} missing. The answer rests on {listed(seen)} alone."
+    return f"{listed(absent)} {verb} missing. Only {listed(seen)} {'was' if len(seen) == 1 else 'were'} seen."
 
 
 def cautions(lesion: Answer) -> list[str]:
@@ -103,6 +111,30 @@ def _told(text: str) -> str:
     return without_folders(str(text))
 
 
+OUTLINES = {
+    "mask": "Yellow: the outline that was given. ",
+    "box": "Yellow: the box that was given; no person outlined the lesion. ",
+    "found": "Yellow: the box around what software found. ",
+    "whole study": "",
+}
+"""What the line in the pictures is, by ``result["study"]["lesions_from"]``."""
+
+
+def noun(result: Mapping[str, Any]) -> str:
+    """Return what is answered about: a lesion, or the study as a whole."""
+    return "study" if result["study"].get("lesions_from") == "whole study" else "lesion"
+
+
+def heading(lesion: Answer, noun: str) -> str:
+    """Return ``Lesion L1, 24 mm``, or that the answer is about the whole study."""
+    return "The whole study" if noun == "study" else f"Lesion {lesion['id']}, {lesion['extent_mm']:.0f} mm"
+
+
+def capital(text: str) -> str:
+    """Return ``text`` as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def how_found(lesion: Answer) -> str:
     """Return where the lesion comes from when no person outlined it; empty otherwise."""
     if lesion.get("score") is None:
@@ -118,22 +150,19 @@ def record(reference: Mapping[str, Any]) -> str:
     interval = ""
     if found.get("low") is not None and found.get("high") is not None:
         interval = f" (95\u00a0% interval {100 * found['low']:.0f} to {100 * found['high']:.0f}\u00a0%)"
-    trained = reference.get("trained_on", {})
-    patients = (
-        f" of a cohort of which {plural(trained['patients'], 'patient')} trained it" if "patients" in trained else ""
+    trained = reference.get("trained_on", {}).get("patients")
+    by = f" ({plural(trained, 'patient')} trained it)" if trained else ""
+    return (
+        f"On other patients of the cohort that it was made from{by}, {100 * found['value']:.0f}\u00a0% of its lesion "
+        f"answers were right{interval}."
     )
-    return f"In test patients{patients}, {100 * found['value']:.0f}\u00a0% of its lesion answers were right{interval}."
 
 
-def importance_rows(lesion: Answer, reference: Mapping[str, Any]) -> list[list[str]]:
-    """Return ``sequence, change, what that says`` for each sequence that was left out."""
-    present = reference.get("present", {})
-    rows = []
-    for name, change in lesion.get("importance", {}).items():
-        says = "spoke for the class" if change < 0 else "spoke against it"
-        if abs(change) < 0.005:
-            says = "made no difference"
-        if present.get(name) == 1:
-            says += "; training never left it out, so this holds the network's surprise too"
-        rows.append([name, signed(change), says])
-    return rows
+def importance_caption(lesion: Answer, reference: Mapping[str, Any]) -> str:
+    """Return what the changes mean, and which of them come from a network that never met such a gap."""
+    text = "Each sequence left out by itself. Blue: it spoke for the class, less probable without it; brown: against."
+    seen = reference.get("present", {})
+    never = [name for name in lesion["importance"] if seen.get(name) == 1]
+    if never:
+        text += f" Training never left {listed(never, 'or')} out, so the change holds the network's surprise too."
+    return text

@@ -1,0 +1,108 @@
+"""What a radiologist is told in words, and what must not be told."""
+
+import pytest
+
+from mpmri_monai.report import study_report_words as words
+
+CALIBRATED = {"temperature": 0.6, "conformal_sets": {"kind": "conformal_by_class", "coverage": 0.9}}
+NOTHING_FITTED = {"temperature": None, "conformal_sets": None}
+
+
+def lesion(**changes):
+    return {
+        "id": "L1",
+        "probabilities": {"well": 0.2, "moderately": 0.7, "poorly": 0.1},
+        "predicted": "moderately",
+        "conformal_set": ["moderately"],
+        "present": {"T2": True, "OUT": True},
+        "extent_mm": 23.6,
+        "warnings": [],
+    } | changes
+
+
+def test_only_a_calibrated_number_is_called_a_chance():
+    assert words.certainty(lesion(), CALIBRATED).startswith("0.70: about 70 of 100")
+    assert "not calibrated" in words.certainty(lesion(), NOTHING_FITTED)
+    assert "of 100" not in words.certainty(lesion(), NOTHING_FITTED)
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        ([], "No class fits at 90\u00a0%"),
+        (["poorly"], "At 90\u00a0%, only poorly remains."),
+        (["well", "moderately"], "At 90\u00a0%, well or moderately: which of these is open."),
+        (["well", "moderately", "poorly"], "nothing is excluded: well, moderately or poorly."),
+    ],
+)
+def test_sets_of_every_size_in_words(classes, told):
+    assert told in words.not_excluded(lesion(conformal_set=classes), CALIBRATED)
+
+
+def test_outside_the_range_of_training_a_set_is_not_promised():
+    text = words.not_excluded(lesion(range_warnings=["too large: …"]), CALIBRATED)
+    assert text.endswith("Outside the range of training this is not kept.")
+
+
+def test_where_no_class_is_named_the_set_names_none_either():
+    assert words.not_excluded(lesion(predicted=None), CALIBRATED) == ""
+    both = lesion(predicted=None, conformal_set=["well", "moderately"])
+    assert "well or moderately" in words.not_excluded(both, CALIBRATED)
+    assert words.not_excluded(both | {"range_warnings": ["too small: …"]}, CALIBRATED) == ""
+
+
+def test_without_sets_nothing_is_said_of_them():
+    assert words.not_excluded(lesion(), NOTHING_FITTED) == "" and words.promises(NOTHING_FITTED) == []
+    assert len(words.promises(CALIBRATED)) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, ""),
+        ({"agreement": 0.5, "variants": 90}, "in 45 of 90"),
+        ({"agreement": 0.876}, "in 88\u00a0% of"),
+        ({"agreement": 1.0, "variants": 1}, "not known how steady"),
+    ],
+)
+def test_steadiness(given, told):
+    text = words.steadiness(lesion(**given))
+    assert told in text and bool(text) == bool(told)
+
+
+def test_what_is_missing():
+    assert words.missing(lesion()) == "Nothing: T2 and OUT were seen."
+    text = words.missing(lesion(present={"T2": True, "OUT": False, "S4": False}))
+    assert text == "OUT and S4 are missing. Only T2 was seen."
+
+
+def test_warnings_are_told_once_in_words_and_without_folders():
+    found = words.cautions(
+        lesion(
+            range_warnings=["too small"],
+            warnings=["too small", "partial:T2", "cut", "mask /home/somebody/secret/mask.nii.gz"],
+        )
+    )
+    assert found == ["too small", "T2 covers only a part of what the network looks at", "cut", "mask …/mask.nii.gz"]
+
+
+def test_what_software_found_is_to_be_checked():
+    assert words.how_found(lesion()) == ""
+    assert "score 0.71" in words.how_found(lesion(score=0.712)) and "check" in words.how_found(lesion(score=0.7))
+
+
+def test_the_record_has_its_interval():
+    reference = {
+        "results": {"lesion": {"accuracy": {"value": 0.87, "low": 0.79, "high": 0.92}}},
+        "trained_on": {"patients": 272},
+    }
+    text = words.record(reference)
+    assert "(272 patients trained it)" in text and "87\u00a0%" in text and "79 to 92\u00a0%" in text
+    assert words.record({}) == ""
+
+
+def test_a_gap_that_training_never_met_is_named():
+    answer = lesion(importance={"T2": -0.1, "OUT": 0.02})
+    text = words.importance_caption(answer, {"present": {"T2": 1.0, "OUT": 0.8}})
+    assert "Training never left T2 out" in text
+    assert "Training" not in words.importance_caption(answer, {"present": {"T2": 0.9, "OUT": 0.8}})
