@@ -24,6 +24,9 @@ from mpmri_monai.evaluation import (
     read_predictions,
     write_predictions,
 )
+from mpmri_monai.evaluation.fitted import patient_weights
+from mpmri_monai.evaluation.scored import scored
+from mpmri_monai.evaluation.temperature import Temperature, nll
 from mpmri_monai.inference.local import (
     as_answered,
     local_cohort,
@@ -151,7 +154,7 @@ def _reference(trainings: Trainings, run: Path, depth: int) -> dict[str, Any]:
     """Return the reference of the tuned weights: that of their run, with all that both trainings saw.
 
     Temperature and sets are fitted on what the inner folds held out, where the tuning patients are enough. Where they
-    are not, the old temperature stays, for it is closer to the truth than none; the promise of sets is for the old
+    are not, the old temperature stays if it fits those patients better than none; the promise of sets is for the old
     site's patients, and ends.
     """
     older, reference = trainings.trusted.model.reference, artefacts.read_json(run / "reference.json")
@@ -163,8 +166,22 @@ def _reference(trainings: Trainings, run: Path, depth: int) -> dict[str, Any]:
         reference["fitted"] = calibrate(both, trainings.local.task, trainings.tuning.seed)["fitted"]
     if temperature_among(read_fitted(reference["fitted"])) is None:
         kept = temperature_among(trainings.trusted.model.fitted)
-        reference["fitted"] += [] if kept is None else [kept.as_json()]
+        if kept is not None and _still_fits(kept, trainings, depth):
+            reference["fitted"].append(kept.as_json())
     return reference
+
+
+def _still_fits(temperature: Temperature, trainings: Trainings, depth: int) -> bool:
+    """Return whether the tuned networks of the inner folds are better calibrated with ``temperature`` than without."""
+    if len(trainings.depths) == 1:
+        return True  # nothing is known of the tuned network but that it comes from the old one
+    lesions = scored(trainings.inner[depth].assign(inner="", role="test"), trainings.local.task, "lesion")
+    weights = patient_weights(lesions.patients)
+    with_it, without = (
+        nll(lesions.truth, shown, weights)
+        for shown in (temperature.scaled(lesions.probabilities), lesions.probabilities)
+    )
+    return bool(with_it < without)
 
 
 def _joined(older: Any, newer: Any) -> Any:
