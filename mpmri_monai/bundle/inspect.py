@@ -9,10 +9,12 @@ from pathlib import Path
 from mpmri_monai.bundle.inspect_config import ConfigFile, Uses, inspect_configs
 from mpmri_monai.bundle.inspect_data import DATA_KINDS, NotPlainDataError, read_data
 from mpmri_monai.bundle.inspect_files import inspect_content, inspect_files
-from mpmri_monai.bundle.inspect_finding import REASONS, Finding, finding
+from mpmri_monai.bundle.inspect_finding import REASONS, Finding, finding, printable
 from mpmri_monai.errors import BundleError, ConfigError
 
 METADATA = "configs/metadata.json"
+MOST_FINDINGS = 500
+"""Kept of each bundle, dangers first; nobody reads more, and a hostile one could hold millions."""
 SHOWN = 5
 """Findings named in an error; the command shows all."""
 
@@ -74,8 +76,9 @@ def inspect_bundle(folder: Path) -> Inspection:
         raise BundleError(
             expected="a bundle that can be read", found=f"{error.strerror}", where=folder.name, code="E_BUNDLE"
         ) from error
-    order = sorted(found, key=_dangers_first)
-    return Inspection(tuple(order), *(tuple(sorted(names)) for names in (uses.targets, uses.imports, uses.calls)))
+    kept = sorted(found, key=_dangers_first)[:MOST_FINDINGS]
+    named = (tuple(sorted(map(printable, names))) for names in (uses.targets, uses.imports, uses.calls))
+    return Inspection(tuple(kept), *named)
 
 
 def _findings(folder: Path, uses: Uses) -> list[Finding]:

@@ -91,7 +91,7 @@ WRITES_TO = {
     "mpmri_monai.bundle.evaluate_pretraining": ("run_path", 0),
     "mpmri_monai.bundle.same_run": ("path", 0),
     "mpmri_monai.bundle.start_from": ("folder", 3),
-    "mpmri_monai.training.History": ("path", 1),
+    "mpmri_monai.training.History": ("path", 0),
     "mpmri_monai.training.Checkpoint": ("folder", 0),
     "mpmri_monai.inference.AnswerWriter": ("folder", 0),
 }

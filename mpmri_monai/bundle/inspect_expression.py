@@ -59,7 +59,10 @@ def judge_expression(text: str, names: Names) -> Found:
             if not may_import(name, dotted):
                 yield "E_IMPORT", f"{dotted} as {name}"
     elif isinstance(statement, ast.Expr):
-        yield from _Judge(names).judged(statement.value)
+        try:
+            yield from list(_Judge(names).judged(statement.value))
+        except RecursionError:
+            yield "E_SYNTAX", f"nested too deeply: {text}"
     else:
         yield "E_SYNTAX", f"{type(statement).__name__}: {text}"
 
@@ -171,11 +174,18 @@ class _Judge:
         elif isinstance(node, ast.Call):
             number = isinstance(node.func, ast.Name) and node.func.id in _NUMBER_FUNCTIONS
         elif identifier is not None:
-            values = self.names.values(identifier)
-            number = bool(values) and all(self._is_number_as_written(value, depth + 1) for value in values)
+            number = self._is_number_by_name(identifier, depth)
         else:
             number = isinstance(node, ast.Subscript) and getattr(node.value, "attr", None) == "shape"
         return number
+
+    def _is_number_by_name(self, identifier: str, depth: int) -> bool:
+        known = self.names.numbers
+        if identifier not in known:
+            known[identifier] = False  # what leads back to itself is no number
+            values = self.names.values(identifier)
+            known[identifier] = bool(values) and all(self._is_number_as_written(one, depth + 1) for one in values)
+        return known[identifier]
 
     def _is_number_as_written(self, value: Any, depth: int) -> bool:
         if isinstance(value, str) and value.startswith("$"):
@@ -184,13 +194,8 @@ class _Judge:
             except NotPythonError:
                 return False
             return isinstance(statement, ast.Expr) and self._is_number(statement.value, depth)
-        if isinstance(value, str) and value.startswith("@") and "::" not in value[:3] and "#" not in value[:3]:
-            values = self.names.values(value[1:].replace("#", "::"))
-            return (
-                depth < _DEEPEST_LOOK
-                and bool(values)
-                and all(self._is_number_as_written(one, depth + 1) for one in values)
-            )
+        if isinstance(value, str) and re.fullmatch(r"@\w+((#|::)\w+)*", value):
+            return depth < _DEEPEST_LOOK and self._is_number_by_name(value[1:].replace("#", "::"), depth)
         return isinstance(value, (int, float))
 
     def _subscript(self, node: ast.Subscript) -> Found:

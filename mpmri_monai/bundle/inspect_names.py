@@ -82,10 +82,12 @@ class Names:
     Attributes:
         modules: name -> dotted names that it may stand for.
         items: id -> values that it may have, as written.
+        numbers: id -> whether it can be nothing but a number, as far as that was asked.
     """
 
     modules: dict[str, set[str]] = field(default_factory=lambda: {name: {dotted} for name, dotted in PRESET.items()})
     items: dict[str, list[Any]] = field(default_factory=dict)
+    numbers: dict[str, bool] = field(default_factory=dict)
 
     def add(self, content: Any, path: tuple[str, ...] = ()) -> None:
         """Take up a configuration (or the part of it at ``path``)."""

@@ -37,4 +37,6 @@ def print_inspection(inspection: Inspection, name: str, accepted: Collection[str
             Text(f"Not safe: {len(left)} dangers ({codes}). Nothing of the bundle was run.", style="bold red")
         )
     else:
-        console.print(Text("Safe: nothing in it can run but what is listed above.", style="bold green"))
+        but = ", but for what you accepted" if inspection.dangers() else ""
+        console.print(Text(f"Safe{but}: its configurations use listed functions only.", style="bold green"))
+        console.print(Text("What that means and what it does not: docs/safety.md"))

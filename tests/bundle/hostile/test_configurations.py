@@ -1,0 +1,345 @@
+"""Hostile ways through the configuration's structure: targets, modes, keys, macros, references, data formats."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from monai.bundle import ConfigParser
+
+
+def target_runs_a_process(victim):
+    return victim.config(evil={"_target_": "os.system", "command": victim.touch})
+
+
+def target_is_a_builtin(victim):
+    return victim.config(evil={"_target_": "open", "file": str(victim.canary), "mode": "w"})
+
+
+def target_is_named_by_a_reference(victim):
+    return victim.config(name="os.system", evil={"_target_": "@name", "command": victim.touch})
+
+
+def target_is_named_by_a_macro(victim):
+    return victim.config(name="os.system", evil={"_target_": "%name", "command": victim.touch})
+
+
+def target_is_put_together(victim):
+    return victim.config(evil={"_target_": "$'os.' + 'system'", "command": victim.touch})
+
+
+def target_inside_an_argument_of_an_allowed_one(victim):
+    inner = {"_target_": "os.system", "command": victim.touch}
+    return victim.config(evil={"_target_": "monai.transforms.Compose", "transforms": [inner]})
+
+
+def target_in_a_list_in_the_metadata(victim):
+    victim.metadata(authors=[{"_target_": "os.system", "command": victim.touch}])
+
+
+def target_switched_off_until_an_override(victim):
+    victim.config(evil={"_target_": "os.system", "command": victim.touch, "_disabled_": True})
+
+
+def target_set_by_another_file_of_the_merge(victim):
+    victim.write("configs/site.json", json.dumps({"optimizer#_target_": "os.system"}))
+
+
+def target_runs_another_bundle(victim):
+    victim.config(evil={"_target_": "monai.bundle.run", "config_file": "configs/other.json"})
+
+
+def target_loads_another_bundle(victim):
+    victim.config(evil={"_target_": "monai.bundle.load", "name": "other"})
+
+
+def target_unpickles(victim):
+    victim.config(evil={"_target_": "torch.load", "f": "models/model.pt", "weights_only": False})
+
+
+def target_fetches_any_module_through_monai(victim):
+    evil = {"_target_": "optional_import", "module": "os", "name": "system"}
+    return victim.config(evil=evil, worse=f"$@evil[0]('{victim.touch}')")
+
+
+def reader_is_found_by_its_name(victim):
+    return victim.config(evil={"_target_": "LoadImage", "reader": "os.system", "command": victim.touch})
+
+
+def name_of_a_function_as_an_argument(victim):
+    victim.config(evil={"_target_": "monai.inferers.SimpleInferer", "reader": "os.system"})
+
+
+def network_of_torch_hub(victim):
+    victim.config(evil={"_target_": "torch.hub.load", "repo_or_dir": "someone/something", "model": "x"})
+
+
+def condition_runs_code(victim):
+    evil = {"_target_": "torch.nn.MSELoss", "_disabled_": f"${victim.code} == 1"}
+    return victim.config(evil=evil)
+
+
+def requirement_runs_code(victim):
+    return victim.config(evil={"_target_": "torch.nn.MSELoss", "_requires_": [f"${victim.code}"]})
+
+
+def description_runs_code(victim):
+    return victim.config(evil={"_target_": "torch.nn.MSELoss", "_desc_": f"${victim.code}"})
+
+
+def mode_opens_a_debugger(victim):
+    victim.config(evil={"_target_": "torch.nn.MSELoss", "_mode_": "debug"})
+
+
+def mode_is_decided_later(victim):
+    victim.config(mode="debug", evil={"_target_": "torch.nn.MSELoss", "_mode_": "@mode"})
+
+
+def argument_opens_a_debugger(victim):
+    victim.config(evil={"_target_": "torch.nn.MSELoss", "_debug_": True})
+
+
+def key_becomes_code(victim):
+    """MONAI puts the text of keys into relative references, so a key can close the brackets and call."""
+    key = f"epochs+[torch.os.system('{victim.touch}')][epochs"
+    victim.config(**{key: {"evil": "$@#epochs]", "epochs": 1}})
+    return f"{key}::evil"
+
+
+def macro_reads_another_file(victim):
+    outside = victim.folder.parent / "outside.json"
+    outside.write_text(json.dumps({"x": f"${victim.code}"}))
+    return victim.config(evil=f"%{outside}::x")
+
+
+def macro_reads_a_file_beside_the_command(victim):
+    victim.config(evil="%other.json::x")
+
+
+def macro_reaches_text_of_the_metadata(victim):
+    victim.metadata(description="/etc/passwd")
+    victim.config(manifest="%_meta_::description")
+
+
+def reference_makes_a_description_a_path(victim):
+    victim.config(note={"_target_": "torch.nn.MSELoss", "_desc_": "/etc/passwd"}, manifest="@note::_desc_")
+
+
+def reference_makes_the_metadata_a_path(victim):
+    victim.metadata(description="/etc/passwd")
+    victim.config(manifest="@_meta_::description")
+
+
+def metadata_runs_code(victim):
+    victim.metadata(description=f"${victim.code}")
+
+
+def metadata_with_a_shape_to_evaluate(victim):
+    image = {"num_channels": 3, "spatial_shape": [victim.code]}
+    victim.metadata(network_data_format={"inputs": {"image": image}})
+
+
+def reference_file_runs_code(victim):
+    victim.write("models/reference.json", json.dumps({"temperature": f"${victim.code}"}))
+
+
+def output_goes_anywhere(victim):
+    victim.config(output_dir="/etc/cron.d")
+
+
+def output_goes_over_a_file_of_the_user(victim):
+    victim.config(evil={"_target_": "mpmri_monai.training.History", "path": "README.md"})
+
+
+def output_of_an_override_goes_over_a_file_of_the_user(victim):
+    victim.config(history={"_target_": "mpmri_monai.training.History", "path": "@output_dir"})
+    victim.write("configs/site.json", json.dumps({"history#path": "README.md"}))
+
+
+def output_folder_is_chosen_by_the_bundle(victim):
+    victim.config(output_dir="mpmri_monai")
+
+
+def bundle_root_is_nothing(victim):
+    victim.config(bundle_root="", manifest="$@bundle_root + '/etc'")
+
+
+def path_steps_upwards(victim):
+    victim.config(manifest="configs/../../../secret.json")
+
+
+def path_of_the_home_folder(victim):
+    victim.config(manifest="~/.ssh/id_rsa")
+
+
+def path_of_another_system(victim):
+    victim.config(manifest="C:\\Users\\x")
+
+
+def address_in_an_argument(victim):
+    victim.config(manifest="https://example.org/manifest.json")
+
+
+def address_for_the_process_group(victim):
+    evil = {"_target_": "torch.distributed.init_process_group", "backend": "gloo", "init_method": "env:0"}
+    victim.config(evil=evil)
+
+
+def process_group_handed_on(victim):
+    victim.config(evil={"_target_": "torch.distributed.init_process_group", "_mode_": "callable"})
+
+
+def weights_are_fetched_later(victim):
+    victim.write("large_files.yml", "large_files:\n- path: models/model.pt\n  url: https://example.org/model.pt\n")
+
+
+def packed_text(victim):
+    victim.config(note="QUJD" * 200)
+
+
+def unseen_direction_of_reading(victim):
+    victim.config(note="safe \u202e gnihtemos")
+
+
+def key_stands_twice(victim):
+    twice = f'{{"evil": 1, "evil": {{"_target_": "os.system", "command": "{victim.touch}"}}}}'
+    victim.write("configs/train.json", twice)
+
+
+def nested_too_deeply(victim):
+    victim.write("configs/train.json", "[" * 100_000 + "]" * 100_000)
+
+
+def larger_than_any_configuration(victim):
+    with victim.write("configs/train.json", "{}").open("r+b") as file:
+        file.truncate(40 << 20)
+
+
+def not_utf8(victim):
+    victim.write("configs/train.json", json.dumps({"a": 1}).encode("utf-16"))
+
+
+def number_that_takes_for_ever(victim):
+    victim.write("configs/train.json", "9" * 100_000)
+
+
+def yaml_builds_python(victim):
+    victim.write("configs/evaluate.yaml", f"a: !!python/object/apply:os.system ['{victim.touch}']\n")
+
+
+def yaml_grows_without_end(victim):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]" for x, y in zip("abcdefgh", "bcdefghi", strict=True)]
+    victim.write("configs/evaluate.yaml", "\n".join(lines))
+
+
+def yaml_merges_a_target(victim):
+    text = "base: &base {_target_: os.system}\nevil:\n  <<: *base\n  command: x\n"
+    victim.write("configs/evaluate.yaml", text)
+
+
+def yaml_key_stands_twice(victim):
+    victim.write("configs/evaluate.yaml", "a: 1\na: {_target_: os.system}\n")
+
+
+def yaml_target(victim):
+    victim.write("configs/evaluate.yaml", f"evil:\n  _target_: os.system\n  command: {victim.touch}\n")
+
+
+def yaml_nested_too_deeply(victim):
+    victim.write("configs/evaluate.yaml", "[" * 5_000 + "]" * 5_000)
+
+
+WAYS = {
+    target_runs_a_process: "E_TARGET",
+    target_is_a_builtin: "E_TARGET",
+    target_is_named_by_a_reference: "E_TARGET",
+    target_is_named_by_a_macro: "E_TARGET",
+    target_is_put_together: "E_TARGET",
+    target_inside_an_argument_of_an_allowed_one: "E_TARGET",
+    target_in_a_list_in_the_metadata: "E_TARGET",
+    target_switched_off_until_an_override: "E_TARGET",
+    target_set_by_another_file_of_the_merge: "E_TARGET",
+    target_runs_another_bundle: "E_TARGET",
+    target_loads_another_bundle: "E_TARGET",
+    target_unpickles: "E_TARGET",
+    target_fetches_any_module_through_monai: "E_TARGET",
+    reader_is_found_by_its_name: "E_TARGET",
+    name_of_a_function_as_an_argument: "E_TEXT",
+    network_of_torch_hub: "E_TARGET",
+    condition_runs_code: "E_ATTRIBUTE",
+    requirement_runs_code: "E_ATTRIBUTE",
+    description_runs_code: "E_ATTRIBUTE",
+    mode_opens_a_debugger: "E_MODE",
+    mode_is_decided_later: "E_MODE",
+    argument_opens_a_debugger: "E_MODE",
+    key_becomes_code: "E_KEY",
+    macro_reads_another_file: "E_MACRO",
+    macro_reads_a_file_beside_the_command: "E_MACRO",
+    macro_reaches_text_of_the_metadata: "E_REFERENCE",
+    reference_makes_a_description_a_path: "E_REFERENCE",
+    reference_makes_the_metadata_a_path: "E_REFERENCE",
+    metadata_runs_code: "E_ATTRIBUTE",
+    metadata_with_a_shape_to_evaluate: "E_SHAPE",
+    reference_file_runs_code: "E_ATTRIBUTE",
+    output_goes_anywhere: "E_PATH",
+    output_goes_over_a_file_of_the_user: "E_ARGUMENT",
+    output_of_an_override_goes_over_a_file_of_the_user: "E_ARGUMENT",
+    output_folder_is_chosen_by_the_bundle: "E_PATH",
+    bundle_root_is_nothing: "E_PATH",
+    path_steps_upwards: "E_PATH",
+    path_of_the_home_folder: "E_PATH",
+    path_of_another_system: "E_PATH",
+    address_in_an_argument: "E_URL",
+    address_for_the_process_group: "E_ARGUMENT",
+    process_group_handed_on: "E_ARGUMENT",
+    weights_are_fetched_later: "E_URL",
+    packed_text: "E_TEXT",
+    unseen_direction_of_reading: "E_TEXT",
+    key_stands_twice: "E_DATA",
+    nested_too_deeply: "E_DATA",
+    larger_than_any_configuration: "E_DATA",
+    not_utf8: "E_DATA",
+    number_that_takes_for_ever: "E_DATA",
+    yaml_builds_python: "E_DATA",
+    yaml_grows_without_end: "E_DATA",
+    yaml_merges_a_target: "E_DATA",
+    yaml_key_stands_twice: "E_DATA",
+    yaml_target: "E_TARGET",
+    yaml_nested_too_deeply: "E_DATA",
+}
+RUNS_IN_MONAI = [
+    target_runs_a_process,
+    target_is_a_builtin,
+    target_is_named_by_a_reference,
+    target_is_named_by_a_macro,
+    target_is_put_together,
+    target_inside_an_argument_of_an_allowed_one,
+    target_fetches_any_module_through_monai,
+    reader_is_found_by_its_name,
+    condition_runs_code,
+    requirement_runs_code,
+    description_runs_code,
+    key_becomes_code,
+    macro_reads_another_file,
+]
+"""Ways that return the id at which MONAI runs the code."""
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_way_is_refused_and_does_not_run(way, victim, refused):
+    way(victim)
+    refused(WAYS[way])
+
+
+@pytest.mark.parametrize("way", RUNS_IN_MONAI, ids=lambda way: way.__name__)
+def test_way_is_real(way, victim):
+    """Without the inspection MONAI runs the code: the corpus is not made of straw."""
+    identifier = way(victim)
+    parser = ConfigParser()
+    with contextlib.suppress(Exception):  # some ways end in an error once the code has run
+        parser.read_config(str(victim.folder / "configs" / "train.json"))
+        parser.parse()
+        parser.get_parsed_content(identifier)
+    assert victim.canary.exists()
