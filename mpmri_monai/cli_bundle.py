@@ -20,7 +20,8 @@ def bundle_adopt(
 
     adopt(run, bundle)
     print(f"{bundle} now holds the weights of {run}.")
-    print(f"Next: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
+    print(f"Next, as its self-test expects the answers of other weights: mpmri bundle selftest {bundle} --renew")
+    print(f"Then: python -m monai.bundle run inference --config_file {bundle}/configs/inference.json --study DIR …")
 
 
 @bundle_app.command("contents")
@@ -70,3 +71,37 @@ def bundle_inspect(
     else:
         print_inspection(inspection, bundle.name, accepted)
     raise typer.Exit(1 if inspection.dangers(accepted) else 0)
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, or its packed file.")],
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="That the self-test runs on.")] = "cpu",
+) -> None:
+    """Check that a bundle is whole, as its documents say, and answers here as where it was made. 0: all checks pass."""
+    from mpmri_monai.bundle.verify import verify_command
+
+    raise typer.Exit(verify_command(bundle, tuple(accept or ()), device))
+
+
+@bundle_app.command("selftest")
+def bundle_selftest(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, or its packed file.")],
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="Write the tiny study and what is expected of it anew, for your own weights."),
+    ] = False,
+    device: Annotated[str, typer.Option(help="To run on.")] = "cpu",
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
+    ] = None,
+) -> None:
+    """Answer on the tiny study in a bundle and compare with what its authors got. 0: it is the same."""
+    from mpmri_monai.bundle.selftest_command import renew_command, selftest_command
+
+    raise typer.Exit(
+        renew_command(bundle) if renew else selftest_command(bundle, device=device, accepted=tuple(accept or ()))
+    )
