@@ -20,11 +20,13 @@ from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.explain import Explanation, explain
 from mpmri_monai.inference.lesion import LesionData, lesion_answer
 from mpmri_monai.inference.model import TrainedModel
+from mpmri_monai.inference.on_series import sequence_of
 from mpmri_monai.inference.seconds import Seconds
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report import LesionAnswer, answer_picture
+from mpmri_monai.report.study_report import REPORT, write_study_report
+from mpmri_monai.report.study_report_pictures import LesionPictures, acquired_views
 from mpmri_monai.training import prediction_rows
-from mpmri_monai.transforms.batch import centre_crop
 
 RESULT_SCHEMA = "mpmri-monai/result/1"
 RESULT, PREDICTIONS, PICTURE = "result.json", "predictions.csv", "picture.png"
@@ -75,8 +77,8 @@ class AnswerWriter:
         answers = [lesion_answer(lesion, model, why.get(lesion.name)) for lesion in lesions]
         result = result_of(described, model, answers)
         with self.seconds.of("report"):
-            pictures = [self._picture(answer, rows) for answer in answers]
-            write_answer(self.folder, result, rows, pictures)
+            pictures = {lesion.name: self._pictures(lesion, why.get(lesion.name)) for lesion in lesions}
+            write_answer(self.folder, result, model, rows, pictures)
         print_answer(self.folder, result)
 
     def _lesion(self, name: str, rows: pd.DataFrame) -> LesionData:
@@ -102,20 +104,21 @@ class AnswerWriter:
             predicted=lesion.most_probable(self.model),
         )
 
-    def _picture(self, answer: Mapping[str, Any], rows: pd.DataFrame) -> LesionAnswer:
-        """Return the picture of a lesion's middle slice, as the network saw it."""
-        indices = np.flatnonzero((rows["lesion"] == answer["id"]).to_numpy())
-        middle = int(indices[len(indices) // 2])
-        shown = self.dataset.data.present[middle]
-        size = self.model.size
-        return LesionAnswer(
-            lesion=answer["id"],
-            image=centre_crop(self.dataset.data.image[middle], size),
-            mask=centre_crop(self.dataset.samples[middle].mask, size),
-            fusion=self.model.fusion,
-            present=dict(zip(self.model.fusion, map(bool, shown), strict=True)),
-            probabilities=answer["probabilities"],
-            predicted=answer["predicted"],
+    def _pictures(self, lesion: LesionData, explanation: Explanation | None) -> LesionPictures:
+        """Return what the report shows of a lesion: what the network saw, where it looked, and the acquired slices."""
+        data, places = self.dataset.data, lesion.rows.index.to_numpy()
+        mask, stacks, views = self.dataset.regions.lesions.get(lesion.name), self.dataset.stacks, ()
+        if mask is not None:  # a study as a whole has none
+            sequence = sequence_of(mask, stacks)
+            views = acquired_views(sequence, stacks[sequence], lesion.name, mask)
+        return LesionPictures.of(
+            self.model.fusion,
+            data.image[places],
+            [sample.mask for sample in lesion.samples],
+            data.present[places],
+            self.model.size,
+            explanation,
+            views=views,
         )
 
 
@@ -155,14 +158,35 @@ def result_of(described: DescribedStudy, model: TrainedModel, lesions: list[dict
     }
 
 
-def write_answer(folder: Path, result: dict[str, Any], rows: pd.DataFrame | None, pictures: list[LesionAnswer]) -> None:
+def write_answer(
+    folder: Path,
+    result: dict[str, Any],
+    model: TrainedModel,
+    rows: pd.DataFrame | None,
+    pictures: Mapping[str, LesionPictures],
+) -> None:
     """Write the files of an answer; ``rows`` is None where there was nothing to ask the network about."""
     (folder / RESULT).unlink(missing_ok=True)  # it is there only beside the files that belong to it
     (folder / PREDICTIONS).unlink(missing_ok=True)
-    answer_picture(folder / PICTURE, pictures)
+    answers = [_seen(lesion, pictures[lesion["id"]]) for lesion in result["lesions"]]
+    answer_picture(folder / PICTURE, answers)
+    write_study_report(folder, result, pictures, model.reference)
     if rows is not None:
         write_predictions(folder / PREDICTIONS, rows)
     artefacts.write_json(folder / RESULT, result)
+
+
+def _seen(answer: Mapping[str, Any], pictures: LesionPictures) -> LesionAnswer:
+    """Return a lesion's middle slice as the network saw it, with what it said."""
+    return LesionAnswer(
+        lesion=answer["id"],
+        image=pictures.image,
+        mask=pictures.mask,
+        fusion=pictures.fusion,
+        present=pictures.present,
+        probabilities=answer["probabilities"],
+        predicted=answer["predicted"],
+    )
 
 
 def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
@@ -179,4 +203,4 @@ def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
     if not result["lesions"]:
         print("No lesion was found.")
     print("Research use only: not for diagnosis.")
-    print(f"Answer: {folder / RESULT}\nPicture: {folder / PICTURE}")
+    print(f"Answer: {folder / RESULT}\nReport: {folder / REPORT}")

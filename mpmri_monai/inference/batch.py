@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 class Entry:
     """What became of one study. No path is in it: names of files often hold the name of a person."""
 
+    number: int
+    """Place among the studies as they were given."""
     key: str
     """Of the study's files and of all that its answer depends on."""
     state: str
@@ -64,11 +66,11 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
         earlier = known.get(key)
         if earlier is not None and (out / str(earlier.study) / RESULT).is_file():
             print(f"Study {number} of {len(questions)}: answered before ({earlier.study})")
-            entry = earlier
+            entry = replace(earlier, number=number)
         else:
             print(f"Study {number} of {len(questions)}")
             taken = {str(one.study) for one in entries if one.state == DONE}
-            entry = _answered(question, key, partial(reader.answer, out=out, dicom_out=dicom_out, others=taken))
+            entry = _answered(question, number, key, partial(reader.answer, out=out, dicom_out=dicom_out, others=taken))
         entries.append(entry)
         known = {k: one for k, one in known.items() if one.study != entry.study} | {key: entry}
         _write(out, reader, list(known.values()))
@@ -99,19 +101,19 @@ def read_batch(out: Path) -> list[Entry]:
         ) from error
 
 
-def _answered(question: Question, key: str, answer: Callable[[Question], Answered]) -> Entry:
+def _answered(question: Question, number: int, key: str, answer: Callable[[Question], Answered]) -> Entry:
     try:
         answered = answer(question)
     except MpmriError as error:
         reason = question.without_paths(str(error))
     except Exception as error:  # one study's surprise must not cost the answers of the others
         reason = f"E_UNEXPECTED: a {type(error).__name__} that is not explained"
-        logger.debug("study %s", key, exc_info=error)
+        logger.debug("study %d of those given", number, exc_info=error)
     else:
         print(f"Seconds: {answered.seconds}")
-        return Entry(key, DONE, answered.code, seconds=answered.seconds.rounded())
+        return Entry(number, key, DONE, answered.code, seconds=answered.seconds.rounded())
     print(f"failed: {reason}", file=sys.stderr)
-    return Entry(key, FAILED, reason=reason)
+    return Entry(number, key, FAILED, reason=reason)
 
 
 def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:
@@ -128,7 +130,7 @@ def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:
 
 def _rows(entry: Entry, out: Path) -> list[dict[str, Any]]:
     """Return the rows of the table: one a lesion, one a study that failed or in which nothing was found."""
-    start = {"study": entry.study, "state": entry.state, "reason": entry.reason}
+    start = {"number": entry.number, "study": entry.study, "state": entry.state, "reason": entry.reason}
     if entry.state == FAILED:
         return [start]
     result = artefacts.read_json(out / str(entry.study) / RESULT)

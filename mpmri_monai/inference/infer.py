@@ -133,7 +133,7 @@ class Reader:
         """Say that the detector found nothing; that there is nothing it does not say."""
         result = result_of(described, self.model, [])
         with seconds.of("report"):
-            write_answer(folder, result, None, [])
+            write_answer(folder, result, self.model, None, {})
         print_answer(folder, result)
         if dicom_out:
             with seconds.of("DICOM"):
@@ -160,7 +160,7 @@ def _about_rest(found: int) -> list[str]:
 
 def _write_dicom(folder: Path, described: DescribedStudy, dataset: DescribedDataset | None) -> None:
     """Write the answer in ``folder`` once more, as DICOM objects of the patient's study."""
-    from mpmri_monai.inference.dicom_regions import regions_on_series, source_files
+    from mpmri_monai.inference.on_series import regions_on_series, source_files
     from mpmri_monai.report.dicom_answer import write_dicom_answer
 
     regions = {} if dataset is None else regions_on_series(dataset)

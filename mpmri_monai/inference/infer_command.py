@@ -60,7 +60,8 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
         questions = questions_of(studies, masks, asked)
         model = stack.enter_context(_model(places.bundle, places.accepted))
         if dry:
-            return 0 if all([_dry(question, model) for question in questions]) else 1
+            answerable = [_dry(question, model) for question in questions]
+            return 0 if all(answerable) else 1
         if places.out is None:
             raise ConfigError(expected="-o and the folder for the answers", found="none", fix="add -o FOLDER")
         detector = None

@@ -114,4 +114,4 @@ def _about_missing(name: str, slices: int, of: int, model: TrainedModel) -> str:
 
 
 def _about_mask(caution: Caution) -> str:
-    return f"its mask: {caution.message} ({caution.code})"
+    return f"its region: {caution.message} ({caution.code})"

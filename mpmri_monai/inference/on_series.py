@@ -1,4 +1,4 @@
-"""The lesions of an answer on the series that they were drawn on, for the DICOM objects that point at its images."""
+"""The lesions of an answer on the series that they were drawn on, for its pictures and its DICOM objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def regions_on_series(dataset: DescribedDataset) -> dict[str, RegionOnSeries]:
     """
     lesions, stacks = dataset.regions.lesions, dataset.stacks
     return {
-        name: RegionOnSeries.on(stacks[_drawn_on(mask, stacks)], mask, f"lesion {name}")
+        name: RegionOnSeries.on(stacks[sequence_of(mask, stacks)], mask, f"lesion {name}")
         for name, mask in lesions.items()
     }
 
@@ -30,7 +30,8 @@ def source_files(described: DescribedStudy) -> list[Path]:
     return list(dict.fromkeys(header.path for volume in volumes for header in volume.files))
 
 
-def _drawn_on(mask: Mask, stacks: Mapping[str, Stack]) -> str:
+def sequence_of(mask: Mask, stacks: Mapping[str, Stack]) -> str:
+    """Return the sequence that a mask was drawn on; the reference for a box, or where no grid fits."""
     if mask.drawn_on in stacks:
         return str(mask.drawn_on)
     return next((name for name, stack in stacks.items() if fits(mask, stack.geometry)), reference_of(stacks))
