@@ -38,6 +38,8 @@ SUCCESS = 0x0000
 STORED_WITH_REMARK = (0xB000, 0xB006, 0xB007)
 """C-STORE: taken, with elements coerced or ignored (PS3.4, B.2.3)."""
 OUT_OF_RESOURCES = 0xA700
+FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
+"""Study root query and retrieve: C-FIND and C-GET."""
 STORED_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
@@ -124,7 +126,7 @@ def send(address: str, files: Sequence[Path], own_title: str = OWN_TITLE) -> int
     kinds = sorted({_kind(Path(path)) for path in files})
     with connected(Address.parse(address), own_title, [(one, syntax, False) for one, syntax in kinds]) as association:
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
-        refused = sorted({UID(one).name for one, _ in kinds if one not in accepted})
+        refused = sorted({_name(one) for one, _ in kinds if one not in accepted})
         if refused:
             raise PacsError(
                 expected="a PACS that takes all objects",
@@ -172,7 +174,7 @@ class _Receiver:
         name = hashlib.sha256(uid.encode()).hexdigest()[:32] + ".dcm"
         self.names.add(name)
         if len(self.names) > self.caps.files:
-            self._stop(event)
+            self.full = True
             return OUT_OF_RESOURCES
         try:
             (self.folder / name).write_bytes(event.encoded_dataset())
@@ -182,14 +184,15 @@ class _Receiver:
         return SUCCESS
 
     def count(self, event: Any) -> None:
-        """Count bytes while they arrive: an object that never ends is not waited for."""
-        self.size += len(event.data)
-        if self.size > self.caps.size:
-            self._stop(event)
+        """Count bytes as they arrive, and hang up when there are too many or the disk is full: an object may never end.
 
-    def _stop(self, event: Any) -> None:
-        self.full = True
-        event.assoc.abort()
+        The connection is closed rather than aborted: an answer to an object that has just come may be under way, and
+        after an abort of our own pynetdicom's state machine fails on it.
+        """
+        self.size += len(event.data)
+        self.full = self.full or self.size > self.caps.size
+        if self.full or self.error is not None:
+            event.assoc.dul.socket.close()
 
     def check(self) -> None:
         """Raise what happened while objects arrived."""
@@ -200,22 +203,19 @@ class _Receiver:
 
 
 def _fetch_contexts() -> list[tuple[str, Any, bool]]:
-    from pydicom.uid import StudyRootQueryRetrieveInformationModelFind as Find
-    from pydicom.uid import StudyRootQueryRetrieveInformationModelGet as Get
 
     stored = [(kind, syntax, True) for kind in STORED_CLASSES for syntax in STORED_SYNTAXES]
-    return [(Find, None, False), (Get, None, False), *stored]
+    return [(FIND, None, False), (GET, None, False), *stored]
 
 
 def _find(association: Any, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
-    from pydicom.uid import StudyRootQueryRetrieveInformationModelFind as Find
 
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for name, value in keys.items():
         setattr(identifier, name, value)
     try:
-        for status, match in association.send_c_find(identifier, Find):
+        for status, match in association.send_c_find(identifier, FIND):
             if status.get("Status") in PENDING and match is not None:
                 yield match
             elif status.get("Status") != SUCCESS:
@@ -266,14 +266,13 @@ def _series(association: Any, study: str, caps: Caps) -> dict[str, int | None]:
 
 def _get(association: Any, study: str, series: str, expected: int | None, receiver: _Receiver) -> None:
     """Fetch one series; raise PacsError unless all of it came."""
-    from pydicom.uid import StudyRootQueryRetrieveInformationModelGet as Get
 
     identifier = Dataset()
     identifier.QueryRetrieveLevel = "SERIES"
     identifier.StudyInstanceUID, identifier.SeriesInstanceUID = study, series
     before, failed, final = len(receiver.names), 0, None
     try:
-        for status, _ in association.send_c_get(identifier, Get):
+        for status, _ in association.send_c_get(identifier, GET):
             final = status.get("Status")
             failed = int(status.get("NumberOfFailedSuboperations") or 0)
     except ValueError as error:  # pynetdicom's, when the PACS did not accept that it is asked
@@ -308,3 +307,9 @@ def _kind(path: Path) -> tuple[str, str]:
         return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
         raise ConfigError(expected="DICOM files to send", found="a file that is none", code="E_FILE") from error
+
+
+def _name(kind: str) -> str:
+    """Return what a class is called."""
+    name = UID(kind).name
+    return "a class of objects without a known name" if name == kind else name
