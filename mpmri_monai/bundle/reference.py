@@ -11,6 +11,7 @@ import pandas as pd
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.phase_times import phase_times
 from mpmri_monai.bundle.provenance import SCRATCH, seen_in_training
 from mpmri_monai.bundle.recipes import REQUIRED_AUTO, required_sequences
 from mpmri_monai.evaluation.levels import UNIT
@@ -61,7 +62,7 @@ def write_reference(
             "seen": seen_in_training(cohort, config.get("pretrained", SCRATCH)),
         },
         "present": {name: shown_share(seen, name, dropout) for name in cohort.fusion},
-        "ranges": ranges(seen, cohort.manifest.sequences),
+        "ranges": {**ranges(seen, cohort.manifest.sequences), "timing": timing(cohort, seen)},
         "tsic": signal_curves(seen, cohort.manifest.sequences),
         "fitted": calibration["fitted"] if calibration else [],
         "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
@@ -98,6 +99,19 @@ def ranges(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, Any]:
     }
     extent = [float(rows["extent_mm"].min()), float(rows["extent_mm"].max())]
     return {"extent_mm": extent, "pitch_mm": _range(rows["pitch_mm"]), **by_sequence}
+
+
+def timing(cohort: CohortData, rows: pd.DataFrame) -> dict[str, list[float]]:
+    """Return by sequence the earliest and the latest acquisition, in seconds since the first phase of its study.
+
+    Sequences without a time in their headers are not in it.
+
+    Args:
+        cohort: whose headers are read.
+        rows: of the store's table, those trained on.
+    """
+    found = phase_times(cohort.manifest, set(rows["study"]), cohort.workers)
+    return {name: _range(pd.Series(times)) for name, times in found.items()}
 
 
 def signal_curves(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, dict[str, float]]:
