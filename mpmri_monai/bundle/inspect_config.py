@@ -85,13 +85,13 @@ def inspect_configs(files: list[ConfigFile], uses: Uses) -> Iterator[Finding]:
     """
     names = Names()
     for file in files:
-        if file.is_config and not file.is_metadata:
+        if not file.is_metadata:
             names.add(file.content)
     for file in files:
         yield from _Walk(file, names, uses).walk(file.content, ())
     for identifier, values in names.items.items():
         for code, what in _judge_item(identifier, values, names):
-            yield finding(code, f"configs: {identifier}", what)
+            yield finding(code, f"all configurations: {identifier}", what)
     for name in sorted((uses.targets | uses.calls) & ACCESS.keys()):
         yield finding("N_ACCESS", name, ACCESS[name])
 
@@ -100,7 +100,8 @@ def _judge_item(identifier: str, values: list[Any], names: Names) -> Iterator[tu
     """What can be seen only over all files: where things write, and the arguments of what is listed with conditions."""
     if identifier in ("bundle_root", "output_dir"):
         for value in values:
-            if value != "." and not is_output_folder(value, names):
+            here = identifier == "bundle_root" and value == "."
+            if not here and not is_output_folder(value, names):
                 yield "E_PATH", f"{identifier} = {value}"
     parent, _, last = identifier.rpartition("::")
     if last != "_target_":
@@ -166,11 +167,14 @@ class _Walk:
             strange = (("N_PACKAGE", str(name)) for name in value if name not in KNOWN_PACKAGES)
             yield from self._found(path, strange)
             yield from self.walk(value, path)
-        elif special == "spatial_shape" and isinstance(value, list):
+        elif special == "spatial_shape" and isinstance(value, list) and self._is_metadata(path):
             odd = (("E_SHAPE", str(one)) for one in value if not _SHAPE.fullmatch(str(one).replace(" ", "")))
             yield from self._found(path, odd)
         else:
             yield from self.walk(value, path)
+
+    def _is_metadata(self, path: tuple[str, ...]) -> bool:
+        return self.file.is_metadata or "_meta_" in path
 
     def _judge_key(self, key: Any) -> Iterator[tuple[str, str]]:
         if not isinstance(key, str):
@@ -181,12 +185,16 @@ class _Walk:
             yield "E_KEY", key
 
     def _judge_target(self, target: Any) -> Iterator[tuple[str, str]]:
-        if isinstance(target, str) and target in CALLABLES | SHORT_NAMES:
+        if self.file.is_metadata:
+            yield "E_TARGET", f"{target} in the metadata"
+        elif isinstance(target, str) and target in CALLABLES | SHORT_NAMES:
             self.uses.targets.add(target)
         else:
             yield "E_TARGET", f"{target}"
 
     def _judge_string(self, text: str, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        if self.file.is_metadata and text.startswith(("$", "%", "@")):
+            yield "E_TEXT", f"MONAI would evaluate this text of the metadata: {text}"
         if text.startswith("$"):
             self._note_uses(text)
             yield from judge_expression(text, self.names)

@@ -20,7 +20,6 @@ from mpmri_monai.bundle.inspect_names import (
     Names,
     NotPythonError,
     imported,
-    is_import,
     may_import,
     parsed,
     reference,
@@ -83,9 +82,8 @@ def judge_reference(identifier: str, names: Names) -> Found:
     steps = identifier.split("::")
     if not identifier.strip(":") or _JUDGED_AS_FREE_TEXT & set(steps):
         yield "E_REFERENCE", f"@{identifier}"
-    for value in names.values(identifier):
-        if isinstance(value, str) and value.startswith("$") and is_import(value):
-            yield "E_REFERENCE", f"@{identifier}, which is an import"
+    if any(one == identifier or one.startswith(f"{identifier}::") for one in names.imports):
+        yield "E_REFERENCE", f"@{identifier}, which is or holds an import"
 
 
 class _Judge:

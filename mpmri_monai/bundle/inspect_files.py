@@ -7,6 +7,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from mpmri_monai.bundle.inspect_finding import Finding, finding
@@ -63,7 +64,7 @@ def inspect_files(folder: Path, plain: list[Path]) -> Iterator[Finding]:
 def _entries(folder: Path, depth: int) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield everything below ``folder`` with its own status, without following a link."""
     with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=_name):
+        for entry in sorted(islice(entries, MOST_FILES + 1), key=_name):
             status = entry.stat(follow_symlinks=False)
             yield Path(entry.path), status
             if stat.S_ISDIR(status.st_mode) and depth < DEEPEST_FOLDER:
@@ -156,6 +157,8 @@ def _unpacked(path: Path) -> tuple[bytes, int]:
                 packed = unpack.unconsumed_tail
                 start, size = (start + part)[:352], size + len(part)
                 if unpack.eof:
+                    if unpack.unused_data or file.read(1):
+                        raise EOFError("it goes on after its end")
                     return start, size
     return start, size
 

@@ -82,11 +82,13 @@ class Names:
     Attributes:
         modules: name -> dotted names that it may stand for.
         items: id -> values that it may have, as written.
+        imports: ids of imports.
         numbers: id -> whether it can be nothing but a number, as far as that was asked.
     """
 
     modules: dict[str, set[str]] = field(default_factory=lambda: {name: {dotted} for name, dotted in PRESET.items()})
     items: dict[str, list[Any]] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
     numbers: dict[str, bool] = field(default_factory=dict)
 
     def add(self, content: Any, path: tuple[str, ...] = ()) -> None:
@@ -95,6 +97,7 @@ class Names:
         for key, value in _members(content):
             self.add(value, (*path, *parts(key)))
         if isinstance(content, str) and content.startswith("$") and is_import(content):
+            self.imports.add("::".join(path))
             for name, dotted in imported(parsed(content)):
                 self.modules.setdefault(name, set()).add(dotted)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 LARGEST_PICKLE = 64 << 20
 """Bytes of the part that names the tensors; of real networks it has well under one MiB."""
+LARGEST_DIRECTORY = 32 << 20
+"""Bytes of the list of entries; one entry is a tensor and takes about a hundred."""
 
 _ENTRY = re.compile(
     r"^(?P<archive>[\w-][\w.-]*)/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment"
@@ -31,7 +33,9 @@ OPCODES = frozenset(
 """What a pickle of plain tensors does."""
 
 _END = struct.Struct("<4s4H2LH")
-_LOCATOR, _END64 = 20, 56
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = 20
+"""Bytes: the zip format's end record, its 64-bit twin, and the locator between them."""
 
 
 def judge_weights(path: Path) -> Iterator[tuple[str, str]]:
@@ -42,8 +46,12 @@ def judge_weights(path: Path) -> Iterator[tuple[str, str]]:
         yield "E_PICKLE", "not the archive that torch.save writes, so torch falls back to plain unpickling"
         return
     try:
+        count = _entries_of_one_archive(path)
+        if count is None:
+            yield "E_ARCHIVE", "something before, after or between the parts of the archive"
+            return
         with zipfile.ZipFile(path) as archive:
-            problems = [*_judge_entries(archive.infolist()), *_judge_end(path, archive)]
+            problems = list(_judge_entries(archive.infolist(), count))
             yield from problems
             if not problems:
                 yield from judge_pickle(archive.read(_pickle_of(archive)))
@@ -55,7 +63,9 @@ def _pickle_of(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return next(entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
 
 
-def _judge_entries(entries: list[zipfile.ZipInfo]) -> Iterator[tuple[str, str]]:
+def _judge_entries(entries: list[zipfile.ZipInfo], count: int) -> Iterator[tuple[str, str]]:
+    if len(entries) != count or min((entry.header_offset for entry in entries), default=-1) != 0:
+        yield "E_ARCHIVE", "entries that not every reader sees"
     names = [entry.orig_filename for entry in entries]
     if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
         yield "E_TORCHSCRIPT", "the archive has a code folder"
@@ -79,20 +89,24 @@ def _judge_entries(entries: list[zipfile.ZipInfo]) -> Iterator[tuple[str, str]]:
         yield "E_ARCHIVE", "an entry with two sizes"
 
 
-def _judge_end(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
-    """The archive starts at the first byte and its directory ends where the file ends: no reader can see another."""
+def _entries_of_one_archive(path: Path) -> int | None:
+    """Return the count of entries when the directory ends where the file ends, by both of its records; else None.
+
+    So no reader can find another directory, and what is read to find the entries is bounded.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(size - _END.size)
-        sign, _, _, _, count, length, offset, comment = _END.unpack(file.read(_END.size))
-        file.seek(size - _END.size - _LOCATOR)
-        has64 = file.read(4) == b"PK\x06\x07"
-    end = size - _END.size - (_LOCATOR + _END64 if has64 else 0)
-    first = min((entry.header_offset for entry in archive.infolist()), default=-1)
-    as_one_reads = (sign, comment, offset + length, count, offset)
-    as_the_other = (b"PK\x05\x06", 0, end, len(archive.infolist()), archive.start_dir)
-    if as_one_reads != as_the_other or first != 0:
-        yield "E_ARCHIVE", "something before, after or between the parts of the archive"
+        file.seek(max(0, size - _END.size - _LOCATOR - _END64.size))
+        tail = file.read()
+    sign, _, _, _, count, length, offset, comment = _END.unpack(tail[-_END.size :])
+    end = size - _END.size
+    if tail[-_END.size - _LOCATOR :].startswith(b"PK\x06\x07"):
+        end -= _LOCATOR + _END64.size
+        sign64, *_, count64, length64, offset64 = _END64.unpack(tail[: _END64.size])
+        if (sign64, count64, length64, offset64) != (b"PK\x06\x06", count, length, offset):
+            return None
+    fits = (sign, comment, offset + length) == (b"PK\x05\x06", 0, end) and length <= LARGEST_DIRECTORY
+    return count if fits else None
 
 
 def judge_pickle(content: bytes) -> Iterator[tuple[str, str]]:

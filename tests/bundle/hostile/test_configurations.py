@@ -140,6 +140,14 @@ def metadata_with_a_shape_to_evaluate(victim):
     victim.metadata(network_data_format={"inputs": {"image": image}})
 
 
+def metadata_builds_something_listed(victim):
+    victim.metadata(authors={"_target_": "mpmri_monai.training.History", "path": "README.md"})
+
+
+def metadata_inside_a_configuration(victim):
+    victim.config(_meta_={"spatial_shape": [victim.code]})
+
+
 def reference_file_runs_code(victim):
     victim.write("models/reference.json", json.dumps({"temperature": f"${victim.code}"}))
 
@@ -159,6 +167,10 @@ def output_of_an_override_goes_over_a_file_of_the_user(victim):
 
 def output_folder_is_chosen_by_the_bundle(victim):
     victim.config(output_dir="mpmri_monai")
+
+
+def output_goes_over_the_working_folder(victim):
+    victim.config(output_dir=".")
 
 
 def bundle_root_is_nothing(victim):
@@ -282,11 +294,14 @@ WAYS = {
     reference_makes_the_metadata_a_path: "E_REFERENCE",
     metadata_runs_code: "E_ATTRIBUTE",
     metadata_with_a_shape_to_evaluate: "E_SHAPE",
+    metadata_builds_something_listed: "E_TARGET",
+    metadata_inside_a_configuration: "E_SHAPE",
     reference_file_runs_code: "E_ATTRIBUTE",
     output_goes_anywhere: "E_PATH",
     output_goes_over_a_file_of_the_user: "E_ARGUMENT",
     output_of_an_override_goes_over_a_file_of_the_user: "E_ARGUMENT",
     output_folder_is_chosen_by_the_bundle: "E_PATH",
+    output_goes_over_the_working_folder: "E_PATH",
     bundle_root_is_nothing: "E_PATH",
     path_steps_upwards: "E_PATH",
     path_of_the_home_folder: "E_PATH",

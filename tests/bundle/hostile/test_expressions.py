@@ -129,6 +129,10 @@ def reaches_a_module_by_reference(victim):
     victim.config(evil="$@imports::0.network.to('x')")
 
 
+def reaches_a_module_in_a_list_by_reference(victim):
+    victim.config(evil="$@imports[0].network")
+
+
 def hands_a_module_on(victim):
     victim.config(evil="$torch")
 
@@ -282,6 +286,7 @@ WAYS = {
     writes_through_a_path: "E_ATTRIBUTE",
     saves_through_the_network: "E_ATTRIBUTE",
     reaches_a_module_by_reference: "E_REFERENCE",
+    reaches_a_module_in_a_list_by_reference: "E_REFERENCE",
     hands_a_module_on: "E_CALL",
     reads_the_table_of_references: "E_ATTRIBUTE",
     reads_the_whole_configuration: "E_REFERENCE",

@@ -147,6 +147,11 @@ def image_that_unpacks_without_end(victim):
     victim.write("selftest/T2.nii.gz", gzip.compress(bytes(300 << 20), compresslevel=1))
 
 
+def image_that_unpacks_without_end_after_its_end(victim):
+    first = (victim.folder / "selftest" / "T2.nii.gz").read_bytes()
+    victim.write("selftest/T2.nii.gz", first + gzip.compress(bytes(1 << 20)))
+
+
 def image_that_is_none(victim):
     victim.write("selftest/T2.nii.gz", b"#!/bin/sh\n")
 
@@ -220,6 +225,15 @@ def weights_with_an_archive_in_front(victim):
 def weights_with_something_behind(victim):
     path = victim.folder / "models" / "model.pt"
     path.write_bytes(path.read_bytes() + b"x")
+
+
+def weights_with_two_directories(victim):
+    """One reader takes the directory that the last record names, another the one that its 64-bit twin names."""
+    path = victim.folder / "models" / "model.pt"
+    content = bytearray(path.read_bytes())
+    twin = content.rindex(b"PK\x06\x06")
+    content[twin + 48] ^= 1
+    path.write_bytes(content)
 
 
 def weights_whose_pickle_goes_on(victim):
@@ -316,6 +330,7 @@ WAYS = {
     more_files_than_a_bundle_needs: "E_SIZE",
     folders_without_end: "E_SIZE",
     image_that_unpacks_without_end: "E_SIZE",
+    image_that_unpacks_without_end_after_its_end: "E_CONTENT",
     image_that_is_none: "E_CONTENT",
     program_set_to_another_user: "E_SPECIAL",
     weights_that_call: "E_PICKLE",
@@ -333,6 +348,7 @@ WAYS = {
     weights_with_something_in_front: "E_PICKLE",
     weights_with_an_archive_in_front: "E_ARCHIVE",
     weights_with_something_behind: "E_ARCHIVE",
+    weights_with_two_directories: "E_ARCHIVE",
     weights_whose_pickle_goes_on: "E_PICKLE",
     weights_cut_off: "E_ARCHIVE",
     logging_by_a_class_that_calls: "E_LOGGING",
