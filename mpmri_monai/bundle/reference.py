@@ -48,6 +48,7 @@ def write_reference(
         "protocol": cohort.protocol,
         "fusion": fusion_name(cohort.fusion),
         "required": list(required_sequences(asked, cohort.fusion, dropout)),
+        "sequence_dropout": dropout,
         "network": network,
         "pixels": size if isinstance(size, int) else list(size),
         "averaging": averaging,
@@ -61,24 +62,13 @@ def write_reference(
             "lesions_per_class": seen.drop_duplicates(UNIT["lesion"])["label"].value_counts().to_dict(),
             "seen": seen_in_training(cohort, config.get("pretrained", SCRATCH)),
         },
-        "present": {name: shown_share(seen, name, dropout) for name in cohort.fusion},
+        "present": {name: float(seen[f"present_{name}"].mean()) for name in cohort.fusion},
         "ranges": {**ranges(seen, cohort.manifest.sequences), "timing": timing(cohort, seen)},
         "tsic": signal_curves(seen, cohort.manifest.sequences),
         "fitted": calibration["fitted"] if calibration else [],
         "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
     }
     artefacts.write_json(folder / "reference.json", reference)
-
-
-def shown_share(rows: pd.DataFrame, sequence: str, dropout: float) -> float:
-    """Return how often training saw a sequence: the share of samples that have it, less what was dropped of them.
-
-    Args:
-        rows: of the store's table, those trained on.
-        sequence: one of the fusion.
-        dropout: probability with which training took it for absent; a little more is seen, as never all are dropped.
-    """
-    return float(rows[f"present_{sequence}"].mean()) * (1 - dropout)
 
 
 def ranges(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, Any]:

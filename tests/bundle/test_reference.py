@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.bundle.reference import ranges, shown_share, signal_curves
+from mpmri_monai.bundle.reference import ranges, signal_curves
 
 
 @pytest.fixture
@@ -49,8 +49,3 @@ def test_lesions_of_two_studies_are_two_in_the_curves(rows):
     rows["label"], rows["patient"], rows["study"] = "well", "P1", ["P1-1", "P1-1", "P1-2"]
     rows["signal_S1"] = [150.0, 180.0, 600.0]
     assert signal_curves(rows, ("S0", "S1"))["well"]["S1"] == pytest.approx((1.5 + 3) / 2)
-
-
-def test_what_training_dropped_counts_as_not_seen(rows):
-    assert shown_share(rows, "S1", 0.0) == pytest.approx(2 / 3)
-    assert shown_share(rows, "S1", 0.25) == pytest.approx(0.5)
