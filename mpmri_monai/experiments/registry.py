@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "grid": "mpmri_monai.experiments.grid:GridSearch",
     "leave-one-out": "mpmri_monai.experiments.leave_one_out:LeaveOneOut",
     "shapes": "mpmri_monai.experiments.shapes:Shapes",
+    "finding": "mpmri_monai.experiments.finding:Finding",
     "mctl-tables": "mpmri_monai.experiments.mctl_tables:MctlTables",
 }
 """Where the class of each experiment is; it takes no argument."""

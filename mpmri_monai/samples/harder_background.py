@@ -56,8 +56,7 @@ def harder_positions(
         return []
     planes = planes_through(liver, reference_planes(stacks))
     radii = disc_radii_mm(lesions, settings)
-    reach = AROUND_MM if "body" in kinds else max(radii) + SEARCH_PITCH_MM
-    across, down, points = _grid(planes, liver, reach)
+    across, down, points = _grid(planes, liver, max(AROUND_MM, max(radii) + SEARCH_PITCH_MM))
     inside = liver.contains(points)
     clear = clear_of(points.reshape(-1, 3), masks.values(), margin_mm(radii, settings)).reshape(inside.shape)
     room, to_edge = depth_mm(clear), depth_mm(inside)

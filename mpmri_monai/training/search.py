@@ -6,7 +6,7 @@ that size lie whole pixels apart in it, so that each is a part of it, and equals
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +25,13 @@ from mpmri_monai.samples.settings import Settings
 from mpmri_monai.training.inferer import Inferer, lay_out
 from mpmri_monai.volumes import Geometry, Mask, Stack
 
-STRIDE = 0.25
+STRIDE = 1 / 3
 """Distance between windows, as a share of their box."""
 SIZE_STEP = 2**0.5
 """Largest ratio of one box size to the next: some box is then within 19 % of a lesion's extent."""
+OVERLAP = 0.75
+"""Two balls are about one place when their centres are nearer than this share of the sum of their radii; lesions that
+touch are a whole sum apart, and the rest is left for candidates that are a little too large."""
 BATCH = 256
 """Windows that go through the network at once; bounds the memory."""
 MOST_CANDIDATES = 30
@@ -111,8 +114,8 @@ def search(stacks: Mapping[str, Stack], region: Mask, detector: Detector, device
     """Slide a detector over a region of a study.
 
     A window is looked at where its centre lies in the region and a sequence of the fusion covers half of its box, as in
-    training. Windows of a size are averaged over the slices that a ball of half that size cuts, as the slices of a
-    lesion are.
+    training. Windows of a size are averaged over the slices that a ball of that size cuts, as the slices of a lesion
+    are.
 
     Args:
         stacks: the sequences; of those beside the fusion, the references give the slices, and all phases count for a
@@ -236,7 +239,11 @@ def _windows(image: Tensor, side: int, step: int) -> Tensor:
 
 
 def _candidates(lattices: Sequence[Lattice], planes: ParallelPlanes) -> tuple[Candidate, ...]:
-    """Return the best windows of all sizes, none of which has its centre in the ball of a better one."""
+    """Return the best windows of all sizes, each about another place.
+
+    Each is then moved to the mean of the windows of its size that it took away, weighted by their scores: a network is
+    as sure of a lesion seen a little off its middle.
+    """
     centres, sizes, scores = [], [], []
     for lattice in lattices:
         mean = _over_slices(lattice, planes.spacing_mm)
@@ -246,36 +253,45 @@ def _candidates(lattices: Sequence[Lattice], planes: ParallelPlanes) -> tuple[Ca
         sizes.append(np.full(len(k), lattice.size_mm))
         scores.append(mean[k, row, column])
     centre, size, score = np.concatenate(centres), np.concatenate(sizes), np.concatenate(scores)
-    return tuple(
-        Candidate(tuple(map(float, centre[i])), float(size[i]), float(score[i])) for i in _suppress(centre, size, score)
-    )
+    found = []
+    for best, same in _suppress(centre, size, score):
+        alike = same[size[same] == size[best]]
+        middle = np.average(centre[alike], axis=0, weights=score[alike] + np.finfo(float).tiny)
+        found.append(Candidate(tuple(map(float, middle)), float(size[best]), float(score[best])))
+    return tuple(found)
 
 
-def _suppress(centre: NDArray, size: NDArray, score: NDArray) -> list[int]:
-    """Return, best first, the windows that stay when each takes away those that are about the same place.
+def _suppress(
+    centre: NDArray[np.float64], size: NDArray[np.float64], score: NDArray[np.float64]
+) -> Iterator[tuple[int, NDArray[np.int_]]]:
+    """Yield, best first, the windows that stay when each takes away those about the same place, and which these are,
+    itself among them.
 
-    Two balls as wide as their boxes are about one place when the centre of either lies in the other: nearer than half
-    the larger size. Lesions side by side are at least half the sum of their sizes apart, which is not less.
+    They are about the same place when the balls as wide as their boxes overlap by more than lesions side by side can
+    seem to: see `OVERLAP`.
     """
     left = np.argsort(-score, kind="stable")
-    kept: list[int] = []
-    while len(left) and len(kept) < MOST_CANDIDATES:
-        best = left[0]
-        kept.append(int(best))
-        apart = np.linalg.norm(centre[left] - centre[best], axis=1)
-        left = left[apart >= np.maximum(size[left], size[best]) / 2]
-    return kept
+    for _ in range(MOST_CANDIDATES):
+        if not len(left):
+            return
+        best = int(left[0])
+        same = np.linalg.norm(centre[left] - centre[best], axis=1) < OVERLAP * (size[left] + size[best]) / 2
+        yield best, left[same]
+        left = left[~same]
 
 
 def _over_slices(lattice: Lattice, spacing_mm: float) -> NDArray[np.float64]:
-    """Return the mean over the slices within a quarter of the box size, of those that were looked at."""
-    probability = lattice.probability
-    half = int(lattice.size_mm / 4 / spacing_mm)
+    """Return the mean over the slices that a ball of the box's size cuts, weighted by the areas that it has in them; of
+    the slices that were looked at."""
+    probability, radius = lattice.probability, lattice.size_mm / 2
+    half = int(radius / spacing_mm)
+    area = 1 - (np.arange(-half, half + 1) * spacing_mm / radius) ** 2
     padded = np.pad(probability, ((half, half), (0, 0), (0, 0)), constant_values=np.nan)
     near = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0)
-    looked = np.isfinite(near)
-    total = np.where(looked, near, 0).sum(axis=-1)
-    return np.where(np.isfinite(probability), total / np.maximum(looked.sum(axis=-1), 1), np.nan)
+    weight = np.where(np.isfinite(near), area, 0.0)
+    total = (np.nan_to_num(near) * weight).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(probability), total / weight.sum(axis=-1), np.nan)
 
 
 def _map(lattices: Sequence[Lattice], planes: ParallelPlanes) -> Stack:
