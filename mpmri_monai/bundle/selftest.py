@@ -23,10 +23,12 @@ from mpmri_monai.errors import BundleError, MpmriError
 
 FOLDER, EXPECTED = "selftest", "expected.json"
 SELFTEST_SCHEMA = "mpmri-monai/selftest/1"
-TOLERANCE = 1e-3
-"""Largest difference of a probability. Another processor, number of threads or version of a library sums in another
-order, which moves these answers by up to 1e-5, and TF32 on a GPU by up to some 1e-4; a pixel's shift of the crop, the
-smallest error of preprocessing that was tried, moves them by 1e-2 and more."""
+TOLERANCE = 1e-4
+"""Largest difference of a probability on a CPU. One or two threads, and convolutions in float32 or float64, gave equal
+answers to six decimals; half a pixel's shift of one sequence, the smallest error of preprocessing that was tried, moves
+grades by 7e-2, and answers of the detector, sure as it is, by 1.6e-4."""
+TOLERANCE_ELSEWHERE = 5e-3
+"""The same on a GPU, whose convolutions keep 10 bits of a number (TF32): rounding them so moved grades by 7e-4."""
 ANSWER_WRITER = "mpmri_monai.inference.AnswerWriter"
 DECIMALS = 6
 """As answers are written."""
@@ -72,7 +74,8 @@ def selftest(bundle: Path, device: str = "cpu", accepted: Collection[str] = ()) 
     wanted = {lesion: sorted(classes) for lesion, classes in expected["lesions"].items()}
     if shape != wanted:
         raise BundleError(expected=f"answers for {wanted}", found=f"answers for {shape}", code="E_SELFTEST")
-    comparison = Comparison(answered, expected["lesions"], float(expected["tolerance"]))
+    tolerance = expected["tolerance"] if torch.device(device).type == "cpu" else TOLERANCE_ELSEWHERE
+    comparison = Comparison(answered, expected["lesions"], tolerance)
     if not comparison.difference <= comparison.tolerance:
         raise BundleError(
             expected=f"the authors' probabilities within {comparison.tolerance:g}",
@@ -115,7 +118,7 @@ def read_expected(bundle: Path) -> dict[str, Any]:
         raise BundleError(
             expected="a self-test of the bundle's weights", found="one of others", fix=fix, code="E_SELFTEST"
         )
-    return content | {"lesions": lesions}
+    return content | {"lesions": lesions, "tolerance": tolerance}
 
 
 def renew(bundle: Path, number: int = 0) -> Probabilities:
@@ -142,6 +145,7 @@ def renew(bundle: Path, number: int = 0) -> Probabilities:
         answered = answer(bundle, made)
         expected = {
             "schema": SELFTEST_SCHEMA,
+            "command": "mpmri bundle selftest BUNDLE --renew",
             "study": {"phantom": chosen.name, "number": number},
             "weights_sha256": artefacts.file_digest(bundle / MODEL),
             "lesions": answered,
