@@ -211,7 +211,8 @@ class _Judge:
 
     def _has_members(self, node: ast.expr) -> bool:
         """Whether ``node`` is an attribute of an object, or an item that all configurations make a list or object."""
-        values = self.names.values(reference(node) or "")
+        identifier = reference(node)
+        values = [] if identifier is None else self.names.values(identifier)
         return isinstance(node, ast.Attribute) or (
             bool(values) and all(isinstance(value, (dict, list)) for value in values)
         )

@@ -190,6 +190,10 @@ def path_of_one_letter_of_text(victim):
     victim.config(a="x/etc", manifest="$@a[1]")
 
 
+def path_of_one_letter_of_a_call(victim):
+    victim.config(manifest="$list('a/')[1]")
+
+
 def path_joined(victim):
     victim.config(manifest="$''.join(['/', 'etc'])")
 
@@ -301,6 +305,7 @@ WAYS = {
     path_put_together_from_references: "E_SYNTAX",
     path_cut_out_of_text: "E_SYNTAX",
     path_of_one_letter_of_text: "E_SYNTAX",
+    path_of_one_letter_of_a_call: "E_SYNTAX",
     path_joined: "E_ATTRIBUTE",
     path_below_a_folder_that_steps_up: "E_SYNTAX",
     path_in_bytes: "E_SYNTAX",
