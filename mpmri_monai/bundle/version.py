@@ -5,6 +5,7 @@ The older bundle is never written to.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,12 +14,15 @@ from typing import Any
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.adopt import CONTENTS, write_contents
-from mpmri_monai.errors import BundleError
+from mpmri_monai.errors import BundleError, MpmriError
 
 HISTORY = "history"
 """Key of the reference: how the weights and their calibration came to be, the oldest step first."""
-LEFT_BEHIND = (CONTENTS, "runs", "__pycache__", ".*")
+SELF_TEST = "selftest"
+LEFT_BEHIND = (CONTENTS, SELF_TEST, "runs", "__pycache__", ".*")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+logger = logging.getLogger(__name__)
 
 
 def new_version(
@@ -32,6 +36,7 @@ def new_version(
     """Write ``bundle`` with a changed model to ``target`` as its next minor version; return that version.
 
     The metadata's changelog and the reference's ``history`` say what was changed, and the history from which weights.
+    A self-test is made anew, since the new version answers otherwise.
 
     Args:
         bundle: folder of the older version.
@@ -61,8 +66,21 @@ def new_version(
         history = [*older.get(HISTORY, ()), step]
         artefacts.write_json(part / "models" / "reference.json", {**reference, HISTORY: history})
         artefacts.write_json(part / "configs" / "metadata.json", metadata)
+        _renew_self_test(bundle, part)
         write_contents(part)
     return version
+
+
+def _renew_self_test(older: Path, newer: Path) -> None:
+    """Write the self-test of the new version, on the study of the old one's; a bundle without one gets none."""
+    if not (older / SELF_TEST).is_dir():
+        return
+    from mpmri_monai.bundle.selftest import read_expected, renew
+
+    try:
+        renew(newer, int(read_expected(older)["study"]["number"]))
+    except MpmriError as error:  # the new version is whole without it, and `mpmri bundle verify` says that it has none
+        logger.warning("the new version has no self-test: %s", error)
 
 
 def next_version(version: str) -> str:
