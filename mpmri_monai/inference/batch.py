@@ -59,12 +59,12 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
         ManifestError: the folder's table is none.
     """
     made_by = (reader.model.weights_sha256, reader.detector and reader.detector.weights_sha256, dicom_out)
-    known = {entry.key: entry for entry in read_batch(out) if entry.state == DONE}
+    known = {entry.key: entry for entry in read_batch(out) if entry.state == DONE and _result(out, entry).is_file()}
     entries: list[Entry] = []
     for number, question in enumerate(questions, start=1):
         key = question.key(reader.model.bundle, *made_by)
         earlier = known.get(key)
-        if earlier is not None and (out / str(earlier.study) / RESULT).is_file():
+        if earlier is not None:
             print(f"Study {number} of {len(questions)}: answered before ({earlier.study})")
             entry = replace(earlier, number=number)
         else:
@@ -72,7 +72,7 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
             taken = {str(one.study) for one in entries if one.state == DONE}
             entry = _answered(question, number, key, partial(reader.answer, out=out, dicom_out=dicom_out, others=taken))
         entries.append(entry)
-        known = {k: one for k, one in known.items() if one.study != entry.study} | {key: entry}
+        known = {k: one for k, one in known.items() if one.study is None or one.study != entry.study} | {key: entry}
         _write(out, reader, list(known.values()))
     return entries
 
@@ -116,6 +116,10 @@ def _answered(question: Question, number: int, key: str, answer: Callable[[Quest
     return Entry(number, key, FAILED, reason=reason)
 
 
+def _result(out: Path, entry: Entry) -> Path:
+    return out / str(entry.study) / RESULT
+
+
 def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:
     content = {
         "schema": BATCH_SCHEMA,
@@ -133,7 +137,7 @@ def _rows(entry: Entry, out: Path) -> list[dict[str, Any]]:
     start = {"number": entry.number, "study": entry.study, "state": entry.state, "reason": entry.reason}
     if entry.state == FAILED:
         return [start]
-    result = artefacts.read_json(out / str(entry.study) / RESULT)
+    result = artefacts.read_json(_result(out, entry))
     lesions = [
         {
             **start,

@@ -17,6 +17,9 @@ of one lesion differ by about as much."""
 OFFSET_MM = 1.5
 """Slices may lie this much farther from the position asked for than in training: a quarter of a 6 mm slice."""
 
+ROUNDING_MM = 0.05
+"""Offsets are told to 0.1 mm; what is less than half of that is none."""
+
 SIGNAL_FACTOR = 2.0
 """Signal is in the scanner's units, which receive gain and rescaling change freely, and it is normalised before the
 network sees it. Only beyond this factor does it speak of another kind of image."""
@@ -79,25 +82,23 @@ def why_abstain(certainty: float, model: TrainedModel, outside: Sequence[Outside
 
 
 def _extent(extent: float, low: float, high: float) -> Iterator[Outside]:
-    span = f"training saw {low:.0f} to {high:.0f} mm"
+    span = f"while training saw {low:.0f} to {high:.0f} mm"
     if extent < low:
-        yield Outside(f"too small: it measures {extent:.0f} mm; {span}", extent < low * (1 - EXTENT_SHARE))
+        yield Outside(f"too small: it measures {extent:.0f} mm, {span}", extent < low * (1 - EXTENT_SHARE))
     elif extent > high:
-        yield Outside(f"too large: it measures {extent:.0f} mm; {span}", extent > high * (1 + EXTENT_SHARE))
+        yield Outside(f"too large: it measures {extent:.0f} mm, {span}", extent > high * (1 + EXTENT_SHARE))
 
 
 def _offset(name: str, offset: float, seen: Sequence[float] | None) -> Iterator[Outside]:
     """Slices nearer to the position asked for than in training are no worse, so there is no lower end."""
-    if seen and offset > seen[1] + 0.05:
-        text = (
-            f"{name} was acquired up to {offset:.1f} mm beside the positions asked for; training saw {seen[1]:.1f} mm"
-        )
+    if seen and offset > seen[1] + ROUNDING_MM:
+        text = f"{name} was acquired up to {offset:.1f} mm off the lesion's slices, while training saw {seen[1]:.1f} mm"
         yield Outside(text, offset > seen[1] + OFFSET_MM)
 
 
 def _signal(name: str, signal: float, seen: Sequence[float] | None) -> Iterator[Outside]:
     if seen and not seen[0] <= signal <= seen[1]:
-        text = f"the signal of {name} in the lesion is {signal:.0f}; training saw {seen[0]:.0f} to {seen[1]:.0f}"
+        text = f"the signal of {name} in the lesion is {signal:.0f}, while training saw {seen[0]:.0f} to {seen[1]:.0f}"
         low, high = seen
         lowest, highest = min(low / SIGNAL_FACTOR, low * SIGNAL_FACTOR), max(high / SIGNAL_FACTOR, high * SIGNAL_FACTOR)
         yield Outside(text, not lowest <= signal <= highest)
@@ -109,5 +110,5 @@ def _time(name: str, time: float | None, seen: Sequence[float] | None) -> Iterat
     if time is None:
         yield Outside(f"when {name} was acquired is not known, so its phase was not compared with training", False)
     elif not seen[0] <= time <= seen[1]:
-        text = f"{name} was acquired after {time:.0f} s; training saw {seen[0]:.0f} to {seen[1]:.0f} s"
+        text = f"{name} was acquired after {time:.0f} s, while training saw {seen[0]:.0f} to {seen[1]:.0f} s"
         yield Outside(text, not seen[0] - TIME_S <= time <= seen[1] + TIME_S)

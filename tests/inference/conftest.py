@@ -8,9 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from mpmri_monai.bundle import inspect
 from mpmri_monai.catalogue import scan
-from mpmri_monai.inference import TrainedModel, infer
+from mpmri_monai.inference import TrainedModel, infer, infer_command
 from mpmri_monai.inference.infer import Reader
 from mpmri_monai.inference.question import Question
 from mpmri_monai.phantom.study import write_study
@@ -77,4 +76,4 @@ def question(dicom):
 @pytest.fixture
 def trusted(monkeypatch):
     """Bundles are not inspected: that is another test's matter."""
-    monkeypatch.setattr(inspect, "refuse_unsafe", lambda folder, accepted=(): None)
+    monkeypatch.setattr(infer_command, "refuse_unsafe", lambda folder, accepted=(): None)

@@ -1,0 +1,87 @@
+"""`mpmri infer` as a person types it."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mpmri_monai.bundle.pack import pack
+from mpmri_monai.cli import app
+from mpmri_monai.errors import BundleError, ConfigError
+from mpmri_monai.inference import AnswerWriter, infer
+
+
+@pytest.fixture
+def typed(bundle, trusted, monkeypatch):
+    """typed(*options, bundle=…) is the finished command."""
+    monkeypatch.setattr(infer, "THREADS", 1)
+    monkeypatch.setattr(AnswerWriter, "_explanation", lambda *arguments: None)
+
+    def run(*options, bundle=bundle):
+        given = ["infer", "--bundle", str(bundle), "--device", "cpu", *map(str, options)]
+        return CliRunner(mix_stderr=False).invoke(app, given, catch_exceptions=True)
+
+    return run
+
+
+def test_a_dry_run_shows_the_series_and_what_is_missing_and_writes_nothing(typed, dicom, nifti, tmp_path):
+    out = tmp_path / "out"
+    good = typed("-i", dicom.dicom, "--mask", dicom.lesion_mask, "-o", out, "--dry-run")
+    assert good.exit_code == 0
+    assert "cannot do without T2 OUT S4" in good.stdout
+    assert "Would be answered: 1 lesion(s) by mask" in good.stdout
+    bad = typed("--nifti", f"T2={nifti / 'T2.nii.gz'}", "--mask", dicom.lesion_mask, "--dry-run")
+    assert bad.exit_code == 1
+    assert "Would be refused" in bad.stdout
+    assert not out.exists()
+
+
+def test_one_bad_study_of_two_ends_with_status_1_and_a_repeat_answers_none_anew(typed, dicom, tmp_path):
+    options = ("-i", dicom.dicom, tmp_path / "nowhere", "--at", "0,0,0", "--size", "20", "-o", tmp_path / "out")
+    assert isinstance(typed(*options).exception, ConfigError)  # a point is a place in one study
+    options = ("-i", dicom.dicom, "-i", tmp_path / "nowhere", "-o", tmp_path / "out")
+    masks = ("--mask", dicom.lesion_mask, "--mask", dicom.lesion_mask)
+    first, again = typed(*options, *masks), typed(*options, *masks)
+    assert (first.exit_code, again.exit_code) == (1, 1)
+    assert "1 of 2 studies answered" in first.stdout
+    assert "Seconds: headers" in first.stdout
+    assert "answered before" in again.stdout
+    states = [study["state"] for study in json.loads((tmp_path / "out/batch.json").read_text())["studies"]]
+    assert states == ["done", "failed"]
+
+
+def test_a_packed_bundle_answers_as_its_folder(typed, bundle, dicom, tmp_path):
+    archive = tmp_path / "b.zip"
+    pack(bundle, archive)
+    options = ("-i", dicom.dicom, "--mask", dicom.lesion_mask, "-o")
+    assert typed(*options, tmp_path / "a").exit_code == 0
+    assert typed(*options, tmp_path / "b", bundle=archive).exit_code == 0
+    one, other = (next((tmp_path / name).glob("*/result.json")).read_bytes() for name in "ab")
+    assert one == other
+
+
+def test_an_unsafe_bundle_is_refused_before_anything_is_read(typed, monkeypatch, tmp_path):
+    def refuse(folder, accepted=()):
+        raise BundleError(expected="a safe bundle", found=f"something else, accepted {accepted}", code="E_UNSAFE")
+
+    monkeypatch.setattr("mpmri_monai.inference.infer_command.refuse_unsafe", refuse)
+    result = typed("-i", tmp_path / "nowhere", "-o", tmp_path / "out", "--accept-risk", "E_CALL")
+    assert isinstance(result.exception, BundleError)
+    assert "('E_CALL',)" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_detector_beside_the_bundle_one_has_to_be_named(typed, bundle, dicom, tmp_path):
+    import shutil
+
+    alone = tmp_path / "alone"
+    shutil.copytree(bundle, alone)
+    result = typed("-i", dicom.dicom, "--find", "-o", tmp_path / "out", bundle=alone)
+    assert isinstance(result.exception, BundleError)
+    assert "--detector" in str(result.exception)
+
+
+def test_answers_need_a_folder(typed, dicom):
+    result = typed("-i", dicom.dicom, "--mask", dicom.lesion_mask)
+    assert isinstance(result.exception, ConfigError)
+    assert "-o" in str(result.exception)
