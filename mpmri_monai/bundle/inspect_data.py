@@ -70,8 +70,9 @@ def _yaml(text: str) -> Any:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise NotPlainDataError("an anchor or alias, with which a few lines can stand for millions")
-        if getattr(event, "tag", None):
-            raise NotPlainDataError(f"the tag {event.tag}, with which YAML can name Python objects")
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise NotPlainDataError(f"the tag {tag}, with which YAML can name Python objects")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise NotPlainDataError("nested too deeply")

@@ -157,7 +157,7 @@ class _Judge:
     def is_own_folder(self, node: ast.expr) -> bool:
         """Whether this calls the project's function that says where a bundle lies, or where its runs go."""
         called = self.names.meanings(node.func) if isinstance(node, ast.Call) else None
-        return bool(called) and all(one in _OWN_FOLDERS for one in called)
+        return bool(called and called <= _OWN_FOLDERS)
 
     def _is_number(self, node: ast.expr, depth: int = 0) -> bool:
         """Whether ``node`` can be nothing but a number, whichever configurations are merged."""

@@ -50,12 +50,13 @@ def parsed(expression: str) -> ast.stmt:
     return body[0]
 
 
-def is_import(expression: str) -> bool:
-    """Whether MONAI would take ``$...`` as an import."""
+def import_of(expression: str) -> ast.Import | ast.ImportFrom | None:
+    """Return the import that MONAI would take ``$...`` for, or None."""
     try:
-        return isinstance(parsed(expression), (ast.Import, ast.ImportFrom))
+        statement = parsed(expression)
     except NotPythonError:
-        return False
+        return None
+    return statement if isinstance(statement, (ast.Import, ast.ImportFrom)) else None
 
 
 def imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
@@ -96,9 +97,10 @@ class Names:
         self.items.setdefault("::".join(path), []).append(content)
         for key, value in _members(content):
             self.add(value, (*path, *parts(key)))
-        if isinstance(content, str) and content.startswith("$") and is_import(content):
+        statement = import_of(content) if isinstance(content, str) and content.startswith("$") else None
+        if statement:
             self.imports.add("::".join(path))
-            for name, dotted in imported(parsed(content)):
+            for name, dotted in imported(statement):
                 self.modules.setdefault(name, set()).add(dotted)
 
     def meanings(self, node: ast.expr) -> set[str] | None:

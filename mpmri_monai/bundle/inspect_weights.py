@@ -112,7 +112,7 @@ def _entries_of_one_archive(path: Path) -> int | None:
 def judge_pickle(content: bytes) -> Iterator[tuple[str, str]]:
     """Yield (code, what) for opcodes and globals that a pickle of plain tensors does not have."""
     found: set[str] = set()
-    end = -1
+    end: int | None = -1
     try:
         for opcode, argument, position in pickletools.genops(content):
             if opcode.name == "GLOBAL" and argument not in GLOBALS:
