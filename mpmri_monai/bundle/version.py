@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai import artefacts
-from mpmri_monai.bundle.adopt import CONTENTS, write_contents
+from mpmri_monai.bundle.adopt import CONTENTS, PROVENANCE, write_contents
 from mpmri_monai.errors import BundleError, MpmriError
 
 HISTORY = "history"
 """Key of the reference: how the weights and their calibration came to be, the oldest step first."""
 SELF_TEST = "selftest"
-LEFT_BEHIND = (CONTENTS, SELF_TEST, "runs", "__pycache__", ".*")
+LEFT_BEHIND = (CONTENTS, PROVENANCE, SELF_TEST, "runs", "__pycache__", ".*")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 logger = logging.getLogger(__name__)
