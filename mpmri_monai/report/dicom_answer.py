@@ -38,7 +38,7 @@ def write_dicom_answer(
         result: content of ``result.json``.
         regions: by the lesion's id; a lesion without one is reported without a region.
         source: files of the images that the regions refer to; without regions any images of the study.
-        picture: the answer's PNG, if there is one.
+        picture: the answer's PNG, as of `answer_picture`, if there is one.
 
     Raises:
         CatalogueError: the images cannot be read, lack geometry, or are not of one study.
@@ -76,7 +76,7 @@ def _segments(
     series: dict[tuple[str, ...], dict[str, RegionOnSeries]] = {}
     for name, region in regions.items():
         series.setdefault(region.instances, {})[name] = region
-    segments = {}
+    segments: dict[str, tuple[Dataset, int]] = {}
     for count, together in enumerate(series.values(), start=1):
         referenced = [images_of(region, images) for region in together.values()]
         content = segmentation(together, referenced[0], result, count)

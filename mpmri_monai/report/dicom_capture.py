@@ -22,8 +22,6 @@ LINES, CHARACTERS = 60, 96
 """Of a page, in the type of the report."""
 PAGE_INCHES, LINE_INCHES, MARGIN_INCHES = 8.27, 0.155, 0.4
 """Width of a page, height of a line of text, and what is left free round it."""
-BAND = 40
-"""Height of the line above a picture that says what it may be used for (pixels)."""
 LARGEST_SIDE = 8192
 """A larger picture is refused before it is decoded (pixels)."""
 WARNING_COLOUR = "#8C2D04"
@@ -34,7 +32,7 @@ def secondary_captures(result: Mapping[str, Any], picture: Path | None, image: D
 
     Args:
         result: content of ``result.json``.
-        picture: PNG of the answer, if there is one.
+        picture: PNG as of `answer_picture`, which says what it may be used for; None when there is none.
         image: any image of the study; the captures take patient and study from it.
 
     Raises:
@@ -42,7 +40,7 @@ def secondary_captures(result: Mapping[str, Any], picture: Path | None, image: D
     """
     pages = [_page(lines) for lines in _split(_lines(result))]
     if picture is not None:
-        pages.append(_banded(_read_png(picture)))
+        pages.append(_read_png(picture))
     series = hd.UID()
     return [_capture(page, image, series, number) for number, page in enumerate(pages, start=1)]
 
@@ -108,19 +106,6 @@ def _page(lines: list[str]) -> NDArray[np.uint8]:
     figure.text(left, text, "\n".join(lines), fontsize=TEXT, color=INK, va="top", parse_math=False)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]
-
-
-def _banded(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture with a line above it that says what it may be used for."""
-    rows, columns = picture.shape[:2]
-    figure = new_figure(columns / 150, BAND / 150)
-    figure.text(0.01, 0.5, RESEARCH_ONLY, fontsize=TEXT, color=WARNING_COLOUR, fontweight="bold", va="center")
-    figure.canvas.draw()
-    band = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-    whole = np.full((rows + band.shape[0], columns, 3), 255, np.uint8)
-    width = min(columns, band.shape[1])
-    whole[: band.shape[0], :width], whole[band.shape[0] :] = band[:, :width], picture
-    return whole
 
 
 def _read_png(path: Path) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from faults.builder import THIN, Study, volumes
 from mpmri_monai.catalogue import scan
@@ -85,6 +86,8 @@ def sent(orthanc, tmp_path_factory):
         "AccessionNumber": "ACC-4711",
     }
     study.add(*volumes(2, series=10, grid=THIN, AcquisitionNumber=lambda index, _: index + 1, **names))
+    for image, syntax in zip(study.images, (RLELossless, JPEGLSLossless), strict=False):
+        image.compress(syntax, generate_instance_uid=False)
     record = scan(study.write(folder / "study"), "none").volumes[1]
     stack = read_dicom(record)
     voxels = np.zeros(stack.stored.shape, bool)
