@@ -149,3 +149,27 @@ def finetune(
 
     tuning = Tuning(held_out, read_depths(depths), epochs, other_people, device, workers, seed)
     raise typer.Exit(finetune_command(bundle, manifest, out, tuning, old_manifest, tuple(accept_risk or ())))
+
+
+@hospital_app.command()
+def federated(
+    *,
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle to train together.")],
+    site: Annotated[list[str], typer.Option(metavar="NAME=MANIFEST", help="A hospital's patients; once for each.")],
+    out: Annotated[Path, typer.Option(help="Folder to create.")],
+    pooled: Annotated[
+        Path | None, typer.Option(help="Manifest of all patients together, to compare with; only in a simulation.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Exchanges of weights.")] = 10,
+    local_epochs: Annotated[int, typer.Option(min=1, help="Epochs between two exchanges.")] = 1,
+    test: Annotated[float, typer.Option(metavar="SHARE", help="Patients of each site that test.")] = 0.4,
+    fusion: Annotated[str, typer.Option(help="Sequences that all sites have, such as T2-S2-S4; the bundle's.")] = "",
+    views: Annotated[int, typer.Option(min=0, help="Views of a sample in an epoch; 0 for the bundle's.")] = 0,
+    seed: Seed = 0,
+) -> None:
+    """Train one bundle at several hospitals without sharing images (NVFlare), beside each alone and all together."""
+    from mpmri_monai.inference.federated import Federation, federated_command, read_sites
+
+    options = {key: value for key, value in (("fusion", fusion), ("views", views)) if value}
+    together = Federation(bundle, read_sites(site), out, pooled, rounds, local_epochs, test, seed, options)
+    raise typer.Exit(federated_command(together))

@@ -87,3 +87,21 @@ def test_what_is_done_to_a_sample_then_depends_on_no_other(weights):
     with torch.no_grad():
         together, alone = made(image, present, extent)[:1], made(image[:1], present[:1], extent[:1])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def gradients(made, image, extent, label):
+    made.zero_grad()
+    present = torch.ones(len(image), 2, dtype=torch.bool)
+    nn.functional.cross_entropy(made(image, present, extent), label).backward()
+    return torch.cat([parameter.grad.flatten() for parameter in made.parameters() if parameter.grad is not None])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_processes_that_average_their_gradients_then_train_as_one_on_the_joint_batch(weights, kept):
+    made = start_from(network(), str(weights), same_task=HERE, keep_statistics=kept).train()
+    generator = torch.Generator().manual_seed(0)
+    image, label = torch.rand(8, 2, 32, 32, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    extent = torch.linspace(10, 40, 8)
+    parts = [gradients(made, image[rank::2], extent[rank::2], label[rank::2]) for rank in (0, 1)]
+    joint = gradients(made, image, extent, label)
+    assert torch.allclose((parts[0] + parts[1]) / 2, joint, rtol=1e-3, atol=1e-5) is kept
