@@ -98,8 +98,8 @@ def _checked(members: list[zipfile.ZipInfo], archive_bytes: int) -> str:
 
 def _refuse_odd(member: zipfile.ZipInfo) -> None:
     name = member.filename.rstrip("/") if member.is_dir() else member.filename
-    if not all(PLAIN_NAME.fullmatch(part) for part in name.split("/")):
-        raise _refused(f"a name that no file of a bundle has: {ascii(member.filename)[:80]}")
+    if member.orig_filename != member.filename or not all(PLAIN_NAME.fullmatch(part) for part in name.split("/")):
+        raise _refused(f"a name that no file of a bundle has: {ascii(member.orig_filename)[:80]}")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if member.is_dir() else stat.S_IFREG):
         raise _refused(f"a link or a special file: {member.filename[:80]}")
