@@ -60,6 +60,8 @@ def outside_training(
             found += _offset(name, offset, ranges.get("offset_mm", {}).get(name))
             found += _signal(name, signal, ranges.get("signal", {}).get(name))
             found += _time(name, times_s.get(name), ranges.get("timing", {}).get(name))
+        elif name in model.required and model.reference["present"][name] == 1:
+            found.append(Outside(f"{name} is missing, which training never saw", True))
     return tuple(found)
 
 

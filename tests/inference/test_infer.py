@@ -149,6 +149,7 @@ def test_a_sequence_that_is_needed_and_missing_is_refused_unless_allowed(answer,
     assert result["study"]["missing"] == ["S4"]
     assert result["lesions"][0]["present"]["S4"] is False
     assert "S4 is missing" in result["lesions"][0]["warnings"][0]
+    assert "S4 is missing, which training never saw" in result["lesions"][0]["abstained_because"]
 
 
 def test_a_sequence_that_the_bundle_can_do_without_needs_no_permission(model, question, nifti, tmp_path, monkeypatch):

@@ -17,8 +17,9 @@ RANGES = {
 }
 
 
-def model(ranges=RANGES, threshold=None):
-    return SimpleNamespace(fusion=("T2", "S4"), reference={"ranges": ranges}, certainty_threshold=threshold)
+def model(ranges=RANGES, threshold=None, required=(), present=1.0):
+    reference = {"ranges": ranges, "present": {"T2": 1.0, "S4": present}}
+    return SimpleNamespace(fusion=("T2", "S4"), reference=reference, required=required, certainty_threshold=threshold)
 
 
 def sample(extent=20.0, offset=(0.0, 0.5), signal=(200.0, 300.0), present=(True, True)):
@@ -64,8 +65,20 @@ def test_what_it_did_not_see_is_told_and_far_from_it_no_class_is_named(values, t
     assert (why_abstain(0.99, model(), [one]) is not None) is far
 
 
+ABSENT = {"signal": (200.0, np.nan), "offset": (0.0, np.nan), "present": (True, False)}
+
+
 def test_an_absent_sequence_is_compared_with_nothing():
-    assert found(signal=(200.0, np.nan), offset=(0.0, np.nan), present=(True, False), times={}) == ()
+    assert found(times={}, **ABSENT) == ()
+
+
+@pytest.mark.parametrize(
+    ("required", "share", "far"),
+    [(("T2", "S4"), 1.0, True), (("T2",), 1.0, False), (("T2", "S4"), 0.9, False)],
+)
+def test_without_a_sequence_that_training_always_had_no_class_is_named(required, share, far):
+    outside = outside_training([sample(**ABSENT)], model(required=required, present=share), {})
+    assert any(one.far for one in outside) is far
 
 
 def test_references_of_before_a_range_was_kept_still_serve():
