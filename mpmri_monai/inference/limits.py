@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpmri_monai.inference.model import REFERRED, TrainedModel
+from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.samples.sample import Sample
 
 EXTENT_SHARE = 0.1
@@ -23,6 +23,10 @@ ROUNDING_MM = 0.05
 SIGNAL_FACTOR = 2.0
 """Signal is in the scanner's units, which receive gain and rescaling change freely, and it is normalised before the
 network sees it. Only beyond this factor does it speak of another kind of image."""
+
+CERTAIN = 0.95
+"""An answer this probable is never withheld as uncertain: the least certain tenth of a network that is nearly always
+right may lie far above."""
 
 TIME_S = 10.0
 """A phase may be this much earlier or later than any of training: about the spread of arrival times of contrast."""
@@ -75,10 +79,10 @@ def why_abstain(certainty: float, model: TrainedModel, outside: Sequence[Outside
     """
     reasons = [one.text for one in outside if one.far]
     threshold = model.certainty_threshold
-    if threshold is not None and certainty < threshold:
+    if threshold is not None and certainty < min(threshold, CERTAIN):
         reasons.append(
-            f"uncertain: the highest probability, {certainty:.2f}, is below {threshold:.2f}, where the least certain "
-            f"{REFERRED:.0%} of the validation lesions lay"
+            f"uncertain: the highest probability is {certainty:.2f}, and below {min(threshold, CERTAIN):.2f} no class "
+            "is named"
         )
     return "; ".join(reasons) or None
 

@@ -129,7 +129,8 @@ def test_answer_for_a_new_study(run_folder, bundle, new_study, config, tmp_path)
     assert answer["research_use_only"] is True
     for lesion in answer["lesions"]:
         assert sum(lesion["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-        assert lesion["predicted"] == max(lesion["probabilities"], key=lesion["probabilities"].get)
+        best = max(lesion["probabilities"], key=lesion["probabilities"].get)
+        assert lesion["predicted"] == (None if lesion["abstained_because"] else best)
     assert (tmp_path / "answer/picture.png").stat().st_size > 1000
     rows = pd.read_csv(tmp_path / "answer/predictions.csv")
     assert rows["label"].isna().all()

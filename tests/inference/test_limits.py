@@ -91,6 +91,11 @@ def test_below_the_threshold_of_certainty_no_class_is_named():
     assert why_abstain(0.7, model(threshold=0.7), ()) is None
 
 
+def test_of_a_network_that_is_always_sure_a_sure_answer_is_given():
+    assert why_abstain(0.96, model(threshold=0.9999), ()) is None
+    assert "below 0.95" in why_abstain(0.94, model(threshold=0.9999), ())
+
+
 def test_every_reason_is_given():
     reasons = why_abstain(0.5, model(threshold=0.7), found(extent=5.0, signal=(9e4, 300.0)))
     assert len(reasons.split("; ")) == 3
