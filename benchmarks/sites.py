@@ -81,6 +81,7 @@ def train_at_a(bundle: Path, manifest: Path, out: Path, epochs: int) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "training"]
     command += ["--config_file", str(bundle / "configs" / "train.json"), "--manifest", str(manifest)]
     command += ["--output_dir", str(run), "--split#test", "0.25", "--split#val", "0.2", "--max_epochs", str(epochs)]
+    command += ["--threads", "1"]
     subprocess.run(command, check=True)
     adopt(run, bundle)
     renew(bundle)

@@ -27,6 +27,7 @@ from mpmri_monai.evaluation import compare, evaluate, write_predictions
 from mpmri_monai.evaluation.table import cell
 from mpmri_monai.experiments.worker import RunJob, execute_run
 from mpmri_monai.inference.local import AS_TEST
+from mpmri_monai.inference.tuning import THREADS
 from mpmri_monai.networks import load_weights
 from mpmri_monai.training import prediction_rows
 from mpmri_monai.training.prediction import predict
@@ -83,7 +84,8 @@ class Federation:
     @property
     def common(self) -> dict[str, Any]:
         """Overrides that all trainings share."""
-        return {"seed": self.seed, "num_workers": 0, "results": "predictions", **self.options}
+        shared = {"seed": self.seed, "num_workers": 0, "threads": THREADS, "results": "predictions"}
+        return {**shared, **self.options}
 
     @cached_property
     def cohorts(self) -> dict[str, CohortData]:

@@ -30,6 +30,8 @@ AS_IT_IS = 0
 """The depth of a bundle that is not tuned at all."""
 INNER_FOLDS = 3
 LEAST_FOLDS = 2
+THREADS = 1
+"""Batches of small crops gain little by a second thread, and lose much where it has to wait for other programs."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ class Trainings:
             "averaging": model.averaging,
             "seed": tuning.seed,
             "num_workers": tuning.workers,
+            "threads": THREADS,
             "split#test": split.test,
             "split#val": split.val,
             "split#inner_folds": split.inner_folds,

@@ -8,10 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from mpmri_monai.artefacts import CACHE_VARIABLE
 from mpmri_monai.catalogue import scan
 from mpmri_monai.inference import TrainedModel, infer, infer_command
 from mpmri_monai.inference.infer import Reader
 from mpmri_monai.inference.question import Question
+from mpmri_monai.phantom import write_cohort
 from mpmri_monai.phantom.study import write_study
 from mpmri_monai.volumes import read_nifti, read_volume
 
@@ -77,3 +79,27 @@ def question(dicom):
 def trusted(monkeypatch):
     """Bundles are not inspected: that is another test's matter."""
     monkeypatch.setattr(infer_command, "refuse_unsafe", lambda folder, accepted=(): None)
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory):
+    """Manifest of 15 generated patients of another hospital, who are in no other cohort."""
+    folder = tmp_path_factory.mktemp("hospital") / "c"
+    return write_cohort(folder, "quick", patients=15, seed=23, workers=2, progress=False)
+
+
+@pytest.fixture(scope="session")
+def hospital_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def with_cache(hospital_cache, monkeypatch):
+    """Samples are stored in the cache of these tests."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(hospital_cache))
+
+
+@pytest.fixture
+def shipped(bundle):
+    """The bundle for grades, as it ships."""
+    return bundle
