@@ -147,7 +147,7 @@ def test_bright_spots_are_found_in_place_and_size(study):
         near = [c for c in found.candidates[:2] if np.linalg.norm(np.array(c.center_mm) - centre) < 6]
         assert len(near) == 1
         assert radius <= near[0].size_mm <= 4 * radius
-        assert near[0].score > 0.9
+        assert near[0].score > 0.7
     assert found.candidates[2].score < 0.3
 
 
