@@ -28,6 +28,9 @@ def infer(
     mask: Annotated[
         list[Path] | None, typer.Option(help="Lesions: NIfTI, DICOM SEG or RTSTRUCT; once for each study, in order.")
     ] = None,
+    mask_in_study: Annotated[
+        bool, typer.Option("--mask-in-study", help="Or the one SEG or RTSTRUCT that lies among the images.")
+    ] = False,
     drawn_on: Annotated[str, typer.Option(help="Sequence of the mask, where the mask does not tell.")] = "",
     at: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,Z", help="Or the middle of a lesion in mm (RAS+), with --size.")
@@ -65,6 +68,7 @@ def infer(
 
     asked = Question(
         nifti=named_files(nifti or ()),
+        mask_in_study=mask_in_study,
         drawn_on=drawn_on,
         at=tuple(map(point, at or ())),
         size_mm=size,

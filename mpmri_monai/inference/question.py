@@ -22,6 +22,7 @@ class Question:
     study: str = field(default="", repr=False)
     nifti: Mapping[str, Path] = field(default_factory=dict, repr=False)
     lesion_mask: str = field(default="", repr=False)
+    mask_in_study: bool = False
     drawn_on: str = ""
     at: tuple[Point, ...] = ()
     size_mm: float = 0.0
@@ -47,7 +48,16 @@ class Question:
         Of images and masks size and time count, so that a thousand studies are compared in seconds.
         """
         rules = [file_digest(name) for name in (self.protocol, self.site_rules) if name and Path(name).is_file()]
-        asked = (self.drawn_on, self.at, self.size_mm, self.find, self.allow_missing, self.protocol, sorted(self.nifti))
+        asked = (
+            self.mask_in_study,
+            self.drawn_on,
+            self.at,
+            self.size_mm,
+            self.find,
+            self.allow_missing,
+            self.protocol,
+            sorted(self.nifti),
+        )
         return digest([asked, rules, signature_of(self.files(), Path("/")), *made_by])
 
     def without_paths(self, text: str) -> str:

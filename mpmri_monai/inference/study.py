@@ -73,6 +73,7 @@ def describe_study(
     model: TrainedModel,
     *,
     lesion_mask: str | Path = "",
+    mask_in_study: bool = False,
     drawn_on: str = "",
     at: Sequence[Sequence[float]] = (),
     size_mm: float = 0.0,
@@ -90,6 +91,7 @@ def describe_study(
         model: whose sequences count.
         lesion_mask: NIfTI (each value above 0 is a lesion), DICOM SEG (each segment is one) or RTSTRUCT (each ROI is
             one), or a folder of such files.
+        mask_in_study: the mask is the one DICOM SEG or RTSTRUCT that lies among the images.
         drawn_on: sequence that the mask was drawn on; when empty it is found by what the mask refers to, or its grid.
         at: points (x, y, z) in RAS+ mm, each the centre of a lesion; in place of a mask.
         size_mm: side of the cube around each of these points.
@@ -105,7 +107,7 @@ def describe_study(
         CatalogueError: the study cannot be read, or a sequence is missing or in doubt.
         MaskError: the mask cannot be read.
     """
-    source = _source(model, str(lesion_mask), at, size_mm, find)
+    source = _source(model, bool(str(lesion_mask)), mask_in_study, at, size_mm, find)
     options = scan_options(model, protocol, site_rules)
     catalogue = catalogue_of(study, nifti or {}, model, options)
     _require(catalogue, model, allow_missing)
@@ -113,7 +115,8 @@ def describe_study(
     code = "study-" + digest(sorted(volume.id for volume in catalogue.volumes))[:8]
     lesions: tuple[Lesion, ...] = ()
     if source == MASK:
-        lesions = lesions_of(Path(lesion_mask).resolve(), drawn_on)
+        mask = _mask_among(catalogue) if mask_in_study else Path(lesion_mask).resolve()
+        lesions = lesions_of(mask, drawn_on)
     elif source == BOX:
         lesions = _boxes([(point, size_mm) for point in at], "L")
     entry = Study(
@@ -287,8 +290,9 @@ def sample_data(samples: list[Any], model: TrainedModel) -> SampleData:
     )
 
 
-def _source(model: TrainedModel, mask: str, at: Sequence[Any], size_mm: float, find: bool) -> str:
-    given = [name for name, there in (("--mask", mask), ("--at", len(at)), ("--find", find)) if there]
+def _source(model: TrainedModel, mask: bool, in_study: bool, at: Sequence[Any], size_mm: float, find: bool) -> str:
+    options = {"--mask": mask, "--mask-in-study": in_study, "--at": bool(at), "--find": find}
+    given = [name for name, there in options.items() if there]
     if len(given) > 1:
         raise ConfigError(expected="lesions given in one way", found=" and ".join(given))
     if bool(len(at)) != (size_mm > 0):
@@ -300,7 +304,20 @@ def _source(model: TrainedModel, mask: str, at: Sequence[Any], size_mm: float, f
             fix="add --lesion_mask FILE; `mpmri infer` also takes --at X,Y,Z --size MM, and --find",
             code="E_LESIONS",
         )
-    return {"--mask": MASK, "--at": BOX, "--find": FOUND}[given[0]] if given else WHOLE_STUDY
+    return {"--at": BOX, "--find": FOUND}.get(given[0], MASK) if given else WHOLE_STUDY
+
+
+def _mask_among(catalogue: Catalogue) -> Path:
+    """Return the one mask that lies among the images; of several nobody can tell which one is meant."""
+    masks = [item.path for item in catalogue.objects if item.kind in ("SEG", "RTSTRUCT")]
+    if len(masks) != 1:
+        raise MaskError(
+            expected="one SEG or RTSTRUCT among the images of the study",
+            found=str(len(masks)),
+            fix="name the file with --mask",
+            code="E_MASK_FILE",
+        )
+    return masks[0]
 
 
 def _require(catalogue: Catalogue, model: TrainedModel, allow_missing: bool) -> None:

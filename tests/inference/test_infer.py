@@ -191,6 +191,18 @@ def test_dicom_objects_belong_to_the_patient_s_study_and_name_nobody_elsewhere(a
     assert len(pd.read_csv(folder / "predictions.csv")) == result["lesions"][0]["slices"]
 
 
+def test_the_one_mask_among_the_images_serves_and_of_none_there_is_no_lesion(answer, model, question, dicom, tmp_path):
+    _, folder = answer(question, dicom_out=True)
+    together = tmp_path / "together"
+    shutil.copytree(dicom.dicom, together)
+    shutil.copy(folder / "dicom/regions-1.dcm", together / "seg")
+    asked = replace(question, study=str(together), lesion_mask="", mask_in_study=True)
+    (lesion,) = asked.described(model).study.lesions
+    assert lesion.region.segment == 1
+    with pytest.raises(MaskError, match="found 0"):
+        replace(asked, study=str(dicom.dicom)).described(model)
+
+
 def test_an_answer_is_not_written_into_another_study_s_folder(reader, question, tmp_path):
     folder = tmp_path / question.described(reader.model).study.study
     folder.mkdir()

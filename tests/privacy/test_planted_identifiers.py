@@ -172,6 +172,17 @@ def test_an_answer(place):
     place.assert_clean()
 
 
+@pytest.mark.slow
+def test_answers_of_a_batch(place):
+    """One study is not there: what is said of it does not name its place."""
+    out, gone = place.out / "answers", place.cohort / f"{place.planter.text('lost study')} Li Wei"
+    options = ("--bundle", BUNDLE, "--device", "cpu", "-o", out, "-i", place.study, "-i", gone)
+    statuses, printed = place.run(("infer", *options, "--mask", place.mask, "--mask", place.mask))
+    assert statuses == ["1"], printed
+    assert len(list(out.glob("study-*/report.html"))) == 1
+    place.assert_clean()
+
+
 # -- what goes wrong -----------------------------------------------------------------------
 
 
