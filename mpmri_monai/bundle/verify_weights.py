@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mpmri_monai.bundle.verify_outcome import DoesNotApply
 from mpmri_monai.bundle.weights_record import MODEL, record_of, weights_files
 from mpmri_monai.errors import BundleError, MpmriError
 from mpmri_monai.networks import LayeredNetwork, PatchAutoencoder, build_network, load_weights, read_weights
+from mpmri_monai.networks.weights import LARGEST_FILE_BYTES
 
 CLASSES = "num_classes"
 """Argument that every network has but an autoencoder, of which the encoder alone is kept."""
@@ -29,11 +31,13 @@ def check_weights(bundle: Path) -> str:
     problems, fitting = [], []
     for path in files:
         try:
-            network = network_of(record_of(path))
+            network = network_of(record_of(path), planned=True)
             if isinstance(network, PatchAutoencoder):
                 _fit_encoder(network, path)
             else:
-                load_weights(network, path)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", ".*meta parameter")  # they are compared, and go nowhere
+                    load_weights(network, path)
             fitting.append(f"{path.name} ({sum(p.numel() for p in network.parameters())} parameters)")
         except MpmriError as error:
             problems.append(f"models/{path.name}: {error.found} (expected: {error.expected})")
@@ -47,15 +51,29 @@ def check_weights(bundle: Path) -> str:
     return f"{', '.join(fitting)}: every tensor fits, all finite"
 
 
-def network_of(record: dict[str, Any]) -> LayeredNetwork:
+def network_of(record: dict[str, Any], planned: bool = False) -> LayeredNetwork:
     """Return a new network by the record of weights.
+
+    Args:
+        record: of a bundle that may be hostile: its numbers are looked at before memory is taken for them.
+        planned: names and shapes alone, on torch's meta device.
 
     Raises:
         ConfigError: the record is of no network that this package knows.
+        BundleError: E_LIMIT, of a larger one than weights may be.
     """
-    if CLASSES not in record["network"]:
-        return PatchAutoencoder(**record["network"])
-    return build_network(**record["network"])
+    with torch.device("meta"):
+        network = _new(record["network"])
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > LARGEST_FILE_BYTES:
+        raise BundleError(
+            expected=f"a network of at most {LARGEST_FILE_BYTES >> 20} MiB", found=f"{size >> 20} MiB", code="E_LIMIT"
+        )
+    return network if planned else _new(record["network"])
+
+
+def _new(arguments: dict[str, Any]) -> LayeredNetwork:
+    return build_network(**arguments) if CLASSES in arguments else PatchAutoencoder(**arguments)
 
 
 def _fit_encoder(network: PatchAutoencoder, path: Path) -> None:

@@ -1,12 +1,17 @@
 import json
 import os
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.adopt import contents, write_contents
 from mpmri_monai.bundle.pack import opened, pack
+from mpmri_monai.bundle.unpack import PLAIN_NAME
 from mpmri_monai.errors import BundleError, MpmriError, OutputError
 
 METADATA = {
@@ -86,6 +91,43 @@ def test_the_unpacked_folder_is_private_and_goes_even_after_an_error(bundle, tmp
         assert not (cache / "bundles").stat().st_mode & 0o077
         raise KeyError
     assert not folder.exists()
+
+
+@given(
+    files=st.dictionaries(
+        st.lists(st.from_regex(PLAIN_NAME, fullmatch=True), min_size=2, max_size=3).map("/".join),
+        st.binary(max_size=100),
+        max_size=5,
+    ),
+    swapped=st.randoms(),
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_files_there_are_come_out_as_they_went_in(files, swapped):
+    with tempfile.TemporaryDirectory() as scratch:
+        archives = []
+        for name in ("one", "two"):
+            folder = Path(scratch, name, "bundle")
+            (folder / "configs").mkdir(parents=True)
+            (folder / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+            order = list(files)
+            swapped.shuffle(order)
+            for path in order:
+                try:
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).write_bytes(files[path])
+                except OSError:  # a name that is too long, or another one's folder
+                    assume(False)
+            write_contents(folder)
+            try:
+                archives.append((folder, pack(folder, Path(scratch, f"{name}.zip"))))
+            except BundleError as error:  # weights of no origin, names that differ in capitals alone
+                assume(error.code not in ("E_ORIGIN", "E_NAME"))
+                raise
+        (folder, first), (_, second) = archives
+        assert first == second
+        with opened(Path(scratch, "one.zip")) as unpacked:
+            assert contents(unpacked) == artefacts.read_json(unpacked / "contents.json")
+            assert {k: v for k, v in contents(unpacked).items() if k != "provenance.json"} == contents(folder)
 
 
 def test_a_folder_is_opened_as_it_is(bundle):

@@ -15,6 +15,7 @@ from mpmri_monai.bundle.adopt import write_contents
 from mpmri_monai.bundle.pack import pack
 from mpmri_monai.bundle.selftest import Comparison
 from mpmri_monai.bundle.verify import FAIL, NO_MATTER, NOT_DONE, PASS, verify, verify_command
+from mpmri_monai.networks import PatchAutoencoder, save_state
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
@@ -117,6 +118,9 @@ def spoil(state):
         (edited(TRAIN, lambda c: c.update(embedding=0)), "network", ""),
         (edited(REFERENCE, lambda c: c.update(weights_sha256="0" * 64)), "weights", "others"),
         (edited(REFERENCE, lambda c: c["network"].update(embedding=16)), "weights", "another shape"),
+        (edited(REFERENCE, lambda c: c["network"].update(embedding=10**12)), "weights", "MiB"),
+        (edited(REFERENCE, lambda c: c["network"].update(embedding=10**12)), "network", "MiB"),
+        (edited(REFERENCE, lambda c: c["network"].update(wings=2)), "weights", "wings"),
         (lambda b: (b / "models" / "pretrained.json").unlink(), "weights", "pretrained.pt: none"),
         (lambda b: (b / "models" / "model.pt").write_bytes(b"x"), "weights", "others"),
         (resave(lambda s: s.popitem()), "weights", "1 missing"),
@@ -182,6 +186,30 @@ def test_a_file_changed_within_the_packed_one_is_noticed(bundle, tmp_path):
         for member in old.infolist():
             new.writestr(member, b"sold" if member.filename.endswith("LICENSE") else old.read(member))
     assert verify_command(tmp_path / "c.zip") == 1
+
+
+def test_an_encoder_is_checked_against_its_autoencoder(tmp_path):
+    bundle = copied("mctl_brain", tmp_path)
+    arguments = {"in_channels": 1, "size": [4, 25, 25], "layers": 2, "filters": 4, "masked": 0.0}
+    state = PatchAutoencoder(**arguments).encoder_state()
+    for name, part, outcome in (("whole", state, PASS), ("part", dict(list(state.items())[1:]), FAIL)):
+        save_state(part, bundle / "models" / "pretrained.pt")
+        digest = artefacts.file_digest(bundle / "models" / "pretrained.pt")
+        record = {"network": arguments, "trained_on": {}, "weights_sha256": digest}
+        artefacts.write_json(bundle / "models" / "pretrained.json", record)
+        write_contents(bundle)
+        assert outcomes(bundle)["weights"] == outcome, name
+
+
+def test_relative_references_are_followed_and_null_is_a_value(bundle):
+    def change(config):
+        config["some"] = {"value": None, "near": "@#value", "group": {"far": "$@##value or @seed"}}
+
+    edited(TRAIN, change)(bundle)
+    assert "references" in outcomes(bundle, PASS)
+    edited(TRAIN, lambda c: c["some"]["group"].update(far="@#value"))(bundle)
+    (lost,) = (check for check in verify(bundle) if check.name == "references")
+    assert lost.outcome == FAIL and "some#group#far: @some#group#value" in lost.found
 
 
 def test_an_empty_folder_is_no_bundle(tmp_path):
