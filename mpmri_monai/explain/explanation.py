@@ -68,7 +68,7 @@ def explain(
     stored = Lesion(image, present, extent_mm)
     central = stored.seen_as(centre_crop(image, size))
     network = network.eval()
-    shares = probabilities(network, central)
+    shares = probabilities(network, central, central.one)[0]
     _check_names(classes, len(shares), fusion, image.shape[1], predicted)
     index = int(shares.argmax()) if predicted is None else list(classes).index(predicted)
     maps = grad_cam(network, central, index)

@@ -22,10 +22,10 @@ def importance(network: nn.Module, lesion: Lesion, class_index: int, fusion: Seq
         class_index: along the network's output.
         fusion: sequence names along the channels.
     """
-    whole = probabilities(network, lesion)[class_index]
+    whole = probabilities(network, lesion, lesion.one)[0, class_index]
     changes = {}
     for channel, name in enumerate(fusion):
         rest = lesion.without(channel)
         if lesion.present[:, channel].any() and rest.present.any(dim=1).all():
-            changes[name] = float(probabilities(network, rest)[class_index] - whole)
+            changes[name] = float(probabilities(network, rest, rest.one)[0, class_index] - whole)
     return changes

@@ -14,15 +14,12 @@ import torch
 from monai.visualize import OcclusionSensitivity
 from torch import Tensor, nn
 
-from mpmri_monai.explain.lesion import Lesion
-from mpmri_monai.training.inferer import laid_out
+from mpmri_monai.explain.lesion import Lesion, copies_at_once, probabilities
 
 PATCHES = 4
 """Sides of a covered patch in the side of the crop: 8 of 32 pixels."""
 OVERLAP = 0.5
 """Of neighbouring patches: 49 places in a plane; each pixel has the mean over the patches that covered it."""
-AT_ONCE = 8
-"""Covered copies of a lesion that go through the network together."""
 
 
 def occlusion(network: nn.Module, lesion: Lesion, class_index: int) -> Tensor:
@@ -39,7 +36,7 @@ def occlusion(network: nn.Module, lesion: Lesion, class_index: int) -> Tensor:
     sensitivity = OcclusionSensitivity(
         seen,
         mask_size=[max(1, side // PATCHES) for side in spatial],
-        n_batch=AT_ONCE,
+        n_batch=copies_at_once(lesion),
         verbose=False,
         mode=0.0,
         overlap=OVERLAP,
@@ -49,8 +46,7 @@ def occlusion(network: nn.Module, lesion: Lesion, class_index: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Using a non-tuple sequence", category=UserWarning)  # MONAI's own
         covered, _ = sensitivity(deviations)
-    with torch.no_grad():
-        uncovered = seen(deviations)[0, class_index]
+    uncovered = seen(deviations)[0, class_index]
     return torch.as_tensor(covered)[0, class_index] - uncovered
 
 
@@ -62,14 +58,8 @@ class _DeviationsSeen(nn.Module):
         self.network, self.lesion, self.mean = network, lesion, mean
 
     def forward(self, deviations: Tensor) -> Tensor:
-        copies, lesion = len(deviations), self.lesion
-        images = deviations.unflatten(1, lesion.image.shape[:2]) + self.mean
-        logits = self.network(
-            laid_out(images.flatten(0, 1)),
-            present=lesion.present.repeat(copies, 1),
-            extent_mm=lesion.extent_mm.repeat(copies),
-        )
-        return torch.softmax(logits, dim=1).unflatten(0, (copies, -1)).mean(dim=1)
+        images = deviations.unflatten(1, self.lesion.image.shape[:2]) + self.mean
+        return probabilities(self.network, self.lesion, images)
 
 
 def _as_they_are(probabilities: Tensor) -> Tensor:

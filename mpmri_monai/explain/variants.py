@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mpmri_monai.errors import ConfigError
@@ -42,11 +43,9 @@ def agreement(network: nn.Module, lesion: Lesion, size: int | Sequence[int], cla
         size: of the network's input.
         class_index: of the answer.
     """
-    classes = [
-        int(probabilities(network, lesion.seen_as(crops)).argmax()) == class_index
-        for crops in variants(lesion.image, size)
-    ]
-    return sum(classes) / len(classes), len(classes)
+    crops = torch.stack(list(variants(lesion.image, size)))
+    same = probabilities(network, lesion, crops).argmax(dim=1) == class_index
+    return same.double().mean().item(), len(same)
 
 
 def _has_room(stored: Tensor, size: tuple[int, ...]) -> bool:
