@@ -67,9 +67,9 @@ def verify(bundle: Path, accepted: Collection[str] = (), device: str = "cpu") ->
         ("weights", check_weights),
     ):
         checks.append(_checked(name, check, bundle))
-    for name, check in (("network", check_network), ("self-test", _self_test(accepted, device))):
+    for name, runs in (("network", check_network), ("self-test", _self_test(accepted, device))):
         if safe:
-            checks.append(_checked(name, check, bundle))
+            checks.append(_checked(name, runs, bundle))
         else:
             checks.append(Check(name, NOT_DONE, "it would run what the bundle holds", "see safety above"))
     return tuple(checks)

@@ -12,6 +12,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.reference_resolver import ReferenceResolver
+from monai.utils.enums import BundleProperty, BundlePropertyConfig
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.verify_outcome import DoesNotApply
@@ -46,7 +47,7 @@ def check_keys(bundle: Path) -> str:
     missing, there = [], 0
     for name, config in configs(bundle).items():
         properties = InferProperties if name == "inference" else TrainProperties
-        wanted = [one["id"] for one in properties.values() if one["required"]]
+        wanted = [str(one[BundlePropertyConfig.ID]) for one in properties.values() if one[BundleProperty.REQUIRED]]
         wanted += ["initialize", "run", *([RUN_IDS[name]] if name in RUN_IDS else [])]
         lost = [one.replace(SEP, "#") for one in wanted if not _leads_somewhere(config, one)]
         there += len(wanted) - len(lost)

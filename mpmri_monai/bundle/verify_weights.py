@@ -118,7 +118,7 @@ def check_network(bundle: Path) -> str:
 def _networks(bundle: Path) -> dict[str, nn.Module]:
     """Return the networks that the metadata are about, by where each comes from."""
     if (bundle / MODEL).is_file():
-        shipped = {"the weights' network": network_of(record_of(bundle / MODEL))}
+        shipped: dict[str, nn.Module] = {"the weights' network": network_of(record_of(bundle / MODEL))}
     else:
         shipped = {f"that of {path.name}": network_of(record_of(path)) for path in weights_files(bundle)}
         if shipped:  # a bundle of weights to start from: its own network follows from images that are not here
