@@ -19,10 +19,17 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def certainty(lesion: Answer, calibration: Mapping[str, Any]) -> str:
-    """Return how probable the named class is, and whether that number is a chance."""
+    """Return how probable the named class is, and whether that number is a chance.
+
+    It is one where it was calibrated: on outlined lesions, inside the range of training.
+    """
     value = lesion["probabilities"][lesion["predicted"]]
     if calibration.get("temperature") is None:
         return f"{value:.2f}, not calibrated: read it as a rank, not as a chance."
+    if lesion.get("range_warnings"):
+        return f"{value:.2f}, a chance only inside the range of training, which this may not be: see “Heed”."
+    if lesion.get("score") is not None:
+        return f"{value:.2f}, if it is such a lesion at all: calibrated on lesions that a person outlined."
     return f"{value:.2f}: about {100 * value:.0f} of 100 such answers are expected to be right."
 
 
@@ -46,7 +53,7 @@ def not_excluded(lesion: Answer, calibration: Mapping[str, Any]) -> str:
         text = f"At {coverage}, nothing is excluded: {listed(names, 'or')}."
     else:
         text = f"At {coverage}, {listed(names, 'or')}: which of these is open."
-    return text + (" Outside the range of training this is not kept." if outside else "")
+    return text + (" This holds only inside the range of training: see “Heed”." if outside else "")
 
 
 def promises(calibration: Mapping[str, Any]) -> list[str]:
@@ -70,12 +77,11 @@ def steadiness(lesion: Answer) -> str:
     share, count = lesion.get("agreement"), lesion.get("variants")
     if share is None:
         return ""
-    of = "the slightly shifted, turned or scaled cuttings of the same lesion"
-    if not count:
-        return f"The same class in {100 * share:.0f}\u00a0% of {of}."
     if count == 1:
         return "There was no room to cut the lesion out otherwise, so it is not known how steady the answer is."
-    return f"The same class in {round(share * count)} of {count} slightly shifted, turned or scaled cuttings."
+    same = f"{round(share * count)} of {count}" if count else f"{100 * share:.0f}\u00a0% of the"
+    text = f"the same class in {same} slightly shifted, turned or scaled cuttings."
+    return capital(text) if share >= 0.5 else f"Unsteady: {text}"
 
 
 def missing(lesion: Answer) -> str:

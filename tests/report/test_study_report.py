@@ -180,6 +180,13 @@ def test_a_whole_study_is_no_lesion(tmp_path):
     assert "The whole study" in found.one and "Lesion whole" not in found.text and "outline" not in found.rest
 
 
+def test_how_lesions_were_found_is_said_before_any_answer(tmp_path):
+    note = "There is no liver mask: the whole body was searched."
+    found = page(tmp_path, result(lesion(score=0.9), lesions_from="found", notes=[note]))
+    assert 0 < found.one.index(note) < found.one.index("Lesion L1")
+    assert "not outlined by a person" in found.one and "of 100 such" not in found.one
+
+
 def test_a_study_without_lesions_says_so(tmp_path):
     found = page(tmp_path, result(lesions_from="found"), reference=REFERENCE)
     assert "no-lesions" in found.ids and "None was given, and none was found." in found.one

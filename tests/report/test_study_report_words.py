@@ -26,6 +26,12 @@ def test_only_a_calibrated_number_is_called_a_chance():
     assert "of 100" not in words.certainty(lesion(), NOTHING_FITTED)
 
 
+@pytest.mark.parametrize("changes", [{"range_warnings": ["too large: …"]}, {"score": 0.9}])
+def test_outside_of_what_it_was_calibrated_on_no_number_is_called_a_chance(changes):
+    text = words.certainty(lesion(**changes), CALIBRATED)
+    assert text.startswith("0.70") and "of 100" not in text
+
+
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
@@ -41,7 +47,7 @@ def test_sets_of_every_size_in_words(classes, told):
 
 def test_outside_the_range_of_training_a_set_is_not_promised():
     text = words.not_excluded(lesion(range_warnings=["too large: …"]), CALIBRATED)
-    assert text.endswith("Outside the range of training this is not kept.")
+    assert text.endswith("This holds only inside the range of training: see “Heed”.")
 
 
 def test_where_no_class_is_named_the_set_names_none_either():
@@ -60,7 +66,8 @@ def test_without_sets_nothing_is_said_of_them():
     ("given", "told"),
     [
         ({}, ""),
-        ({"agreement": 0.5, "variants": 90}, "in 45 of 90"),
+        ({"agreement": 0.5, "variants": 90}, "The same class in 45 of 90"),
+        ({"agreement": 0.4, "variants": 90}, "Unsteady: the same class in 36 of 90"),
         ({"agreement": 0.876}, "in 88\u00a0% of"),
         ({"agreement": 1.0, "variants": 1}, "not known how steady"),
     ],
