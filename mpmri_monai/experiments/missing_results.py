@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ LEVEL = "lesion"
 METRICS = {"macro_auc": "macro AUC", "accuracy": "accuracy"}
 
 Tables = Mapping[str, Mapping[Kept, pd.DataFrame]]
-"""Test predictions by way of training and by what is left; the first way is what the others are compared with."""
+"""Test predictions by way of training and by what is left; the first way is early fusion."""
 Results = Mapping[str, Mapping[Kept, Mapping[str, Any]]]
 """Metrics of lesions with intervals, by the same."""
 
@@ -138,33 +139,34 @@ def _table(
 
 
 def _comparisons(tables: Tables, question: Question, whole: Kept, seed: int) -> list[dict[str, Any]]:
-    """Return the paired differences from the first way of training, where all were tested on the same lesions."""
-    reference, *others = tables
-    units = [
-        frozenset(_tested(of_arm[whole])[["repeat", "patient"]].itertuples(index=False)) for of_arm in tables.values()
-    ]
-    if len(set(units)) > 1:
+    """Return the paired differences between ways of training, where all were tested on the same lesions."""
+    tested = [_tested(of_arm[whole])[["repeat", "patient"]] for of_arm in tables.values()]
+    if len({frozenset(units.itertuples(index=False, name=None)) for units in tested}) > 1:
         return []
     found = [
-        (arm, kept, compare(tables[arm][kept], table, question.task, LEVEL, metrics=tuple(METRICS), seed=seed))
-        for kept, table in tables[reference].items()
-        for arm in others
+        (kept, arm, other, _difference(tables[arm][kept], tables[other][kept], question, seed))
+        for other, arm in combinations(tables, 2)
+        for kept in next(iter(tables.values()))
     ]
-    add_holm([comparison for _, _, comparison in found])
+    add_holm([comparison for *_, comparison in found])
     rows = [
-        [_in_words(kept, whole), arm, *(against(comparison["metrics"][metric]) for metric in METRICS)]
-        for arm, kept, comparison in found
+        [_in_words(kept, whole), arm, other, *(against(comparison["metrics"][metric]) for metric in METRICS)]
+        for kept, arm, other, comparison in found
     ]
     return [
         {
             "key": "missing-differences",
-            "title": f"Against {reference}, on the same lesions",
+            "title": "One way of training against another, on the same lesions",
             "caption": "Paired difference [95 % interval over the patients]. “Better” and “worse” are said where the "
             "interval leaves out zero and the p-value, corrected by Holm's method over all rows, is below 0.05.",
-            "header": ["missing", "trained as", *METRICS.values()],
+            "header": ["missing", "trained as", "against", *METRICS.values()],
             "rows": rows,
         }
     ]
+
+
+def _difference(table: pd.DataFrame, other: pd.DataFrame, question: Question, seed: int) -> dict[str, Any]:
+    return compare(table, other, question.task, LEVEL, metrics=tuple(METRICS), seed=seed)
 
 
 def _figure(metric: str, results: Results, tops: Mapping[Kept, Any], whole: Kept) -> dict[str, Any]:

@@ -154,9 +154,12 @@ def test_the_tables_hold_every_subset_of_every_way_beside_what_is_possible(tmp_p
     assert value["OUT"][0] < value["OUT"][2] == value["nothing"][2]
     assert value["nothing"][3] >= value["OUT"][3] > value["OUT, S4"][3]
     assert "without OUT" in content["headline"][1]
-    assert [row[:2] for row in differences["rows"][:3]] == [
-        ["nothing", "early fusion, dropout"], ["nothing", "any subset"], ["S4", "early fusion, dropout"],
-    ]  # fmt: skip
+    assert len(differences["rows"]) == 21
+    assert [row[:3] for row in differences["rows"][::7]] == [
+        ["nothing", "early fusion, dropout", "early fusion"],
+        ["nothing", "any subset", "early fusion"],
+        ["nothing", "any subset", "early fusion, dropout"],
+    ]
     bars = content["figures"][0]["data"]["bars"]
     assert len(bars) == 21 and bars[0]["name"] == "all there"
     assert content["warnings"] == []
