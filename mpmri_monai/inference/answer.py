@@ -194,10 +194,12 @@ def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
     for lesion in result["lesions"]:
         shown = ", ".join(f"{name} {p:.2f}" for name, p in lesion["probabilities"].items())
         print(f"Lesion {lesion['id']}: {lesion['predicted'] or 'no answer'} ({shown})")
-        if lesion["abstained_because"]:
-            print(f"  no answer because: {lesion['abstained_because']}")
+        reasons = lesion["abstained_because"] or ""
+        if reasons:
+            print(f"  no answer because: {reasons}")
         for warning in (*lesion["warnings"], *lesion["range_warnings"]):
-            print(f"  warning: {warning}")
+            if warning not in reasons:
+                print(f"  warning: {warning}")
     for note in result["study"]["notes"]:
         print(f"note: {note}")
     if not result["lesions"]:
