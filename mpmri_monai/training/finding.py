@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from mpmri_monai.cohort import Study
 from mpmri_monai.samples.body import body_mask
 from mpmri_monai.samples.locate import REFERENCES, reference_of
+from mpmri_monai.samples.settings import Settings
 from mpmri_monai.samples.study import LIVER, align_study, load_regions, load_sequences
 from mpmri_monai.sequences import DCE
 from mpmri_monai.training.search import Detector, Found, search
@@ -29,20 +30,8 @@ class Findings:
     region: Mask
     searched: str
     """``liver``, or ``body`` where the study has no liver mask."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader has to know of the search, as sentences."""
-        notes = []
-        if self.searched == BODY:
-            notes.append(
-                "There is no liver mask: the whole body was searched, of which training saw nothing but the liver. "
-                "Candidates outside the liver mean nothing."
-            )
-        if self.found.reached < REACHED:
-            share = f"{self.found.reached:.0%} of the {self.searched}"
-            notes.append(f"The slices reach {share}; the rest was not searched.")
-        return tuple(notes)
+    notes: tuple[str, ...]
+    """What a reader has to know of the search, as sentences."""
 
 
 def find_in_study(study: Study, folder: Path, detector: Detector, device: str | torch.device = "cpu") -> Findings:
@@ -65,4 +54,14 @@ def find_in_study(study: Study, folder: Path, detector: Detector, device: str | 
     searched, region = LIVER, regions.organ
     if region is None:
         searched, region = BODY, body_mask(stacks[reference_of(stacks)])
-    return Findings(search(stacks, region, detector, device), region, searched)
+    found = search(stacks, region, detector, device)
+    return Findings(found, region, searched, tuple(_notes(found, searched, detector.settings)))
+
+
+def _notes(found: Found, searched: str, settings: Settings) -> Iterator[str]:
+    if searched == BODY:
+        yield "There is no liver mask: the whole body was searched."
+        if BODY not in settings.background_kinds:
+            yield "Training saw nothing beyond the liver and its edge: what was found elsewhere means nothing."
+    if found.reached < REACHED:
+        yield f"The slices reach {found.reached:.0%} of the {searched}; the rest was not searched."

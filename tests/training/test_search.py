@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -217,5 +219,7 @@ def test_without_a_liver_the_body_is_searched_and_that_is_said(files):
     eyes = detector(Bright(), ("T2",), (20.0,), UNTRIMMED)
     findings = find_in_study(without, folder, eyes)
     assert findings.searched == "body"
-    assert "no liver mask" in findings.notes[0]
+    assert "no liver mask" in findings.notes[0] and "means nothing" in findings.notes[1]
+    knowing = replace(eyes, settings=Settings(trim=0.0, background_kinds=["liver", "body"]))
+    assert len(find_in_study(without, folder, knowing).notes) == 1
     assert findings.found.windows > 1.5 * find_in_study(with_liver, folder, eyes).found.windows
