@@ -152,9 +152,10 @@ def _cohort(local: CohortData, unseen: str) -> dict[str, Any]:
 def _recalibrated(
     trusted: TrustedBundle, local: CohortData, slices: pd.DataFrame, choices: Choices, out: Path
 ) -> dict[str, Any]:
-    """Fit the calibration again on a part of the patients, judge it on the others, and write the new version.
+    """Fit the calibration again on a part of the patients and judge it on the others.
 
-    The network stays as it is; its temperature, conformal sets and thresholds are new.
+    The network stays as it is; its temperature, conformal sets and thresholds are new. The bundle's next version is
+    written where the judging patients' negative log-likelihood is lower with it.
     """
     task, model = local.task, trusted.model
     roles = _roles(local, choices)
@@ -166,11 +167,14 @@ def _recalibrated(
         "judged_on": counts["test"],
         "temperature": {"before": model.calibration()["temperature"], "after": None if new is None else new.value},
         "why_not": None if new is not None else found["temperature"]["why"],
+        "version": None,
         "conformal": found["conformal"],
     }
     if new is None:
         return content
     content |= _before_after(model, new, slices[slices["patient"].map(roles) == "test"], task, choices)
+    if not content["measures"]["nll"]["change"]["value"] < 0:
+        return content
     reference = {**model.reference, "fitted": found["fitted"]}
     change = f"calibrated again on {counts['val']} patients of the cohort {local.manifest.name}; weights as before"
     target = out / trusted.model.bundle["name"]
@@ -229,8 +233,10 @@ def _recalibration_sentence(found: Mapping[str, Any]) -> str:
     if found["why_not"]:
         return f"Not calibrated again: {found['why_not']}."
     change = found["measures"]["nll"]["change"]
+    held = "No version of the bundle was written: it is not better so."
+    if found["version"]:
+        held = f"Version {found['version']} of the bundle holds it."
     return (
         f"Calibrated again on {found['fitted_on']} patients: temperature {found['temperature']['after']:.2f}; on the "
-        f"other {found['judged_on']} the negative log-likelihood changes by {change['value']:+.3f}. "
-        f"Version {found['version']} of the bundle holds it."
+        f"other {found['judged_on']} the negative log-likelihood changes by {change['value']:+.3f}. {held}"
     )

@@ -8,7 +8,7 @@ from mpmri_monai.bundle.adopt import contents
 from mpmri_monai.cohort import load_manifest, save_manifest
 from mpmri_monai.errors import ConfigError, LeakageError, OutputError
 from mpmri_monai.evaluation import read_predictions
-from mpmri_monai.inference.validate import Choices, validate
+from mpmri_monai.inference.validate import Choices, _recalibration_sentence, validate
 
 CHOICES = Choices(other_people=True, bootstraps=100, device="cpu")
 
@@ -52,7 +52,8 @@ def test_a_recalibration_is_fitted_on_some_and_judged_on_others(shipped, hospita
     found = validate(shipped, hospital, tmp_path / "v", Choices(0.5, True, bootstraps=100))["recalibration"]
     assert found["fitted_on"] + found["judged_on"] == 15
     version = tmp_path / "v" / "hcc_grade"
-    assert version.exists() == (found["why_not"] is None)  # so few patients may not be enough
+    better = found["why_not"] is None and found["measures"]["nll"]["change"]["value"] < 0
+    assert version.exists() == better == (found["version"] is not None)  # so few patients may not be enough
 
 
 @pytest.mark.slow
@@ -63,3 +64,17 @@ def test_codes_of_new_patients_are_checked(shipped, hospital, with_cache, tmp_pa
     save_manifest(manifest.model_copy(update={"studies": tuple(renamed), "truth": None}), path)
     content = validate(shipped, path, tmp_path / "v", Choices(bootstraps=100))
     assert content["cohort"]["unseen"] == "checked by their codes"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"why_not": "too few calibration patients"}, "Not calibrated again: too few"),
+        ({"why_not": None, "version": "0.3.0", "change": -0.1}, "changes by -0.100. Version 0.3.0"),
+        ({"why_not": None, "version": None, "change": 0.2}, "changes by +0.200. No version"),
+    ],
+)
+def test_what_came_of_a_recalibration_is_said(found, said):
+    numbers = {"fitted_on": 9, "judged_on": 8, "temperature": {"after": 1.5}}
+    measures = {"nll": {"change": {"value": found.get("change")}}}
+    assert said in _recalibration_sentence({**numbers, "measures": measures, **found})
