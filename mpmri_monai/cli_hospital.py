@@ -16,9 +16,11 @@ def infer(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")],
     study: Annotated[
         list[Path] | None,
-        typer.Option("-i", "--input", metavar="STUDY…", help="Studies: DICOM folder, zip, or folder of NIfTI files."),
+        typer.Option("-i", "--input", metavar="STUDY", help="Studies: DICOM folder, zip, or folder of NIfTI files."),
     ] = None,
-    more: Annotated[list[Path] | None, typer.Argument(metavar="", help="More studies.", show_default=False)] = None,
+    more: Annotated[
+        list[Path] | None, typer.Argument(metavar="STUDY", help="More of them, after -i.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the answers: one folder a study in it.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -25,19 +26,22 @@ def dry_run(question: Question, model: TrainedModel) -> bool:
     print(
         f"This bundle sees {' '.join(model.fusion)} and cannot do without {' '.join(model.required) or 'one of them'}."
     )
+    given = question.tells_lesions or model.answers_studies
     try:
-        described = question.described(model)
+        described = (question if given else replace(question, find=True)).described(model)
     except MpmriError as error:
         print(f"Would be refused: {question.without_paths(str(error))}")
         return False
     missing = [name for name in model.fusion if name not in described.roles]
     if missing:
         print(f"Would be answered without {' '.join(missing)}.")
-    print(f"Would be answered: {_about_lesions(described)}. Nothing was written.")
+    print(f"Would be answered: {_about_lesions(described, given)}. Nothing was written.")
     return True
 
 
-def _about_lesions(described: DescribedStudy) -> str:
+def _about_lesions(described: DescribedStudy, given: bool) -> str:
+    if not given:
+        return "once --mask, --mask-in-study, --at or --find says where its lesions are"
     if described.source == FOUND:
         return "the lesions that the detector finds"
     if described.source == WHOLE_STUDY:

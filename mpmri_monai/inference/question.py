@@ -32,6 +32,11 @@ class Question:
     protocol: str = ""
     site_rules: str = ""
 
+    @property
+    def tells_lesions(self) -> bool:
+        """Whether it says where lesions are, or that they are to be found."""
+        return bool(self.lesion_mask or self.mask_in_study or self.at or self.find)
+
     def described(self, model: TrainedModel) -> DescribedStudy:
         """Return what is in the study; raises as `describe_study`."""
         options = vars(self).copy()

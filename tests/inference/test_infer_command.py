@@ -30,6 +30,9 @@ def test_a_dry_run_shows_the_series_and_what_is_missing_and_writes_nothing(typed
     assert good.exit_code == 0
     assert "cannot do without T2 OUT S4" in good.stdout
     assert "Would be answered: 1 lesion(s) by mask" in good.stdout
+    early = typed("-i", dicom.dicom, "--dry-run")
+    assert early.exit_code == 0
+    assert "once --mask" in early.stdout
     bad = typed("--nifti", f"T2={nifti / 'T2.nii.gz'}", "--mask", dicom.lesion_mask, "--dry-run")
     assert bad.exit_code == 1
     assert "Would be refused" in bad.stdout
@@ -76,6 +79,24 @@ def test_without_a_detector_beside_the_bundle_one_has_to_be_named(typed, bundle,
     result = typed("-i", dicom.dicom, "--find", "-o", tmp_path / "out", bundle=alone)
     assert isinstance(result.exception, BundleError)
     assert "--detector" in str(result.exception)
+
+
+def test_a_study_comes_from_a_pacs_and_its_answer_goes_there(typed, dicom, tmp_path, monkeypatch):
+    from mpmri_monai.inference import pacs
+
+    def fetch(address, query, folder):
+        assert (address, query) == ("127.0.0.1:104/PACS", {"AccessionNumber": "7"})
+        return shutil.copytree(dicom.dicom, folder)
+
+    sent = []
+    monkeypatch.setattr(pacs, "fetch", fetch)
+    monkeypatch.setattr(pacs, "send", lambda address, files: sent.extend(files) or len(files))
+    monkeypatch.setenv("MPMRI_CACHE", str(tmp_path / "cache"))
+    address = ("127.0.0.1:104/PACS",)
+    options = ("--from-pacs", *address, "--query", "AccessionNumber=7", "--to-pacs", *address)
+    assert typed(*options, "--mask", dicom.lesion_mask, "-o", tmp_path / "out").exit_code == 0
+    assert {"answer.dcm", "regions-1.dcm"} <= {path.name for path in sent}
+    assert {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()} <= {"lock"}
 
 
 def test_answers_need_a_folder(typed, dicom):
