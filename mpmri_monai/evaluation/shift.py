@@ -18,17 +18,27 @@ from mpmri_monai.evaluation.levels import UNIT
 SIGNIFICANT = 0.05
 """Below this, after Holm's correction over all that was looked at, chance is no explanation."""
 
-COLUMNS = {"signal": "signal", "offset_mm": "offset", "timing": "timing", "timing_s": "timing", "time_s": "time"}
+COLUMNS = {"signal": "signal", "offset_mm": "offset"}
 """Column, before ``_<sequence>``, that holds a quantity which the reference has by sequence."""
+DECIMALS = 4
+"""Digits of the reference's ranges."""
+TIMING = "timing"
+"""The quantity that is of studies, not of samples."""
 WORDS = {
     "extent_mm": "extent of the lesions [mm]",
     "pitch_mm": "pixel pitch of the network's crops [mm]",
     "offset_mm": "distance of the acquired slice [mm]",
     "signal": "signal in the lesion, before normalisation",
+    TIMING: "seconds since the first phase",
 }
 
 
-def shifts(rows: pd.DataFrame, reference: Mapping[str, Any], fusion: Sequence[str]) -> dict[str, Any]:
+def shifts(
+    rows: pd.DataFrame,
+    reference: Mapping[str, Any],
+    fusion: Sequence[str],
+    times_s: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, Any]:
     """Compare the samples of a cohort with what the reference says of the training cohort.
 
     If the patients of both were drawn alike, a new one lies beyond the smallest or largest of n values with a chance
@@ -39,6 +49,8 @@ def shifts(rows: pd.DataFrame, reference: Mapping[str, Any], fusion: Sequence[st
         rows: of the store's table, with ``label``.
         reference: of the weights.
         fusion: the sequences that the network sees; others do not matter.
+        times_s: by sequence when it was acquired in each study, seconds since the study's first phase; None or without
+            a sequence where that is not known.
 
     Returns:
         ``{"ranges": [{"quantity", "words", "sequence", "training": [low, high], "here": [low, high], "outside",
@@ -49,11 +61,15 @@ def shifts(rows: pd.DataFrame, reference: Mapping[str, Any], fusion: Sequence[st
     """
     trained_on = reference.get("trained_on", {})
     count = int(trained_on.get("patients", 0))
-    found = [
-        _range(rows, quantity, sequence, limits, count)
-        for quantity, sequence, limits in _limits(reference["ranges"], fusion)
-    ]
-    found = [one for one in found if one is not None]
+    found = []
+    for quantity, sequence, limits in _limits(reference["ranges"], fusion):
+        values = (
+            _of_studies((times_s or {}).get(sequence, ()))
+            if quantity == TIMING
+            else _of_patients(rows, quantity, sequence)
+        )
+        if not values.empty:
+            found.append(_range(values, quantity, sequence, limits, count))
     for one, corrected in zip(found, holm([one["p"] for one in found]), strict=True):
         one["p_holm"] = corrected
         one["shifted"] = corrected is not None and corrected < SIGNIFICANT
@@ -70,22 +86,28 @@ def _limits(ranges: Mapping[str, Any], fusion: Sequence[str]) -> list[tuple[str,
     for quantity, limits in ranges.items():
         if not isinstance(limits, Mapping):
             found.append((quantity, None, limits))
-        elif quantity in COLUMNS:
+        elif quantity in (*COLUMNS, TIMING):
             found += [(quantity, name, limits[name]) for name in fusion if name in limits]
     return [one for one in found if len(one[2]) == 2]
 
 
-def _range(
-    rows: pd.DataFrame, quantity: str, sequence: str | None, limits: Sequence[float], count: int
-) -> dict[str, Any] | None:
-    """Return one comparison, or None where this cohort has no such value."""
+def _of_patients(rows: pd.DataFrame, quantity: str, sequence: str | None) -> pd.DataFrame:
+    """Return the smallest and the largest value of each patient, columns ``min, max``; none where there is no such."""
     column = quantity if sequence is None else f"{COLUMNS[quantity]}_{sequence}"
     if column not in rows:
-        return None
+        return pd.DataFrame(columns=["min", "max"])
     shown = rows if sequence is None else rows[rows[f"present_{sequence}"].astype(bool)]
-    values = shown[np.isfinite(shown[column])].groupby("patient")[column].agg(["min", "max"]).round(4)
-    if values.empty:
-        return None
+    return shown[np.isfinite(shown[column])].groupby("patient")[column].agg(["min", "max"]).round(DECIMALS)
+
+
+def _of_studies(times_s: Sequence[float]) -> pd.DataFrame:
+    """Return the time of each study as `_of_patients`; the studies of a patient count each."""
+    return pd.DataFrame({"min": times_s, "max": times_s}, dtype=float).round(DECIMALS)
+
+
+def _range(
+    values: pd.DataFrame, quantity: str, sequence: str | None, limits: Sequence[float], count: int
+) -> dict[str, Any]:
     low, high = map(float, limits)
     outside = int(((values["min"] < low) | (values["max"] > high)).sum())
     return {

@@ -159,6 +159,7 @@ def _reference(trainings: Trainings, run: Path, depth: int) -> dict[str, Any]:
     """
     older, reference = trainings.trusted.model.reference, artefacts.read_json(run / "reference.json")
     reference["ranges"] = _joined(older["ranges"], reference["ranges"])
+    reference |= {"required": older["required"]} if "required" in older else {}
     reference["fitted"] = []
     if len(trainings.depths) > 1:
         tested = read_predictions(run / "predictions.csv").query("role == 'test'")

@@ -30,6 +30,7 @@ AS_IT_IS = 0
 """The depth of a bundle that is not tuned at all."""
 INNER_FOLDS = 3
 LEAST_FOLDS = 2
+DROPOUT = "sequence_dropout"
 THREADS = 1
 """Batches of small crops gain little by a second thread, and lose much where it has to wait for other programs."""
 
@@ -225,6 +226,8 @@ class Trainings:
             "split#inner_folds": split.inner_folds,
         }
         options |= {key: value for key, value in model.reference["network"].items() if key in known}
+        if DROPOUT in known and DROPOUT in model.reference:
+            options[DROPOUT] = model.reference[DROPOUT]
         samples = model.reference["samples"]
         options |= {f"samples#{key}": value for key, value in samples.items() if key in known["samples"]}
         if tuning.epochs:

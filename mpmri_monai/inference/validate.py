@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mpmri_monai import artefacts, cohort
 from mpmri_monai.bundle.cohort_data import CohortData
+from mpmri_monai.bundle.phase_times import phase_times
 from mpmri_monai.bundle.run_folder import software
 from mpmri_monai.bundle.version import new_version
 from mpmri_monai.errors import ConfigError
@@ -23,7 +24,7 @@ from mpmri_monai.evaluation.calibration_slope import calibration_slopes
 from mpmri_monai.evaluation.external import differences, verdict
 from mpmri_monai.evaluation.reliability import reliability
 from mpmri_monai.evaluation.scored import resampling, scored
-from mpmri_monai.evaluation.shift import shifts
+from mpmri_monai.evaluation.shift import TIMING, shifts
 from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.inference.local import (
     TrustedBundle,
@@ -127,7 +128,10 @@ def judged(lesions: pd.DataFrame, local: CohortData, model: TrainedModel, choice
     level, there = metrics["levels"]["lesion"], model.reference.get("results", {}).get("lesion", {})
     slopes = calibration_slopes(units, drawn)
     rows = local.usable[local.usable["patient"].isin(set(lesions["patient"]))]
-    shift = shifts(rows, model.reference, model.fusion)
+    times_s = None
+    if model.reference["ranges"].get(TIMING):
+        times_s = phase_times(local.manifest, set(rows["study"]), local.workers)
+    shift = shifts(rows, model.reference, model.fusion, times_s)
     difference = differences(level["metrics"], there)
     return {
         "metrics": metrics,

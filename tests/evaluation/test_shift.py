@@ -94,3 +94,13 @@ def test_a_reference_without_counts_gives_no_p():
     found = shifts(rows([150] * 4), known, FUSION)
     assert of(found, "signal", "T2")["p"] is None
     assert not of(found, "signal", "T2")["shifted"]
+
+
+def test_phases_at_other_times_are_found_and_unknown_times_are_not_looked_at():
+    known = reference()
+    known["ranges"]["timing"] = {"S4": [60.0, 90.0], "T2": []}
+    late = of(shifts(rows([150] * 8), known, FUSION, {"S4": [180.0] * 8}), "timing", "S4")
+    assert late["shifted"]
+    assert late["outside"] == 8
+    assert not of(shifts(rows([150] * 8), known, FUSION, {"S4": [70.0] * 8}), "timing", "S4")["shifted"]
+    assert "timing" not in {one["quantity"] for one in shifts(rows([150] * 8), known, FUSION)["ranges"]}
