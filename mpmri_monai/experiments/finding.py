@@ -63,6 +63,8 @@ class Finding:
             "protocol": _protocol(context, question, tables),
             "limits": [
                 "Intervals redraw the patients and keep the trained networks.",
+                "Every kind of background adds a region a lesion: the same epochs are then more steps, and "
+                "lesions a smaller share of what is seen.",
                 "All patients have lesions: how a detector behaves in a liver without any was not asked.",
             ],
             "tables": [_table(results), _effort(tables)],
