@@ -39,8 +39,11 @@ DICOM = "dicom"
 FOUND_SCORE = 0.5
 """A candidate counts from here: the detector takes it for a lesion rather than for background."""
 
-MOST_FOUND = 10
-"""So many candidates are answered, the best ones (count): more than a radiologist would go through are no help."""
+MOST_FOUND = 5
+"""So many candidates are answered, the best ones (count): a lesion beside the four false ones that finding is judged at
+at most."""
+
+OF_CANDIDATES = "A candidate is a place that looks like a lesion to the detector. Of one that is none, no class holds."
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +129,7 @@ class Reader:
             raise BundleError(expected="a detector to find lesions with", found="none", fix="add --detector BUNDLE")
         findings = find_lesions(described.study, Path(), self.detector, self.device)
         likely = [one for one in findings.found.candidates if one.score >= FOUND_SCORE]
-        notes = [*findings.notes, *_about_rest(len(likely))]
+        notes = [*([OF_CANDIDATES] if likely else []), *findings.notes, *_about_rest(len(likely))]
         return described.with_found(likely[:MOST_FOUND], notes)
 
     def _nothing(self, described: DescribedStudy, folder: Path, seconds: Seconds, dicom_out: bool) -> Answered:

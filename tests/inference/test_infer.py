@@ -127,7 +127,7 @@ def test_what_a_detector_finds_is_answered_with_its_score(answer, reader, questi
     (lesion,) = result["lesions"]
     assert (lesion["id"], lesion["score"]) == ("C1", 0.9)
     assert result["study"]["lesions_from"] == "found"
-    assert result["study"]["notes"] == ["the body was searched"]
+    assert result["study"]["notes"] == [infer.OF_CANDIDATES, "the body was searched"]
 
 
 def test_nothing_found_is_an_answer_too(answer, reader, question, monkeypatch):
