@@ -38,7 +38,7 @@ from mpmri_monai.inference.local import (
     trusted_bundle,
 )
 from mpmri_monai.inference.model import TrainedModel
-from mpmri_monai.inference.tuning import AS_IT_IS, Trainings, Tuning
+from mpmri_monai.inference.tuning import AS_IT_IS, Trainings, Tuning, choose_depth
 from mpmri_monai.networks import LayeredNetwork, build_network, load_weights
 from mpmri_monai.report.finetuning import comparison_rows, depth_rows, write_finetuning_report
 from mpmri_monai.sequences import Task
@@ -88,7 +88,7 @@ def finetune(
         unseen = refuse_seen(model, set(local.usable["patient"]), local.manifest.name, tuning.other_people)
         old = None if old_manifest is None else _old_cohort(model, old_manifest, tuning)
         scores = trainings.scores() if len(trainings.depths) > 1 else []
-        depth = min(scores, key=_loss)["depth"] if scores else trainings.depths[0]
+        depth = choose_depth(trainings.losses) if scores else trainings.depths[0]
         content = _content(trainings, unseen, scores, depth)
         if depth != AS_IT_IS:
             run = trainings.final(depth)
@@ -101,10 +101,6 @@ def finetune(
         artefacts.write_json(out / "metrics.json", content)
         write_finetuning_report(out / "report.html", content)
     return content
-
-
-def _loss(score: Mapping[str, Any]) -> float:
-    return score["nll"]
 
 
 def _old_cohort(model: TrainedModel, manifest: Path, tuning: Tuning) -> tuple[CohortData, list[str]]:
@@ -293,7 +289,7 @@ def finetune_command(
         if content[key]:
             console.print(_printed(f"{title} ({content[key]['patients']})", *comparison_rows(content[key])))
     if content["version"] is None:
-        print("Tuning nothing was best on the inner folds: the bundle stays as it is.")
+        print("No depth was clearly better than tuning nothing on the inner folds: the bundle stays as it is.")
     else:
         place = out / content["bundle"]["name"]
         print(f"Version {content['version']} of the bundle: {place}\nNext: mpmri bundle pack {place} -o FILE.zip")

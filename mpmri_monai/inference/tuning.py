@@ -6,21 +6,22 @@ them but to score its last weights.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.errors import BundleError, ConfigError, SplitError
 from mpmri_monai.evaluation import read_predictions
-from mpmri_monai.evaluation.fitted import patient_weights
-from mpmri_monai.evaluation.scored import scored
-from mpmri_monai.evaluation.temperature import nll
+from mpmri_monai.evaluation.scored import Scored, scored
+from mpmri_monai.evaluation.temperature import FLOOR
 from mpmri_monai.experiments.worker import RunJob, execute_run
 from mpmri_monai.inference.local import TrustedBundle, local_cohort, pick_device, predictions
 from mpmri_monai.sequences import fusion_name
@@ -67,6 +68,24 @@ class Tuning:
             )
         if self.epochs < 0:
             raise ConfigError(expected="a number of epochs", found=str(self.epochs), code="E_OPTION")
+
+
+def choose_depth(losses: pd.DataFrame) -> int:
+    """Return the shallowest depth whose loss is within one standard error of the least.
+
+    The rule is that of Breiman et al. (Classification and Regression Trees, 1984, section 3.4.3), with the standard
+    error of the paired difference to the best: a few patients would else choose by chance, and a deep tuning that was
+    chosen by chance costs more than a shallow one.
+
+    Args:
+        losses: a row a patient, a column a depth.
+    """
+    best = losses.mean().idxmin()
+    for depth in sorted(losses.columns):
+        worse = losses[depth] - losses[best]
+        if worse.mean() <= worse.std(ddof=1) / len(worse) ** 0.5:
+            return int(depth)
+    return int(best)
 
 
 def read_depths(typed: str) -> tuple[int, ...]:
@@ -171,21 +190,32 @@ class Trainings:
         model, device = self.trusted.model, pick_device(self.tuning.device)
         return predictions(model, model.network(), self.local, device, patients)
 
-    def scores(self) -> list[dict[str, Any]]:
-        """Return ``depth, layers, nll, accuracy`` of each candidate on the inner folds, lesions as the cases.
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """The mean negative log-likelihood of each tuning patient's lesions on the inner folds, a column a candidate.
 
-        ``nll`` is the mean negative log-likelihood, patients counting once: a proper score, which also tells apart
-        networks that all name the right class.
+        It is a proper score, which also tells apart networks that all name the right class.
         """
+        found = {}
+        for depth, table in self.inner.items():
+            lesions = self._lesions(table)
+            surprise = -np.log(np.maximum(lesions.probabilities[np.arange(len(lesions.truth)), lesions.truth], FLOOR))
+            found[depth] = pd.Series(surprise).groupby(lesions.patients).mean()
+        return pd.DataFrame(found)
+
+    def scores(self) -> list[dict[str, Any]]:
+        """Return ``depth, layers, nll, accuracy`` of each candidate on the inner folds; ``nll`` is over patients."""
         names = self.trusted.model.network().layer_names
         found = []
         for depth, table in self.inner.items():
-            lesions = scored(table.assign(inner="", role="test"), self.local.task, "lesion")
-            loss = nll(lesions.truth, lesions.probabilities, patient_weights(lesions.patients))
+            lesions = self._lesions(table)
             right = float((lesions.probabilities.argmax(axis=1) == lesions.truth).mean())
             layers = list(names[len(names) - depth :])
-            found.append({"depth": depth, "layers": layers, "nll": float(loss), "accuracy": right})
+            found.append({"depth": depth, "layers": layers, "nll": float(self.losses[depth].mean()), "accuracy": right})
         return found
+
+    def _lesions(self, table: pd.DataFrame) -> Scored:
+        return scored(table.assign(inner="", role="test"), self.local.task, "lesion")
 
     def final(self, depth: int) -> Path:
         """Tune ``depth`` layers on all tuning patients; return the run folder."""
@@ -208,6 +238,19 @@ class Trainings:
         execute_run(RunJob(self.trusted.folder.resolve(), folder, options, cache, data, CONFIGS))
         return read_predictions(folder / "predictions.csv")
 
+    @cached_property
+    def start(self) -> Path:
+        """The bundle's weights, with their reference, beside the trainings.
+
+        A packed bundle lies in another place each time that it is opened, and a training goes on only from the weights
+        of the same name.
+        """
+        folder = (self.folder / "start").resolve()
+        for name in ("model.pt", "reference.json"):
+            with artefacts.whole_file(folder / name) as part:
+                shutil.copyfile(self.trusted.folder / "models" / name, part)
+        return folder / "model.pt"
+
     def _options(self) -> dict[str, Any]:
         """Return the overrides that all trainings share: the question of the weights, the local data, the split."""
         model, tuning, split = self.trusted.model, self.tuning, self.local.split
@@ -216,7 +259,7 @@ class Trainings:
             "manifest": str(Path(self.manifest).resolve()),
             "task": model.task.name,
             "fusion": fusion_name(model.fusion),
-            "pretrained": str(model.weights.resolve()),
+            "pretrained": str(self.start),
             "averaging": model.averaging,
             "seed": tuning.seed,
             "num_workers": tuning.workers,

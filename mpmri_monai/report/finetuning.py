@@ -32,7 +32,7 @@ def write_finetuning_report(path: Path, content: Mapping[str, Any]) -> None:
 def sentences(content: Mapping[str, Any]) -> list[str]:
     """Return what a reader has to know first."""
     if content["local"] is None:
-        return ["Tuning nothing was best on the inner folds: the bundle stays as it is."]
+        return ["No depth was clearly better than tuning nothing on the inner folds: the bundle stays as it is."]
     told = [_changed("On held-out local patients", content["local"])]
     if content["old"]:
         told.append(_changed("On patients of the old site", content["old"]))
