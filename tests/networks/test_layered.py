@@ -10,7 +10,8 @@ from mpmri_monai.errors import ConfigError, WeightsError
 from mpmri_monai.networks import ARCHITECTURES, build_network, load_weights, save_weights
 
 SIZE = (4, 13, 13)
-VOLUMES = [name for name in ARCHITECTURES if name != "spp_resnet"]
+PLANES = ("spp_resnet", "subset")
+VOLUMES = [name for name in ARCHITECTURES if name not in PLANES]
 STANDARDISED = ["mctl", "dense", "cnn", "resnet10", "resnet18"]
 SIGMOIDS = ["mctl", "dense"]
 
