@@ -28,6 +28,8 @@ HOLDOUT = {
     "permutation": -1,
 }
 """3:2, as in the paper, and nobody set aside to validate: both protocols train on the same share."""
+BACKGROUND = {"samples#background_kinds": ["liver"]}
+"""Of the paper: discs in the liver. The bundle that is slid over a study has harder ones by default."""
 
 PATIENT, SAMPLE = "patient", "sample"
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
@@ -109,4 +111,4 @@ def cell_options(context: Context, model: Model, protocol: str) -> dict[str, Any
         "learning_rate": LEARNING_RATE[model.start],
         "pretrained": str(pretrained_file(context, model)) if model.start == "pretrained" else "scratch",
     }
-    return {**own, **recipe, **HOLDOUT, **PROTOCOLS[protocol]}
+    return {**own, **recipe, **HOLDOUT, **BACKGROUND, **PROTOCOLS[protocol]}
