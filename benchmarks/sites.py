@@ -37,6 +37,8 @@ FUSION = ("T2", "S2", "S4")
 SITES = "ABC"
 TUNED_ON = 10
 """Patients that site B gives for tuning."""
+TUNINGS: dict[str, tuple[int, ...]] = {"finetune_B": (), "finetune_B_head": (1,), "finetune_B_all": (12,)}
+"""Folders and depths: chosen by inner folds, and for comparison the head alone and all layers."""
 
 
 def site_manifests(folder: Path) -> dict[str, Path]:
@@ -100,23 +102,26 @@ def told(out: Path) -> list[dict[str, str]]:
         level = found["metrics"]["levels"]["lesion"]
         row = _row("the same bundle", f"{site}, all patients", level["patients"], level["n"], level["metrics"])
         rows.append(row | {"what follows": found["verdict"]["decision"]})
-    rows += _tuned(artefacts.read_json(out / "finetune_B" / "metrics.json"))
+    for name in TUNINGS:
+        rows += _tuned(artefacts.read_json(out / name / "metrics.json"))
     return rows + _federated(artefacts.read_json(out / "federated" / "metrics.json"))
 
 
 def _tuned(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return before and after tuning, on the held-out patients of B and on the unseen ones of A."""
+    title = f"tuned at B on {found['cohort']['tuned_on']} patients, "
     if found["local"] is None:
-        return [_row("tuned at B", "nothing: as it is was best", 0, 0, {})]
+        return [_row(title + "depth chosen", "", "", "", {}) | {"what follows": "nothing was tuned: no depth better"}]
+    title += f"{found['depth']} layers, " + ("chosen" if found["depths"] else "asked for")
     rows = []
     for key, place in (("local", "B, held out"), ("old", "A, unseen")):
         for when in ("before", "after"):
             metrics = {name: one[when] for name, one in found[key]["metrics"].items()}
-            title = "trained at A" if when == "before" else f"tuned at B on {found['cohort']['tuned_on']} patients"
-            row = _row(title, place, found[key]["patients"], found[key]["lesions"], metrics)
+            shown = "trained at A" if when == "before" else title
+            row = _row(shown, place, found[key]["patients"], found[key]["lesions"], metrics)
             change = found[key]["metrics"]["macro_auc"]["difference"]
-            shown = with_interval({"value": change["difference"], **change}) if when == "after" else ""
-            rows.append(row | {"what follows": f"AUC {shown}" if shown else ""})
+            gained = f"AUC {with_interval({'value': change['difference'], **change})}" if when == "after" else ""
+            rows.append(row | {"what follows": gained})
     return rows
 
 
@@ -138,8 +143,8 @@ def _federated(found: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def _row(model: str, place: str, patients: int, lesions: int, metrics: Mapping[str, Any]) -> dict[str, str]:
-    numbers = {name: with_interval(metrics.get(name)) for name in ("macro_auc", "accuracy")}
+def _row(model: str, place: str, patients: int | str, lesions: int | str, metrics: Mapping[str, Any]) -> dict[str, str]:
+    numbers = {name: with_interval(metrics[name]) if metrics else "" for name in ("macro_auc", "accuracy")}
     return {"model": model, "tested on": place, "patients": str(patients), "lesions": str(lesions), **numbers,
             "what follows": ""}  # fmt: skip
 
@@ -170,10 +175,11 @@ def main() -> None:
     for site in "BC":
         if not (out / f"validation_{site}").exists():
             validate(packed, manifests[site], out / f"validation_{site}", Choices(recalibrate=0.5))
-    if not (out / "finetune_B" / "metrics.json").exists():
-        patients = len({study.patient for study in load_manifest(manifests["B"]).studies})
-        tuning = Tuning(held_out=1 - TUNED_ON / patients)
-        finetune(packed, manifests["B"], out / "finetune_B", tuning, manifests["A"])
+    patients = len({study.patient for study in load_manifest(manifests["B"]).studies})
+    for name, depths in TUNINGS.items():
+        if not (out / name / "metrics.json").exists():
+            tuning = Tuning(held_out=1 - TUNED_ON / patients, depths=depths)
+            finetune(packed, manifests["B"], out / name, tuning, manifests["A"])
     if not (out / "federated" / "metrics.json").exists():
         everybody = out / "sites" / "manifest.json"
         federated(Federation(bundle, manifests, out / "federated", everybody, options.rounds,
