@@ -58,6 +58,7 @@ def write_reference(
             "cohort": cohort.manifest.name,
             "synthetic": cohort.manifest.truth is not None,
             "manifest_digest": cohort.manifest.digest(),
+            "splits_digest": cohort.digests()["splits"],
             "patients": int(seen["patient"].nunique()),
             "lesions_per_class": seen.drop_duplicates(UNIT["lesion"])["label"].value_counts().to_dict(),
             "seen": seen_in_training(cohort, config.get("pretrained", SCRATCH)),
@@ -67,6 +68,7 @@ def write_reference(
         "tsic": signal_curves(seen, cohort.manifest.sequences),
         "fitted": calibration["fitted"] if calibration else [],
         "results": {level: found["metrics"] for level, found in metrics["levels"].items()},
+        "ceiling": metrics["ceiling"],
     }
     artefacts.write_json(folder / "reference.json", reference)
 
