@@ -89,8 +89,7 @@ def ranges(rows: pd.DataFrame, sequences: tuple[str, ...]) -> dict[str, Any]:
         quantity: {name: _range(rows[f"{column}_{name}"]) for name in sequences if rows[f"present_{name}"].any()}
         for quantity, column in (("offset_mm", "offset"), ("signal", "signal"))
     }
-    extent = [float(rows["extent_mm"].min()), float(rows["extent_mm"].max())]
-    return {"extent_mm": extent, "pitch_mm": _range(rows["pitch_mm"]), **by_sequence}
+    return {"extent_mm": _range(rows["extent_mm"]), "pitch_mm": _range(rows["pitch_mm"]), **by_sequence}
 
 
 def timing(cohort: CohortData, rows: pd.DataFrame) -> dict[str, list[float]]:

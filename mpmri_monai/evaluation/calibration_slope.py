@@ -15,9 +15,15 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
+from scipy.stats import t
 
-from mpmri_monai.evaluation.scored import Resampling, Scored, or_none
+from mpmri_monai.evaluation.bootstrap import left_out
+from mpmri_monai.evaluation.exact import holm
+from mpmri_monai.evaluation.intervals import jackknife_variance
+from mpmri_monai.evaluation.scored import Scored, around, or_none
 from mpmri_monai.evaluation.temperature import FLOOR
+
+PERFECT = {"intercept": 0.0, "slope": 1.0}
 
 STEPS = 60
 """Newton steps; a fit that needs more has no finite answer."""
@@ -31,29 +37,37 @@ SMALL = 100
 Statistics in Medicine 35, 2016)."""
 
 
-def calibration_slopes(lesions: Scored, drawn: Resampling) -> dict[str, dict[str, Any]]:
+def calibration_slopes(lesions: Scored) -> dict[str, dict[str, Any]]:
     """Return intercept and slope of each class against the rest, every lesion counting once.
+
+    Their spread is that of the jackknife over patients, whatever their class: how many patients of a class there are is
+    itself what an intercept is about, so that resamples with as many of each class as here would be too much alike.
 
     Args:
         lesions: labelled, with the probabilities that are shown.
-        drawn: resamples of their patients; the intervals are value ± Student's t · standard error.
 
     Returns:
-        ``{class: {"observed", "expected", "intercept": {"value", "low", "high"}, "slope": {…}}}``: the number of
-        lesions of the class, and the sum of its probabilities. What has no finite value, as when a class is told apart
-        without a fault or there is none of it, is None.
+        ``{class: {"observed", "expected", "intercept", "slope"}}``: the number of lesions of the class, the sum of its
+        probabilities, and ``{"value", "low", "high", "p", "p_holm"}`` of both: the interval is value ± Student's t ·
+        standard error, p that of perfect calibration, corrected by Holm over all of them. What has no finite value, as
+        when a class is told apart without a fault or there is none of it, is None.
     """
-    weights = lesions.of_patients(drawn.weights)
-    found = {}
+    patients, of_patient = np.unique(lesions.patients, return_inverse=True)
+    everybody = np.zeros(len(patients))
+    weights = np.vstack([np.ones(len(patients)), left_out(everybody)])[:, of_patient]
+    found: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(lesions.task.classes):
         is_class, p = lesions.truth == number, lesions.probabilities[:, number]
         odds = log_odds(p)
         found[name] = {
             "observed": int(is_class.sum()),
             "expected": round(float(p.sum()), 2),
-            "intercept": _with_interval(intercepts(is_class, odds, weights), drawn),
-            "slope": _with_interval(slopes(is_class, odds, weights), drawn),
+            "intercept": _with_interval(intercepts(is_class, odds, weights), PERFECT["intercept"]),
+            "slope": _with_interval(slopes(is_class, odds, weights), PERFECT["slope"]),
         }
+    parts = [one[part] for one in found.values() for part in PERFECT]
+    for part, corrected in zip(parts, holm([part["p"] for part in parts]), strict=True):
+        part["p_holm"] = corrected
     return found
 
 
@@ -111,7 +125,12 @@ def _finite(value: np.ndarray, step: np.ndarray) -> np.ndarray:
     return np.where(found, value, np.nan)
 
 
-def _with_interval(values: np.ndarray, drawn: Resampling) -> dict[str, float | None]:
-    found = drawn.split(values)
-    low, high = drawn.of_difference(found)  # has no bounds either
-    return {"value": or_none(found.value), "low": low, "high": high}
+def _with_interval(values: np.ndarray, perfect: float) -> dict[str, float | None]:
+    """Return what all patients give, first in ``values``, with the spread of those without each patient."""
+    value, jackknife = float(values[0]), values[1:]
+    low = high = p = None
+    if np.isfinite(values).all() and len(jackknife) > 1:
+        variance, freedom = jackknife_variance(jackknife, np.zeros(len(jackknife)))
+        low, high = around(value, variance, freedom)
+        p = None if low is None else float(2 * t.sf(abs(value - perfect) / np.sqrt(variance), freedom))
+    return {"value": or_none(value), "low": low, "high": high, "p": p}

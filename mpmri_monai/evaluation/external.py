@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpmri_monai.evaluation.calibration_slope import SMALL
+from mpmri_monai.evaluation.calibration_slope import PERFECT, SMALL
+from mpmri_monai.evaluation.shift import SIGNIFICANT
 
 COMPARED = ("macro_auc", "accuracy", "balanced_accuracy")
 TOLERATED = 0.1
@@ -13,14 +14,17 @@ TOLERATED = 0.1
 FEW = 10
 """Patients of a class below which nothing is said for or against a model."""
 
-HOLDS, RECALIBRATE, TUNE, UNKNOWN, LOOK = "holds", "recalibrate", "fine-tune", "cannot tell", "look"
+HOLDS, RECALIBRATE, REBALANCE, TUNE = "holds", "recalibrate", "rebalance", "fine-tune"
+UNKNOWN, LOOK = "cannot tell", "look"
 ADVICE = {
     HOLDS: "Nothing that was looked at speaks against using it here, for research.",
     LOOK: "No loss was shown, but these data differ from those of its training: look at what differs before using it.",
     RECALIBRATE: "It tells the classes apart as it should, but its probabilities are off here: recalibrate it "
     "(mpmri validate --recalibrate), or fine-tune it.",
+    REBALANCE: "It tells the classes apart as it should, but names some too often and others too rarely here, as where "
+    "classes are mixed otherwise. Calibrating again cannot mend that: fine-tune it (mpmri finetune).",
     TUNE: "Do not use it here as it is: fine-tune it on local patients (mpmri finetune), then validate it again.",
-    UNKNOWN: "These patients are too few to tell: validate it on more.",
+    UNKNOWN: "These patients, or those of some classes, are too few to tell: validate it on more.",
 }
 
 
@@ -69,8 +73,10 @@ def verdict(level: Mapping[str, Any], difference: Mapping[str, Any], slopes: Map
         decision = TUNE
     elif fewest < FEW or discrimination == UNKNOWN:
         decision = UNKNOWN
-    elif off:
+    elif off["slope"]:
         decision = RECALIBRATE
+    elif off["intercept"]:
+        decision = REBALANCE
     else:
         decision = LOOK if other else HOLDS
     return {"decision": decision, "advice": ADVICE[decision], "sentences": sentences}
@@ -96,30 +102,33 @@ def _discrimination(auc: Mapping[str, Any], difference: Mapping[str, Any]) -> tu
     return HOLDS, f"{shown}. A loss of more than {TOLERATED:g} is excluded."
 
 
-def _miscalibrated(slopes: Mapping[str, Any]) -> list[str]:
-    """Return what is off, in words: intervals that do not hold the value of perfect calibration."""
-    found = []
+def _miscalibrated(slopes: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return in words which intercepts and slopes are off: chance does not explain them, as many as were looked at."""
+    words = {
+        "intercept": ("predicted too often", "predicted too rarely"),
+        "slope": ("predicted too extremely", "predicted too timidly"),
+    }
+    found: dict[str, list[str]] = {part: [] for part in PERFECT}
     for name, one in slopes.items():
-        for part, right, less, more in (
-            ("intercept", 0.0, "predicted too often", "predicted too rarely"),
-            ("slope", 1.0, "predicted too extremely", "predicted too timidly"),
-        ):
-            low, high = one[part]["low"], one[part]["high"]
-            if low is not None and not low <= right <= high:
-                found.append(f"{name} is {less if high < right else more} ({part} {_shown(one[part])})")
+        for part, perfect in PERFECT.items():
+            p = one[part]["p_holm"]
+            if p is not None and p < SIGNIFICANT:
+                how = words[part][one[part]["value"] > perfect]
+                found[part].append(f"{name} is {how} ({part} {_shown(one[part])})")
     return found
 
 
-def _calibration_sentence(off: list[str], slopes: Mapping[str, Any], fewest: int) -> str:
-    known = sum(one[part]["low"] is not None for one in slopes.values() for part in ("intercept", "slope"))
+def _calibration_sentence(off: Mapping[str, Sequence[str]], slopes: Mapping[str, Any], fewest: int) -> str:
+    known = sum(one[part]["p_holm"] is not None for one in slopes.values() for part in PERFECT)
     if not known:
         return "Calibration: neither intercepts nor slopes can be found from these lesions."
     caution = (
         "" if fewest >= SMALL else f" With fewer than {SMALL} patients of each class, calibration is hardly known."
     )
-    if off:
-        return f"Calibration: {'; '.join(off)}; {known} intervals were looked at.{caution}"
-    return f"Calibration: all {known} intervals of intercept and slope hold 0 and 1.{caution}"
+    told = [text for texts in off.values() for text in texts]
+    if told:
+        return f"Calibration: {'; '.join(told)}; {known} intercepts and slopes were looked at.{caution}"
+    return f"Calibration: none of {known} intercepts and slopes is shown to be off.{caution}"
 
 
 def _shifted(shift: Mapping[str, Any]) -> list[str]:

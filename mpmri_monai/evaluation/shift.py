@@ -55,9 +55,10 @@ def shifts(
     Returns:
         ``{"ranges": [{"quantity", "words", "sequence", "training": [low, high], "here": [low, high], "outside",
         "patients", "p", "p_holm", "shifted"}], "sequences": [{"sequence", "training", "here", "shifted"}],
-        "case_mix": {"training", "here", "p", "shifted"}}``; ``here`` and ``training`` of sequences are shares of the
-        samples that show them. In ``case_mix`` they are lesions per class, compared by a chi-squared test that takes
-        lesions as independent; p is None where a class is in neither.
+        "case_mix": {"training", "here", "p", "p_holm", "shifted"}}``; ``here`` and ``training`` of sequences are shares
+        of the samples that show them. In ``case_mix`` they are lesions per class, compared by a chi-squared test as if
+        the lesions of a patient were all alike and counted once, which is cautious; p is None where a class is in
+        neither.
     """
     trained_on = reference.get("trained_on", {})
     count = int(trained_on.get("patients", 0))
@@ -70,13 +71,15 @@ def shifts(
         )
         if not values.empty:
             found.append(_range(values, quantity, sequence, limits, count))
-    for one, corrected in zip(found, holm([one["p"] for one in found]), strict=True):
+    case_mix = _case_mix(rows, reference["classes"], trained_on.get("lesions_per_class", {}), count)
+    tested = [*found, case_mix]
+    for one, corrected in zip(tested, holm([one["p"] for one in tested]), strict=True):
         one["p_holm"] = corrected
         one["shifted"] = corrected is not None and corrected < SIGNIFICANT
     return {
         "ranges": found,
         "sequences": [_presence(rows, name, reference["present"].get(name)) for name in fusion],
-        "case_mix": _case_mix(rows, reference["classes"], trained_on.get("lesions_per_class", {})),
+        "case_mix": case_mix,
     }
 
 
@@ -108,7 +111,7 @@ def _of_studies(times_s: Sequence[float]) -> pd.DataFrame:
 def _range(
     values: pd.DataFrame, quantity: str, sequence: str | None, limits: Sequence[float], count: int
 ) -> dict[str, Any]:
-    low, high = map(float, limits)
+    low, high = (round(float(limit), DECIMALS) for limit in limits)
     outside = int(((values["min"] < low) | (values["max"] > high)).sum())
     return {
         "quantity": quantity,
@@ -128,15 +131,19 @@ def _presence(rows: pd.DataFrame, name: str, training: float | None) -> dict[str
     return {"sequence": name, "training": training, "here": here, "shifted": training == 1 and here < 1}
 
 
-def _case_mix(rows: pd.DataFrame, classes: Sequence[str], training: Mapping[str, int]) -> dict[str, Any]:
+def _case_mix(
+    rows: pd.DataFrame, classes: Sequence[str], training: Mapping[str, int], trained_on: int
+) -> dict[str, Any]:
+    """Return lesions by class, there and here, and p; ``trained_on`` is the number of patients there."""
     lesions = rows.drop_duplicates(UNIT["lesion"])["label"].value_counts()
     counts = np.array([[int(training.get(name, 0)), int(lesions.get(name, 0))] for name in classes])
     p = None
     if (counts.sum(axis=1) > 0).all() and (counts.sum(axis=0) > 0).all():
-        p = float(chi2_contingency(counts, correction=False).pvalue)
+        patients = np.array([trained_on, rows["patient"].nunique()])
+        independent = counts * np.minimum(patients / counts.sum(axis=0), 1)
+        p = float(chi2_contingency(independent, correction=False).pvalue) if trained_on else None
     return {
         "training": dict(zip(classes, counts[:, 0].tolist(), strict=True)),
         "here": dict(zip(classes, counts[:, 1].tolist(), strict=True)),
         "p": p,
-        "shifted": p is not None and p < SIGNIFICANT,
     }

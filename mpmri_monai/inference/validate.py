@@ -17,7 +17,7 @@ from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.phase_times import phase_times
 from mpmri_monai.bundle.run_folder import software
 from mpmri_monai.bundle.version import new_version
-from mpmri_monai.errors import ConfigError
+from mpmri_monai.errors import ConfigError, SplitError
 from mpmri_monai.evaluation import calibrate, evaluate, metrics_table, read_fitted, write_predictions
 from mpmri_monai.evaluation.calibration import before_and_after
 from mpmri_monai.evaluation.calibration_slope import calibration_slopes
@@ -124,9 +124,8 @@ def judged(lesions: pd.DataFrame, local: CohortData, model: TrainedModel, choice
     task = local.task
     metrics = evaluate(lesions, task, bootstraps=choices.bootstraps, seed=choices.seed)
     units = scored(lesions, task, "lesion")
-    drawn = resampling([units], choices.bootstraps, np.random.default_rng(choices.seed))
     level, there = metrics["levels"]["lesion"], model.reference.get("results", {}).get("lesion", {})
-    slopes = calibration_slopes(units, drawn)
+    slopes = calibration_slopes(units)
     rows = local.usable[local.usable["patient"].isin(set(lesions["patient"]))]
     times_s = None
     if model.reference["ranges"].get(TIMING):
@@ -162,7 +161,11 @@ def _recalibrated(
     written where the judging patients' negative log-likelihood is lower with it.
     """
     task, model = local.task, trusted.model
-    roles = _roles(local, choices)
+    try:
+        roles = _roles(local, choices)
+    except SplitError as error:  # the validation stands without
+        return {"fitted_on": 0, "judged_on": 0, "why_not": f"it needs {error.expected}; found {error.found}",
+                "version": None}  # fmt: skip
     found = calibrate(slices.assign(role=slices["patient"].map(roles)), task, choices.seed, choices.bootstraps)
     new = temperature_among(read_fitted(found["fitted"]))
     counts = {role: sum(given == role for given in roles.values()) for role in ("val", "test")}
@@ -206,7 +209,7 @@ def _before_after(
     tables = {"before": before, "after": after}
     return {
         "measures": before_and_after(tables, drawn),
-        "classes": {name: calibration_slopes(table, drawn) for name, table in tables.items()},
+        "classes": {name: calibration_slopes(table) for name, table in tables.items()},
     }
 
 

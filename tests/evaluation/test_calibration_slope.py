@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from mpmri_monai.evaluation.calibration_slope import calibration_slopes, intercepts, log_odds, slopes
-from mpmri_monai.evaluation.scored import resampling, scored
-from mpmri_monai.sequences import Task
+from mpmri_monai.evaluation.calibration_slope import PERFECT, calibration_slopes, intercepts, log_odds, slopes
+from mpmri_monai.evaluation.scored import scored
+from mpmri_monai.sequences import TASKS, Task
 
 TASK = Task("two", "two", ("no", "yes"), ordered=False, patient_level=False)
+GRADE = TASKS["hcc_grade"]
 SAME = 1e-4
 """Log-odds: what scikit-learn's own stopping rule leaves."""
 
@@ -77,8 +78,7 @@ def table(seed, slope, patients=120):
 
 
 def found_in(seed, slope):
-    units = scored(table(seed, slope), TASK, "lesion")
-    return calibration_slopes(units, resampling([units], 200, np.random.default_rng(0)))
+    return calibration_slopes(scored(table(seed, slope), TASK, "lesion"))
 
 
 def test_intervals_hold_the_true_slope_about_as_often_as_they_say():
@@ -94,3 +94,41 @@ def test_predictions_that_are_too_extreme_are_found_out():
     assert one["slope"]["high"] < 1
     assert one["observed"] == (table(0, 0.4)["label"] == "yes").sum()
     assert one["expected"] == pytest.approx(table(0, 0.4)["p_yes"].sum(), abs=0.01)
+
+
+def clustered_cases(seed, patients=60):
+    """Lesions of three ordered classes, one to three a patient and alike, with exactly right probabilities."""
+    rng, rows = np.random.default_rng(seed), []
+    for k in range(patients):
+        of_patient = rng.normal()
+        for lesion in range(rng.integers(1, 4)):
+            odds = np.array([-1, -0.2, 1]) * 1.4 * (of_patient + rng.normal())
+            p = softmax(odds)
+            found = dict(zip(("p_well", "p_moderately", "p_poorly"), p, strict=True))
+            rows.append(
+                {"patient": f"P{k:03d}", "lesion": f"L{lesion}", "label": rng.choice(GRADE.classes, p=p)} | found
+            )
+    fixed = {
+        "task": "hcc_grade",
+        "study": "s",
+        "sample": "",
+        "site": "B",
+        "repeat": 0,
+        "outer": 0,
+        "inner": "",
+        "role": "test",
+    }
+    return scored(pd.DataFrame(rows).assign(**fixed), GRADE, "lesion")
+
+
+def test_lesions_of_one_patient_and_six_looks_call_a_right_model_off_about_once_in_twenty():
+    found = [calibration_slopes(clustered_cases(seed)) for seed in range(60)]
+    off = [any(one[part]["p_holm"] < 0.05 for one in classes.values() for part in PERFECT) for classes in found]
+    assert sum(off) <= 3 + 3 * 1.7  # three standard errors of one in twenty
+    intercepts_held = [one["intercept"]["low"] <= 0 <= one["intercept"]["high"] for c in found for one in c.values()]
+    assert np.mean(intercepts_held) > 0.92
+
+
+def test_a_single_patient_has_no_interval():
+    one = calibration_slopes(clustered_cases(0, patients=1))
+    assert {classes["intercept"]["p_holm"] for classes in one.values()} == {None}

@@ -4,7 +4,10 @@ import pytest
 
 from mpmri_monai.evaluation.external import differences, verdict
 
-GOOD = {"intercept": {"value": 0.1, "low": -0.3, "high": 0.5}, "slope": {"value": 0.9, "low": 0.6, "high": 1.2}}
+GOOD = {
+    "intercept": {"value": 0.1, "low": -0.3, "high": 0.5, "p_holm": 0.9},
+    "slope": {"value": 0.9, "low": 0.6, "high": 1.2, "p_holm": 0.8},
+}
 NO_SHIFT = {"ranges": [], "sequences": [], "case_mix": {"shifted": False}}
 
 
@@ -54,12 +57,23 @@ def test_wide_intervals_tell_nothing():
 
 
 def test_bad_probabilities_ask_for_recalibration_and_say_in_which_way():
-    extreme = GOOD | {"slope": {"value": 0.4, "low": 0.3, "high": 0.6}}
+    extreme = GOOD | {"slope": {"value": 0.4, "low": 0.3, "high": 0.6, "p_holm": 0.001}}
     found = decided(slopes=extreme)
     assert found["decision"] == "recalibrate"
     assert "yes is predicted too extremely" in found["sentences"][1]
-    often = GOOD | {"intercept": {"value": -1.0, "low": -1.5, "high": -0.5}}
-    assert "yes is predicted too often" in decided(slopes=often)["sentences"][1]
+
+
+def test_a_temperature_is_not_advised_where_only_the_balance_of_the_classes_is_off():
+    often = GOOD | {"intercept": {"value": -1.0, "low": -1.5, "high": -0.5, "p_holm": 0.001}}
+    found = decided(slopes=often)
+    assert found["decision"] == "rebalance"
+    assert "--recalibrate" not in found["advice"]
+    assert "yes is predicted too often" in found["sentences"][1]
+
+
+def test_one_interval_that_misses_by_chance_is_no_verdict():
+    missed = GOOD | {"slope": {"value": 0.8, "low": 0.61, "high": 0.99, "p_holm": 0.2}}
+    assert decided(slopes=missed)["decision"] == "holds"
 
 
 def test_other_data_without_a_loss_are_to_be_looked_at():

@@ -104,3 +104,16 @@ def test_phases_at_other_times_are_found_and_unknown_times_are_not_looked_at():
     assert late["outside"] == 8
     assert not of(shifts(rows([150] * 8), known, FUSION, {"S4": [70.0] * 8}), "timing", "S4")["shifted"]
     assert "timing" not in {one["quantity"] for one in shifts(rows([150] * 8), known, FUSION)["ranges"]}
+
+
+def test_lesions_of_few_patients_are_no_shift_of_the_case_mix():
+    one_patient = pd.concat([rows([150] * 2, label=["poorly"] * 2).assign(lesion=f"L{k}") for k in range(8)])
+    assert not shifts(one_patient, reference(counts=(50, 50)), FUSION)["case_mix"]["shifted"]
+    patients = rows([150] * 16, label=["poorly"] * 16)
+    assert shifts(patients, reference(counts=(50, 50)), FUSION)["case_mix"]["shifted"]
+
+
+def test_a_value_at_the_very_limit_of_training_is_inside_whatever_the_digits_of_its_file():
+    known = reference()
+    known["ranges"]["extent_mm"] = [13.28125, 50.0]  # seventeen pixels of 0.78125 mm
+    assert of(shifts(rows([150] * 4, extent=13.28125), known, FUSION), "extent_mm")["outside"] == 0

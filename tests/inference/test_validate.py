@@ -66,6 +66,18 @@ def test_codes_of_new_patients_are_checked(shipped, hospital, with_cache, tmp_pa
     assert content["cohort"]["unseen"] == "checked by their codes"
 
 
+@pytest.mark.slow
+def test_patients_of_one_class_are_validated_though_nothing_can_be_calibrated(shipped, hospital, with_cache, tmp_path):
+    manifest = load_manifest(hospital)
+    alike = [one for one in manifest.studies if {lesion.labels["grade"] for lesion in one.lesions} == {"poorly"}]
+    path = hospital.with_name("alike.json")
+    save_manifest(manifest.model_copy(update={"studies": tuple(alike), "truth": None}), path)
+    content = validate(shipped, path, tmp_path / "v", Choices(0.5, True, bootstraps=100))
+    assert content["verdict"]["decision"] == "cannot tell"
+    assert "none of class well, moderately" in content["recalibration"]["why_not"]
+    assert "Not fitted" in (tmp_path / "v/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [
