@@ -13,7 +13,7 @@ from rich.table import Table
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.run_folder import software
-from mpmri_monai.bundle.version import new_version
+from mpmri_monai.bundle.version import new_version, next_version
 from mpmri_monai.errors import LeakageError, OutputError
 from mpmri_monai.evaluation import (
     Fitted,
@@ -24,6 +24,7 @@ from mpmri_monai.evaluation import (
     read_predictions,
     write_predictions,
 )
+from mpmri_monai.evaluation.abstention import CertaintyThresholds
 from mpmri_monai.evaluation.fitted import patient_weights
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.evaluation.temperature import Temperature, nll
@@ -80,13 +81,14 @@ def finetune(
     out, tuning = Path(out), tuning or Tuning()
     with trusted_bundle(bundle, accepted) as trusted:
         model, target = trusted.model, out / trusted.model.bundle["name"]
-        if target.exists() or (out / "metrics.json").exists():
+        version = next_version(model.bundle["version"])
+        if target.exists() or _nothing_was_best(out):
             raise OutputError(expected="a folder without a finished fine-tuning", found=str(out),
                               fix="name another --out", code="E_OUTPUT")  # fmt: skip
         trainings = Trainings(trusted, Path(manifest), out / "runs", tuning)
         local = trainings.local
         unseen = refuse_seen(model, set(local.usable["patient"]), local.manifest.name, tuning.other_people)
-        old = None if old_manifest is None else _old_cohort(model, old_manifest, tuning)
+        old = None if old_manifest is None else _old_cohort(trainings, old_manifest)
         scores = trainings.scores() if len(trainings.depths) > 1 else []
         depth = choose_depth(trainings.losses) if scores else trainings.depths[0]
         content = _content(trainings, unseen, scores, depth)
@@ -95,22 +97,33 @@ def finetune(
             reference = _reference(trainings, run, depth)
             content["temperature"] = _told_temperature(reference, model)
             content |= _before_and_after(trainings, run, reference, old, out)
-            content["version"] = new_version(
-                trusted.folder, target, _change(content), reference, run / "model.pt", _details(content)
-            )
+            content["version"] = version
         artefacts.write_json(out / "metrics.json", content)
         write_finetuning_report(out / "report.html", content)
+        if depth != AS_IT_IS:  # last, so that a command that was stopped goes on when repeated
+            new_version(trusted.folder, target, _change(content), reference, run / "model.pt", _details(content))
     return content
 
 
-def _old_cohort(model: TrainedModel, manifest: Path, tuning: Tuning) -> tuple[CohortData, list[str]]:
-    """Return the old site's cohort, and its patients whom the bundle has not seen."""
+def _nothing_was_best(out: Path) -> bool:
+    """Return whether a fine-tuning ended in ``out`` without a version, as it does where no depth was better."""
+    written = out / "metrics.json"
+    return written.exists() and artefacts.read_json(written)["version"] is None
+
+
+def _old_cohort(trainings: Trainings, manifest: Path) -> tuple[CohortData, list[str]]:
+    """Return the old site's cohort, and its patients whom neither the bundle nor this tuning sees.
+
+    Equal codes here and there mean one patient, unless the user states that they are other people.
+    """
+    model, tuning = trainings.trusted.model, trainings.tuning
     old = local_cohort(model, manifest, tuning.workers, tuning.seed)
     patients = set(old.usable["patient"])
-    unseen = sorted(patients - set(seen_among(model, patients) or ()))
+    tuned_on = set() if tuning.other_people else set(trainings.patients("train"))
+    unseen = sorted(patients - set(seen_among(model, patients) or ()) - tuned_on)
     if not unseen:
         raise LeakageError(
-            expected="patients of the old site whom the bundle has not seen",
+            expected="patients of the old site whom neither the bundle nor this tuning has seen",
             found=f"none among {len(patients)}",
             where=old.manifest.name,
             fix="add those who tested it, or newer ones; what it was trained on says nothing of what it forgets",
@@ -155,6 +168,7 @@ def _reference(trainings: Trainings, run: Path, depth: int) -> dict[str, Any]:
     """
     older, reference = trainings.trusted.model.reference, artefacts.read_json(run / "reference.json")
     reference["ranges"] = _joined(older["ranges"], reference["ranges"])
+    reference["present"] = _shares_present(older, reference)
     reference |= {"required": older["required"]} if "required" in older else {}
     reference["fitted"] = []
     if len(trainings.depths) > 1:
@@ -164,7 +178,9 @@ def _reference(trainings: Trainings, run: Path, depth: int) -> dict[str, Any]:
     if temperature_among(read_fitted(reference["fitted"])) is None:
         kept = temperature_among(trainings.trusted.model.fitted)
         if kept is not None and _still_fits(kept, trainings, depth):
-            reference["fitted"].append(kept.as_json())
+            # thresholds of certainty are about the probabilities that are shown, which were others without it
+            untouched = [one for one in reference["fitted"] if one["kind"] != CertaintyThresholds.kind]
+            reference["fitted"] = [*untouched, kept.as_json()]
     return reference
 
 
@@ -179,6 +195,15 @@ def _still_fits(temperature: Temperature, trainings: Trainings, depth: int) -> b
         for shown in (temperature.scaled(lesions.probabilities), lesions.probabilities)
     )
     return bool(with_it < without)
+
+
+def _shares_present(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, float]:
+    """Return the share that shows each sequence over both trainings: 1 only where no patient ever lacked it."""
+    a, b = (int(one["trained_on"]["patients"]) for one in (older, newer))
+    return {
+        name: share if name not in older["present"] else (a * older["present"][name] + b * share) / (a + b)
+        for name, share in newer["present"].items()
+    }
 
 
 def _joined(older: Any, newer: Any) -> Any:

@@ -1,19 +1,25 @@
 """A bundle tuned at a hospital: who judges, what is chosen, and what the next version holds."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from mpmri_monai.artefacts import write_json
 from mpmri_monai.bundle.adopt import contents
+from mpmri_monai.cohort import load_manifest, save_manifest
 from mpmri_monai.errors import ConfigError, OutputError
-from mpmri_monai.evaluation import read_predictions
-from mpmri_monai.inference.finetune import _joined, finetune
+from mpmri_monai.evaluation import read_predictions, write_predictions
+from mpmri_monai.evaluation.fitted import VAL, Seen
+from mpmri_monai.evaluation.temperature import Temperature
+from mpmri_monai.inference.finetune import _joined, _reference, finetune
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.inference.tuning import Tuning, choose_depth, read_depths
 from mpmri_monai.networks import read_weights
+from mpmri_monai.sequences import TASKS
 
 QUICK = {"epochs": 1, "other_people": True, "device": "cpu"}
 
@@ -99,3 +105,54 @@ def test_tuning_nothing_leaves_the_bundle_and_makes_no_version(shipped, hospital
 def test_a_depth_that_the_network_lacks_is_refused(shipped, hospital, with_cache, tmp_path):
     with pytest.raises(ConfigError, match="depths from 0"):
         finetune(shipped, hospital, tmp_path / "t", Tuning(0.5, (99,), **QUICK))
+
+
+@pytest.mark.slow
+def test_a_stopped_command_goes_on_and_the_old_site_is_judged_without_those_who_were_tuned_on(
+    shipped, hospital, with_cache, tmp_path, monkeypatch
+):
+    everybody = load_manifest(hospital)
+    renamed = [one.model_copy(update={"patient": f"new{one.patient}"}) for one in everybody.studies]
+    local = hospital.with_name("renamed_for_tuning.json")
+    save_manifest(everybody.model_copy(update={"studies": tuple(renamed), "truth": None}), local)
+    tuning = Tuning(0.5, (1,), epochs=1, device="cpu")
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mpmri_monai.inference.finetune.new_version", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(shipped, local, tmp_path / "t", tuning, local)
+    content = finetune(shipped, local, tmp_path / "t", tuning, local)
+    assert (
+        TrainedModel(tmp_path / "t/hcc_grade/models", tmp_path / "t/hcc_grade").bundle["version"] == content["version"]
+    )
+    judges = set(read_predictions(tmp_path / "t/predictions_after.csv")["patient"])
+    assert set(read_predictions(tmp_path / "t/predictions_old_after.csv")["patient"]) == judges
+
+
+def test_thresholds_of_certainty_go_where_another_temperature_comes_to_be_shown(tmp_path):
+    rng, classes = np.random.default_rng(0), TASKS["hcc_grade"].classes
+    rows = []
+    for k, label in enumerate([*classes] * 4):
+        p = rng.dirichlet([1, 1, 1])
+        rows.append({"patient": f"P{k}", "label": label} | dict(zip((f"p_{name}" for name in classes), p, strict=True)))
+    fixed = {"task": "hcc_grade", "study": "s", "lesion": "L1", "sample": "L1-0", "site": "B", "repeat": 0, "outer": 0}
+    inner = pd.DataFrame(rows).assign(**fixed, inner="0", role="val")
+    judged = inner.assign(patient=[f"J{k}" for k in range(len(inner))], inner="", role="test")
+    write_predictions(tmp_path / "predictions.csv", judged)
+    shares = {"ranges": {}, "present": {"T2": 0.5}, "trained_on": {"patients": 30}}
+    write_json(tmp_path / "reference.json", shares | {"present": {"T2": 1.0}, "trained_on": {"patients": 10}})
+    unseen = Seen(VAL, "salt", frozenset(), {})
+    old = Temperature("hcc_grade", classes, 3.0, unseen)
+    trainings = SimpleNamespace(
+        trusted=SimpleNamespace(model=SimpleNamespace(reference=shares, fitted=[old])),
+        depths=(0, 1), inner={1: inner}, local=SimpleNamespace(task=TASKS["hcc_grade"]), tuning=Tuning(),
+    )  # fmt: skip
+    found = _reference(trainings, tmp_path, 1)
+    kinds = [one["kind"] for one in found["fitted"]]
+    assert Temperature.kind in kinds  # the old one: four patients of a class are too few for another
+    assert "conformal_marginal" in kinds
+    assert "certainty_threshold" not in kinds
+    assert found["present"] == {"T2": 0.625}
