@@ -64,8 +64,8 @@ _IGNITE = _of("ignite.metrics", "Accuracy Average ConfusionMatrix Loss MeanAbsol
 CALLABLES = frozenset(_OWN | _MONAI | _TORCH | _IGNITE)
 """Dotted names that may be built (``_target_``), called, or handed on as a function."""
 
-SHORT_NAMES = frozenset(name.rpartition(".")[2] for name in _MONAI)
-"""Names that a ``_target_`` may give without their module: MONAI looks these up in itself."""
+SHORT_NAMES = {name.rpartition(".")[2]: name for name in _MONAI}
+"""Names that a ``_target_`` may give without their module, as MONAI looks these up in itself, and what they mean."""
 
 BUILTINS = frozenset(
     ("abs", "bool", "dict", "float", "int", "len", "list", "max", "min", "range", "round", "str", "sum", "tuple")
@@ -79,11 +79,27 @@ CONSTANTS = frozenset(
 )
 """Dotted names that may be read."""
 
+_ENGINE = frozenset(
+    (
+        "additional_metrics amp decollate device epoch_length inferer metric_cmp_fn network non_blocking "
+        "postprocessing prepare_batch"
+    ).split()
+)
+_TRAINER = _ENGINE | set(
+    "key_train_metric loss_function max_epochs optim_set_to_none optimizer train_data_loader train_handlers".split()
+)
 ONLY_KEYWORDS = {
     "torch.distributed.init_process_group": frozenset({"backend"}),
     "torch.distributed.destroy_process_group": frozenset(),
+    "monai.engines.SupervisedEvaluator": _ENGINE | {"key_val_metric", "mode", "val_data_loader", "val_handlers"},
+    "monai.engines.SupervisedTrainer": _TRAINER,
+    "mpmri_monai.training.Trainer": _TRAINER | {"checkpoint", "early_stop", "seed"},
 }
-"""Callables that are harmless with these arguments only (``init_method`` names a host or a file); never handed on."""
+"""Callables that are harmless with these arguments only; never handed on.
+
+``init_method`` names a host or a file. ``compile_kwargs`` reach ``torch.compile``, whose options name the program that
+is started as the compiler.
+"""
 
 WRITES_TO = {
     "mpmri_monai.bundle.RunFolder": ("path", 0),

@@ -106,9 +106,8 @@ def _judge_item(identifier: str, values: list[Any], names: Names) -> Iterator[tu
     parent, _, last = identifier.rpartition("::")
     if last != "_target_":
         return
-    for target in sorted(
-        {value for value in values if isinstance(value, str)} & (ONLY_KEYWORDS.keys() | WRITES_TO.keys())
-    ):
+    targets = {SHORT_NAMES.get(value, value) for value in values if isinstance(value, str)}
+    for target in sorted(targets & (ONLY_KEYWORDS.keys() | WRITES_TO.keys())):
         modes = names.values(f"{parent}::_mode_")
         if any(mode != "default" for mode in modes):
             yield "E_ARGUMENT", f"{target} handed on"
@@ -167,8 +166,9 @@ class _Walk:
             strange = (("N_PACKAGE", str(name)) for name in value if name not in KNOWN_PACKAGES)
             yield from self._found(path, strange)
             yield from self.walk(value, path)
-        elif special == "spatial_shape" and isinstance(value, list) and self._is_metadata(path):
-            odd = (("E_SHAPE", str(one)) for one in value if not _SHAPE.fullmatch(str(one).replace(" ", "")))
+        elif "spatial_shape" in path and self._is_metadata(path):
+            sides = value if isinstance(value, list) and special == "spatial_shape" else [value]
+            odd = (("E_SHAPE", str(one)) for one in sides if not _SHAPE.fullmatch(str(one).replace(" ", "")))
             yield from self._found(path, odd)
         else:
             yield from self.walk(value, path)
@@ -187,7 +187,7 @@ class _Walk:
     def _judge_target(self, target: Any) -> Iterator[tuple[str, str]]:
         if self.file.is_metadata:
             yield "E_TARGET", f"{target} in the metadata"
-        elif isinstance(target, str) and target in CALLABLES | SHORT_NAMES:
+        elif isinstance(target, str) and target in CALLABLES | SHORT_NAMES.keys():
             self.uses.targets.add(target)
         else:
             yield "E_TARGET", f"{target}"

@@ -26,6 +26,8 @@ DATA = (".json", ".yaml", ".yml")
 _TEXTS = (".md", ".txt", ".csv", ".cff", ".rst")
 _TEXT_NAMES = ("LICENSE", "NOTICE", "README", "CHANGELOG")
 _STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
+_NIFTI_HEADER = ((348).to_bytes(4, "little"), (348).to_bytes(4, "big"))
+"""How NIfTI-1 begins, the length of its header; no program begins so."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _DOWNLOADS = re.compile(r"large_files\.(json|ya?ml)", re.IGNORECASE)
@@ -143,7 +145,7 @@ def _judge_nifti(path: Path) -> Iterator[tuple[str, str]]:
             return
         if size > LARGEST_IMAGE:
             yield "E_SIZE", f"more than {LARGEST_IMAGE} bytes once unpacked"
-    if start[344:348] not in (b"n+1\0",):
+    if start[:4] not in _NIFTI_HEADER or start[344:348] != b"n+1\0":
         yield "E_CONTENT", "no NIfTI-1 file"
 
 

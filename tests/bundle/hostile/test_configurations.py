@@ -140,6 +140,16 @@ def metadata_with_a_shape_to_evaluate(victim):
     victim.metadata(network_data_format={"inputs": {"image": image}})
 
 
+def metadata_with_shapes_as_keys(victim):
+    """Whoever goes through the sides of a shape gets the keys of an object."""
+    image = {"num_channels": 3, "spatial_shape": {victim.code: 1}}
+    victim.metadata(network_data_format={"inputs": {"image": image}})
+
+
+def metadata_with_a_shape_put_together_by_keys(victim):
+    victim.metadata(**{"network_data_format#inputs#image#spatial_shape#0": victim.code})
+
+
 def metadata_builds_something_listed(victim):
     victim.metadata(authors={"_target_": "mpmri_monai.training.History", "path": "README.md"})
 
@@ -200,6 +210,36 @@ def address_for_the_process_group(victim):
 
 def process_group_handed_on(victim):
     victim.config(evil={"_target_": "torch.distributed.init_process_group", "_mode_": "callable"})
+
+
+def _evaluator(**more):
+    engine = {"val_data_loader": "@network_def", "network": "@network_def", "device": "cpu"}
+    return {"_target_": "SupervisedEvaluator", **engine, **more}
+
+
+def compiler_is_a_program_of_the_bundle(victim):
+    """torch.compile starts what its options name; a NIfTI file may begin as any script does."""
+    program = victim.write("selftest/x.nii", f"#!/bin/sh\n{victim.touch}\n".encode().ljust(344) + b"n+1\0" + bytes(8))
+    program.chmod(0o755)
+    options = "${'cpp.cxx': (None, 'foreign/selftest/x.nii')}"
+    victim.config(evil=_evaluator(compile=True, compile_kwargs={"options": options}))
+
+
+def compiler_of_an_engine_in_an_expression(victim):
+    victim.config(evil="$monai.engines.SupervisedTrainer(compile=True, compile_kwargs={'backend': 'x'})")
+
+
+def compiler_of_our_own_trainer(victim):
+    victim.config(evil={"_target_": "mpmri_monai.training.Trainer", "compile_kwargs": {"backend": "x"}})
+
+
+def compiler_set_by_another_file_of_the_merge(victim):
+    victim.config(evil=_evaluator())
+    victim.write("configs/site.json", json.dumps({"evil#compile": True}))
+
+
+def engine_handed_on(victim):
+    victim.config(evil=_evaluator(_mode_="callable"))
 
 
 def weights_are_fetched_later(victim):
@@ -294,6 +334,8 @@ WAYS = {
     reference_makes_the_metadata_a_path: "E_REFERENCE",
     metadata_runs_code: "E_ATTRIBUTE",
     metadata_with_a_shape_to_evaluate: "E_SHAPE",
+    metadata_with_shapes_as_keys: "E_SHAPE",
+    metadata_with_a_shape_put_together_by_keys: "E_SHAPE",
     metadata_builds_something_listed: "E_TARGET",
     metadata_inside_a_configuration: "E_SHAPE",
     reference_file_runs_code: "E_ATTRIBUTE",
@@ -309,6 +351,11 @@ WAYS = {
     address_in_an_argument: "E_URL",
     address_for_the_process_group: "E_ARGUMENT",
     process_group_handed_on: "E_ARGUMENT",
+    compiler_is_a_program_of_the_bundle: "E_ARGUMENT",
+    compiler_of_an_engine_in_an_expression: "E_ARGUMENT",
+    compiler_of_our_own_trainer: "E_ARGUMENT",
+    compiler_set_by_another_file_of_the_merge: "E_ARGUMENT",
+    engine_handed_on: "E_ARGUMENT",
     weights_are_fetched_later: "E_URL",
     packed_text: "E_TEXT",
     unseen_direction_of_reading: "E_TEXT",

@@ -156,6 +156,11 @@ def image_that_is_none(victim):
     victim.write("selftest/T2.nii.gz", b"#!/bin/sh\n")
 
 
+def script_that_ends_as_an_image_begins(victim):
+    """The sign of a NIfTI file stands at its byte 344."""
+    victim.write("selftest/T2.nii", f"#!/bin/sh\n{victim.touch}\n".encode().ljust(344) + b"n+1\0" + bytes(8))
+
+
 def program_set_to_another_user(victim):
     (victim.folder / "LICENSE").chmod(0o4755)
 
@@ -332,6 +337,7 @@ WAYS = {
     image_that_unpacks_without_end: "E_SIZE",
     image_that_unpacks_without_end_after_its_end: "E_CONTENT",
     image_that_is_none: "E_CONTENT",
+    script_that_ends_as_an_image_begins: "E_CONTENT",
     program_set_to_another_user: "E_SPECIAL",
     weights_that_call: "E_PICKLE",
     weights_of_the_old_form_that_call: "E_PICKLE",
