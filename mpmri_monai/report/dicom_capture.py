@@ -60,6 +60,9 @@ def _capture(pixels: NDArray[np.uint8], image: Dataset, series: str, number: int
         manufacturer=MANUFACTURER,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
+    capture.copy_patient_and_study_information(
+        image
+    )  # whoever issued the PatientID too, without which it names another
     capture.PatientOrientation = None  # type 2C: a page of text has none
     capture.SeriesDescription = series_description("report")
     capture.ImageComments = RESEARCH_ONLY

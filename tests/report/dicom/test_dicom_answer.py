@@ -47,6 +47,19 @@ def test_objects_belong_to_the_patients_study_in_series_of_their_own(answered, p
     assert len({one.SOPInstanceUID for one in objects}) == 4
 
 
+def test_every_object_says_who_issued_the_patients_number(make, picture, tmp_path):
+    """A PACS of several hospitals takes the same number of another issuer for another patient."""
+    from faults.builder import volume
+
+    whose = {"PatientID": "4711", "IssuerOfPatientID": "HOSPITAL_A", "StudyDescription": "MR", "PatientAge": "070Y"}
+    series = make.stacked(make.written(tmp_path / "study", volume(**whose))[0])
+    regions = {"L1": series.region(make.ellipsoid(series.shape, (3, 6, 5), 2))}
+    paths = write_dicom_answer(tmp_path / "out", make.result(make.lesion("L1")), regions, series.files, picture)
+    for path in paths:
+        one = pydicom.dcmread(path)
+        assert {name: one.get(name) for name in whose} == whose, path.name
+
+
 def test_a_name_in_any_character_set_stays_the_same(make, tmp_path):
     """Hospitals in China write GB18030; the objects are in Unicode."""
     from faults.builder import volume
