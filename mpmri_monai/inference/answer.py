@@ -20,12 +20,13 @@ from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.explain import Explanation, explain
 from mpmri_monai.inference.lesion import LesionData, lesion_answer
 from mpmri_monai.inference.model import TrainedModel
-from mpmri_monai.inference.on_series import sequence_of
+from mpmri_monai.inference.on_series import shown_on
 from mpmri_monai.inference.seconds import Seconds
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report import LesionAnswer, answer_picture
 from mpmri_monai.report.study_report import REPORT, write_study_report
 from mpmri_monai.report.study_report_pictures import LesionPictures, acquired_views
+from mpmri_monai.report.study_report_words import cautions
 from mpmri_monai.training import prediction_rows
 
 RESULT_SCHEMA = "mpmri-monai/result/1"
@@ -109,8 +110,12 @@ class AnswerWriter:
         data, places = self.dataset.data, lesion.rows.index.to_numpy()
         mask, stacks, views = self.dataset.regions.lesions.get(lesion.name), self.dataset.stacks, ()
         if mask is not None:  # a study as a whole has none
-            sequence = sequence_of(mask, stacks)
-            views = acquired_views(sequence, stacks[sequence], lesion.name, mask)
+            (given,) = [one for one in self.dataset.study.lesions if one.id == lesion.name]
+            tried = (
+                acquired_views(name, stacks[name], lesion.name, mask)
+                for name in shown_on(given, mask, stacks, self.model.fusion)
+            )
+            views = next(filter(None, tried), ())
         return LesionPictures.of(
             self.model.fusion,
             data.image[places],
@@ -197,7 +202,7 @@ def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
         reasons = lesion["abstained_because"] or ""
         if reasons:
             print(f"  no answer because: {reasons}")
-        for warning in (*lesion["warnings"], *lesion["range_warnings"]):
+        for warning in cautions(lesion):
             if warning not in reasons:
                 print(f"  warning: {warning}")
     for note in result["study"]["notes"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
     Args:
         questions: the studies, as they were given.
         reader: answers.
-        out: folder of the answers; earlier ones in it stay.
+        out: folder of the answers; earlier ones in it stay, in the tables too when the same weights gave them.
         dicom_out: also write DICOM objects.
 
     Returns:
@@ -59,7 +59,8 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
         ManifestError: the folder's table is none.
     """
     made_by = (reader.model.weights_sha256, reader.detector and reader.detector.weights_sha256, dicom_out)
-    known = {entry.key: entry for entry in read_batch(out) if entry.state == DONE and _result(out, entry).is_file()}
+    earlier_ones = [entry for entry in read_batch(out, _bundle(reader)) if entry.state == DONE]
+    known = {entry.key: entry for entry in earlier_ones if _result(out, entry).is_file()}
     entries: list[Entry] = []
     for number, question in enumerate(questions, start=1):
         key = question.key(reader.model.bundle, *made_by)
@@ -77,8 +78,13 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
     return entries
 
 
-def read_batch(out: Path) -> list[Entry]:
-    """Return what became of the studies of earlier commands with this folder; nothing where there were none.
+def read_batch(out: Path, bundle: Mapping[str, str]) -> list[Entry]:
+    """Return what became of the studies of earlier commands with this folder; nothing where there were none, or where
+    another bundle answered them: one table is of one bundle.
+
+    Args:
+        out: folder of the answers.
+        bundle: name, version and weights, as they stand in the table.
 
     Raises:
         ManifestError: ``batch.json`` is none.
@@ -90,7 +96,7 @@ def read_batch(out: Path) -> list[Entry]:
         content = artefacts.read_json(path)
         if content["schema"] != BATCH_SCHEMA:
             raise ValueError(content["schema"])
-        return [Entry(**entry) for entry in content["studies"]]
+        return [Entry(**entry) for entry in content["studies"]] if content["bundle"] == bundle else []
     except (ValueError, KeyError, TypeError) as error:
         raise ManifestError(
             expected=f"{BATCH} of schema {BATCH_SCHEMA}",
@@ -116,6 +122,10 @@ def _answered(question: Question, number: int, key: str, answer: Callable[[Quest
     return Entry(number, key, FAILED, reason=reason)
 
 
+def _bundle(reader: Reader) -> dict[str, str]:
+    return reader.model.bundle | {"weights_sha256": reader.model.weights_sha256}
+
+
 def _result(out: Path, entry: Entry) -> Path:
     return out / str(entry.study) / RESULT
 
@@ -124,7 +134,7 @@ def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:
     content = {
         "schema": BATCH_SCHEMA,
         "research_use_only": True,
-        "bundle": reader.model.bundle | {"weights_sha256": reader.model.weights_sha256},
+        "bundle": _bundle(reader),
         "studies": [asdict(entry) for entry in entries],
     }
     artefacts.write_json(out / BATCH, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -103,6 +104,8 @@ def point(text: str) -> Point:
     """Return ``X,Y,Z`` as a point in mm; raise ConfigError for anything else."""
     try:
         x, y, z = map(float, text.split(","))
+        if not all(map(math.isfinite, (x, y, z))):
+            raise ValueError(text)
     except ValueError as error:
         raise ConfigError(expected="--at X,Y,Z in mm (RAS+), such as --at 42.5,-10,31", found=repr(text)) from error
     return x, y, z

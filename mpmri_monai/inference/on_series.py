@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mpmri_monai.cohort import Lesion
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report.dicom_answer import RegionOnSeries
+from mpmri_monai.samples.harder_background import PORTAL
 from mpmri_monai.samples.locate import reference_of
-from mpmri_monai.volumes import Mask, Stack, fits
+from mpmri_monai.volumes import Mask, Stack, fits, same_grid
 
 
 def regions_on_series(dataset: DescribedDataset) -> dict[str, RegionOnSeries]:
@@ -35,3 +37,27 @@ def sequence_of(mask: Mask, stacks: Mapping[str, Stack]) -> str:
     if mask.drawn_on in stacks:
         return str(mask.drawn_on)
     return next((name for name, stack in stacks.items() if fits(mask, stack.geometry)), reference_of(stacks))
+
+
+def shown_on(lesion: Lesion, mask: Mask, stacks: Mapping[str, Stack], fusion: Sequence[str]) -> list[str]:
+    """Return the sequences to show a lesion on, best first.
+
+    That is the sequence it was drawn on, where a person or the file says so. The grid of a NIfTI file may be that of
+    all phases, and a box has none: then the portal phase comes first, on which lesions are outlined (Jia et al. 2019)
+    and which shows them far better than the plain one, and after it what the network sees.
+
+    Args:
+        lesion: as it was given.
+        mask: its mask.
+        stacks: the study's sequences.
+        fusion: what the network sees.
+    """
+    drawn = mask.drawn_on
+    if drawn in stacks and (lesion.drawn_on or lesion.region.value is None):
+        return [str(drawn)]
+    alike = [name for name, stack in stacks.items() if drawn not in stacks or _same(stack, stacks[str(drawn)])]
+    return list(dict.fromkeys([name for name in (PORTAL, *fusion) if name in alike] + alike))
+
+
+def _same(stack: Stack, other: Stack) -> bool:
+    return same_grid(stack.geometry, other.geometry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -295,8 +296,8 @@ def _source(model: TrainedModel, mask: bool, in_study: bool, at: Sequence[Any], 
     given = [name for name, there in options.items() if there]
     if len(given) > 1:
         raise ConfigError(expected="lesions given in one way", found=" and ".join(given))
-    if bool(len(at)) != (size_mm > 0):
-        raise ConfigError(expected="--at X,Y,Z with --size MM above 0", found="one without the other")
+    if bool(len(at)) != bool(size_mm) or not 0 <= size_mm < math.inf:
+        raise ConfigError(expected="--at X,Y,Z with --size MM above 0", found=f"{len(at)} points and {size_mm:g} mm")
     if not given and not model.answers_studies:
         raise ConfigError(
             expected=f"lesions for the task {model.task.name}",

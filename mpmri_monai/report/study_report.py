@@ -76,13 +76,14 @@ def _lesion(
 ) -> dict[str, Any]:
     """Return what the template says of one lesion."""
     calibration, withheld = _calibration(result), _withheld(lesion)
-    noun, outline = words.noun(result), words.OUTLINES.get(result["study"].get("lesions_from", "mask"), "")
+    source = result["study"].get("lesions_from", words.OUTLINED)
+    noun, outline = words.noun(result), words.OUTLINES.get(source, "")
     facts = {
-        "Certainty": "" if withheld else words.certainty(lesion, calibration),
-        "What cannot be excluded": words.not_excluded(lesion, calibration),
+        "Certainty": "" if withheld else words.certainty(lesion, calibration, source),
+        "What cannot be excluded": words.not_excluded(lesion, calibration, source),
         "Steadiness": "" if withheld else words.steadiness(lesion),
         "What is missing": words.missing(lesion),
-        "Where it comes from": words.how_found(lesion),
+        "Where it comes from": words.how_found(lesion, source),
     }
     return {
         "heading": words.heading(lesion, noun),

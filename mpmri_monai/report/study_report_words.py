@@ -7,6 +7,10 @@ from typing import Any
 
 from mpmri_monai.report.wording import plural, without_folders
 
+OUTLINED = "mask"
+BOXES = ("box", "found")
+"""Of ``result["study"]["lesions_from"]``: outlines, as those on which answers were calibrated, and what is none."""
+
 Answer = Mapping[str, Any]
 """One of ``result["lesions"]``."""
 
@@ -18,22 +22,27 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
-def certainty(lesion: Answer, calibration: Mapping[str, Any]) -> str:
+def certainty(lesion: Answer, calibration: Mapping[str, Any], lesions_from: str = OUTLINED) -> str:
     """Return how probable the named class is, and whether that number is a chance.
 
     It is one where it was calibrated: on outlined lesions, inside the range of training.
+
+    Args:
+        lesion: the answer.
+        calibration: ``result["calibration"]``.
+        lesions_from: ``result["study"]["lesions_from"]``.
     """
     value = lesion["probabilities"][lesion["predicted"]]
     if calibration.get("temperature") is None:
         return f"{value:.2f}, not calibrated: read it as a rank, not as a chance."
     if lesion.get("range_warnings"):
         return f"{value:.2f}, a chance only inside the range of training, which this may not be: see “Heed”."
-    if lesion.get("score") is not None:
+    if lesions_from in BOXES:
         return f"{value:.2f}, if it is such a lesion at all: calibrated on lesions that a person outlined."
     return f"{value:.2f}: about {100 * value:.0f} of 100 such answers are expected to be right."
 
 
-def not_excluded(lesion: Answer, calibration: Mapping[str, Any]) -> str:
+def not_excluded(lesion: Answer, calibration: Mapping[str, Any], lesions_from: str = OUTLINED) -> str:
     """Return the conformal set in words; empty where no sets were fitted.
 
     Where no class is named, neither does the set name one: it is told only when it leaves several open, and when it is
@@ -53,7 +62,9 @@ def not_excluded(lesion: Answer, calibration: Mapping[str, Any]) -> str:
         text = f"At {coverage}, nothing is excluded: {listed(names, 'or')}."
     else:
         text = f"At {coverage}, {listed(names, 'or')}: which of these is open."
-    return text + (" This holds only inside the range of training: see “Heed”." if outside else "")
+    if outside:
+        return f"{text} This holds only inside the range of training: see “Heed”."
+    return text + (" This holds for lesions that a person outlined." if lesions_from in BOXES else "")
 
 
 def promises(calibration: Mapping[str, Any]) -> list[str]:
@@ -141,8 +152,10 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def how_found(lesion: Answer) -> str:
+def how_found(lesion: Answer, lesions_from: str = OUTLINED) -> str:
     """Return where the lesion comes from when no person outlined it; empty otherwise."""
+    if lesions_from == "box":
+        return "A box around a point that was given, not an outline: check in the picture that it is on the lesion."
     if lesion.get("score") is None:
         return ""
     return f"Found by software (score {lesion['score']:.2f}), not outlined by a person: check that it is a lesion."

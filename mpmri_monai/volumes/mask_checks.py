@@ -37,8 +37,8 @@ def mask_cautions(
     * what was found when a mask was read: ``W_GAP``, ``W_SUBPIXEL``, ``W_OFF_SLICE``
     * ``W_TINY``: connected parts (26 neighbours) of fewer than 3 voxels
     * ``W_STRAY``: parts more than 20 mm from the largest one
-    * ``W_OUTSIDE``: less than half of it lies in the organ, or in the body when no organ is given; the message says
-      when it would with an axis the other way round, for that is the commonest fault of a mask
+    * ``W_OUTSIDE``: less than half of it, of a box its middle, lies in the organ, or in the body when no organ is
+      given; the message says when it would with an axis the other way round, for that is the commonest fault of a mask
     * ``W_OVERLAP``: voxels shared with another mask; said of both
 
     Args:
@@ -69,11 +69,12 @@ def _place(mask: Mask, organ: Mask | None, stacks: Mapping[str, Stack]) -> list[
     mirrored = {axis: float(inside(flipped.points_mm()).mean()) for axis, flipped in _flipped(mask)}
     axis, best = max(mirrored.items(), key=lambda entry: entry[1])
     hint = f"; with its {axis} the other way round it would be {best:.0%}" if best >= MOSTLY else ""
-    return [Caution("W_OUTSIDE", f"{share:.0%} of it lies in the {where}{hint}")]
+    what = "its middle lies outside" if _is_box(mask) else f"{share:.0%} of it lies in"
+    return [Caution("W_OUTSIDE", f"{what} the {where}{hint}")]
 
 
 def _parts(mask: Mask) -> list[Caution]:
-    if mask.voxels.size == 1:  # a box, whose one voxel is as large as the lesion
+    if _is_box(mask):
         return []
     labels, count = ndimage.label(mask.voxels[mask.box], np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:]
@@ -98,10 +99,19 @@ def _parts(mask: Mask) -> list[Caution]:
 
 
 def _shared_ml(one: Mask, other: Mask) -> float:
-    """Volume that two masks share, by the voxels of the finer one."""
+    """Volume that two masks share: of two boxes exactly, else by the voxels of the finer one."""
+    if _is_box(one) and _is_box(other):
+        (low, high), (bottom, top) = _ends(one), _ends(other)
+        return float(np.prod((np.minimum(high, top) - np.maximum(low, bottom)).clip(0))) / 1000
     fine, coarse = sorted((one, other), key=_voxel_ml)
     points = fine.points_mm()
     return int(np.count_nonzero(coarse.contains(points))) * fine.voxel_ml
+
+
+def _ends(box: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest corner (3,) of a box, which is parallel to the axes of the body."""
+    middle, half = box.points_mm()[0], np.abs(box.geometry.affine[:3, :3]).sum(axis=1) / 2
+    return middle - half, middle + half
 
 
 def _voxel_ml(mask: Mask) -> float:
@@ -133,3 +143,8 @@ def _body(stack: Stack, k: int) -> NDArray[np.bool_]:
     signal = stack.block(k, every, every)
     low, high = np.percentile(signal, [1, 99])
     return ndimage.binary_fill_holes(signal > low + BODY_LEVEL * (high - low))
+
+
+def _is_box(mask: Mask) -> bool:
+    """Whether it is a box, whose one voxel is as large as the lesion."""
+    return mask.voxels.size == 1

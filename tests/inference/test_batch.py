@@ -149,7 +149,7 @@ def test_what_does_not_go_together_is_refused(studies, masks, asked):
         questions_of(studies, masks, asked)
 
 
-@pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "a,b,c", ""])
+@pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "a,b,c", "", "nan,2,3", "1,2,inf"])
 def test_a_point_is_three_numbers(text):
     assert point("1,-2.5,3") == (1.0, -2.5, 3.0)
     with pytest.raises(ConfigError, match="X,Y,Z"):
@@ -169,3 +169,14 @@ def test_seconds_of_inner_steps_count_once(monkeypatch):
     with seconds.of("outer"), seconds.of("inner"):
         pass
     assert seconds.spent == {"outer": 2.0, "inner": 1.0}
+
+
+def test_one_table_is_of_one_bundle(studies, tmp_path):
+    """Answers of older weights under the name of newer ones would be read as theirs."""
+    first, second = studies("a", "b")
+    answer_all([first], Reader(), tmp_path / "out")
+    newer = Reader()
+    newer.model = SimpleNamespace(weights_sha256="other", bundle=Reader.model.bundle)
+    answer_all([second], newer, tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out/answers.csv")["study"].tolist() == ["study-b"]
+    assert (tmp_path / "out/study-a/result.json").is_file()

@@ -104,6 +104,9 @@ def test_a_point_outside_the_images_is_refused(answer, question):
         {"find": True},
         {"at": ((0, 0, 0),), "size_mm": 9.0},
         {"lesion_mask": "", "at": ((0, 0, 0),)},
+        {"lesion_mask": "", "at": ((0, 0, 0),), "size_mm": float("inf")},
+        {"lesion_mask": "", "at": ((0, 0, 0),), "size_mm": float("nan")},
+        {"size_mm": -9.0},
     ],
 )
 def test_lesions_are_given_in_exactly_one_way(answer, question, change):

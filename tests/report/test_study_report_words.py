@@ -26,9 +26,8 @@ def test_only_a_calibrated_number_is_called_a_chance():
     assert "of 100" not in words.certainty(lesion(), NOTHING_FITTED)
 
 
-@pytest.mark.parametrize("changes", [{"range_warnings": ["too large: …"]}, {"score": 0.9}])
-def test_outside_of_what_it_was_calibrated_on_no_number_is_called_a_chance(changes):
-    text = words.certainty(lesion(**changes), CALIBRATED)
+def test_outside_the_range_of_training_no_number_is_called_a_chance():
+    text = words.certainty(lesion(range_warnings=["too large: …"]), CALIBRATED)
     assert text.startswith("0.70") and "of 100" not in text
 
 
@@ -113,3 +112,11 @@ def test_a_gap_that_training_never_met_is_named():
     text = words.importance_caption(answer, {"present": {"T2": 1.0, "OUT": 0.8}})
     assert "Training never left T2 out" in text
     assert "Training" not in words.importance_caption(answer, {"present": {"T2": 0.9, "OUT": 0.8}})
+
+
+@pytest.mark.parametrize("source", ["box", "found"])
+def test_what_nobody_outlined_is_promised_nothing(source):
+    text = words.certainty(lesion(), CALIBRATED, source)
+    assert text.startswith("0.70, if it is such a lesion") and "of 100" not in text
+    assert "outlined" in words.not_excluded(lesion(), CALIBRATED, source)
+    assert "check" in words.how_found(lesion(score=0.7), source)

@@ -103,3 +103,21 @@ def test_a_lesion_in_the_air_is_noticed_and_one_in_a_dark_hole_of_the_body_is_no
 def test_a_box_has_no_parts():
     box = Mask(np.ones((1, 1, 1), bool), Geometry(np.diag([30.0, 30.0, 30.0, 1.0]), (1, 1, 1)))
     assert only(mask_cautions({"L1": box})) == []
+
+
+def box(middle, side):
+    affine = np.diag([side, side, side, 1.0])
+    affine[:3, 3] = middle
+    return Mask(np.ones((1, 1, 1), bool), Geometry(affine, (1, 1, 1)))
+
+
+def test_boxes_share_what_they_have_in_common():
+    """One voxel as large as the box is no measure: 20 and 10 mm wide, they have 5 x 10 x 10 mm in common."""
+    found = mask_cautions({"C1": box((0, 0, 0), 20.0), "C2": box((10, 0, 0), 10.0), "C3": box((0, 0, 30), 10.0)})
+    assert [one.message for one in found["C1"]] == ["shares 0.50 ml with C2"]
+    assert found["C3"] == ()
+
+
+def test_of_a_box_it_is_said_where_its_middle_lies():
+    found = mask_cautions({"L1": box((2.0, 2.0, 4.0), 20.0)}, organ=mask(LESION))
+    assert only(found) == [("W_OUTSIDE", "its middle lies outside the organ")]
