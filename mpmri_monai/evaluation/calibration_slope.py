@@ -27,8 +27,10 @@ PERFECT = {"intercept": 0.0, "slope": 1.0}
 
 STEPS = 60
 """Newton steps; a fit that needs more has no finite answer."""
+HALVINGS = 40
+"""Of a step; one that is halved so often is as good as none."""
 CONVERGED = 1e-8
-"""Change of a coefficient, in units of log-odds, below which it is found."""
+"""Change of a coefficient, in units of log-odds, below which it is found; and of a likelihood that is rounding."""
 FARTHEST = 50.0
 """A coefficient beyond this runs away to infinity: the class is told apart without a fault."""
 
@@ -84,17 +86,7 @@ def intercepts(is_class: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> n
         odds: log-odds of the prediction (lesion,).
         weights: (row, lesion), not negative.
     """
-    value = np.zeros(len(weights))
-    for _ in range(STEPS):
-        p = expit(odds + value[:, None])
-        gradient = (weights * (is_class - p)).sum(axis=1)
-        curvature = (weights * p * (1 - p)).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.clip(gradient / curvature, -2.0, 2.0)  # Newton from afar would overshoot
-        value = value + step
-        if not (np.abs(step) > CONVERGED).any():
-            break
-    return _finite(value, step)
+    return _likeliest(is_class, odds, np.ones((1, len(odds))), weights)[:, 0]
 
 
 def slopes(is_class: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -102,27 +94,40 @@ def slopes(is_class: np.ndarray, odds: np.ndarray, weights: np.ndarray) -> np.nd
 
     Arguments as `intercepts`. The intercept beside the slope is fitted with it.
     """
-    coefficients = np.tile([0.0, 1.0], (len(weights), 1))
+    return _likeliest(is_class, np.zeros(len(odds)), np.stack([np.ones(len(odds)), odds]), weights)[:, 1]
+
+
+def _likeliest(is_class: np.ndarray, offset: np.ndarray, terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the coefficients β (row, term) with the greatest likelihood of logit P = offset + β · terms.
+
+    Newton's method; a step that would lower the likelihood, which has a single peak, is halved until it does not. NaN
+    where there is no peak.
+    """
+
+    def likelihood(beta: np.ndarray) -> np.ndarray:
+        odds = offset + beta @ terms
+        with np.errstate(invalid="ignore"):  # of rows without a peak
+            return (weights * (is_class * odds - np.logaddexp(0, odds))).sum(axis=1)
+
+    beta = np.zeros((len(weights), len(terms)))
     for _ in range(STEPS):
-        p = expit(coefficients[:, :1] + coefficients[:, 1:] * odds)
-        residual, spread = weights * (is_class - p), weights * p * (1 - p)
-        gradient = np.stack([residual.sum(axis=1), residual @ odds], axis=1)
-        a, b, d = spread.sum(axis=1), spread @ odds, spread @ odds**2
-        determinant = a * d - b**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.stack([d * gradient[:, 0] - b * gradient[:, 1], a * gradient[:, 1] - b * gradient[:, 0]], axis=1)
-            step = np.clip(step / determinant[:, None], -2.0, 2.0)
-        coefficients = coefficients + step
+        p = expit(offset + beta @ terms)
+        gradient = (weights * (is_class - p)) @ terms.T
+        curvature = np.einsum("rl,il,jl->rij", weights * p * (1 - p), terms, terms)
+        curvature[~(np.linalg.det(curvature) > 0)] = np.nan  # flat: no peak
+        step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+        least = likelihood(beta) - CONVERGED
+        for _ in range(HALVINGS):
+            worse = likelihood(beta + step) < least
+            if not worse.any():
+                break
+            step[worse] /= 2
+        beta = beta + step
         if not (np.abs(step) > CONVERGED).any():
             break
-    return _finite(coefficients[:, 1], np.abs(step).max(axis=1))
-
-
-def _finite(value: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Return the values that were found, the others NaN."""
     with np.errstate(invalid="ignore"):
-        found = (np.abs(step) <= CONVERGED) & (np.abs(value) < FARTHEST)
-    return np.where(found, value, np.nan)
+        found = (np.abs(step).max(axis=1) <= CONVERGED) & (np.abs(beta).max(axis=1) < FARTHEST)
+    return np.where(found[:, None], beta, np.nan)
 
 
 def _with_interval(values: np.ndarray, perfect: float) -> dict[str, float | None]:

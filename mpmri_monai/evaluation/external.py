@@ -120,11 +120,14 @@ def _miscalibrated(slopes: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _calibration_sentence(off: Mapping[str, Sequence[str]], slopes: Mapping[str, Any], fewest: int) -> str:
     known = sum(one[part]["p_holm"] is not None for one in slopes.values() for part in PERFECT)
+    unknown = len(slopes) * len(PERFECT) - known
     if not known:
         return "Calibration: neither intercepts nor slopes can be found from these lesions."
     caution = (
         "" if fewest >= SMALL else f" With fewer than {SMALL} patients of each class, calibration is hardly known."
     )
+    if unknown:
+        caution = f" {unknown} more could not be found.{caution}"
     told = [text for texts in off.values() for text in texts]
     if told:
         return f"Calibration: {'; '.join(told)}; {known} intercepts and slopes were looked at.{caution}"

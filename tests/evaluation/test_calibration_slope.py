@@ -34,6 +34,21 @@ def test_the_slope_is_that_of_logistic_regression_with_weights_as_repetitions(se
     assert slopes(is_class, odds, weights)[0] == pytest.approx(oracle.coef_[0, 0], abs=SAME)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), extreme=st.floats(1, 6))
+def test_very_sure_predictions_of_few_lesions_have_a_slope_too(seed, extreme):
+    is_class, odds = drawn_cases(seed, 40)
+    sure = extreme * odds
+    least = sure[is_class].min() if is_class.any() else np.inf
+    if not is_class.any() or is_class.all() or least >= sure[~is_class].max():
+        return  # told apart without a fault
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=2000).fit(sure[:, None], is_class)
+    once = np.ones((1, 40))
+    assert slopes(is_class, sure, once)[0] == pytest.approx(oracle.coef_[0, 0], abs=SAME)
+    (level,) = intercepts(is_class, sure, once)
+    assert expit(sure + level).sum() == pytest.approx(is_class.sum(), abs=1e-6)
+
+
 def test_the_intercept_makes_the_mean_probability_the_share_of_the_class():
     is_class, odds = drawn_cases(1, intercept=-0.7)
     (found,) = intercepts(is_class, odds, np.ones((1, len(odds))))
