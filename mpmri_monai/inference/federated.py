@@ -7,6 +7,7 @@ of all are at one place, as in a simulation, the training on all of them.
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from rich.table import Table
 from mpmri_monai import artefacts, cohort
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.inspect import refuse_unsafe
-from mpmri_monai.errors import BundleError, ConfigError, OutputError
+from mpmri_monai.bundle.provenance import count_seen, seen_by
+from mpmri_monai.errors import BundleError, ConfigError, LeakageError, OutputError
 from mpmri_monai.evaluation import compare, evaluate, write_predictions
 from mpmri_monai.evaluation.table import cell
 from mpmri_monai.experiments.worker import RunJob, execute_run
@@ -37,6 +39,8 @@ FEDERATED, POOLED, LOCAL = "federated", "pooled", "local"
 ALL_SITES = "all sites"
 METRICS = ("macro_auc", "accuracy")
 JOB = "mpmri"
+SITE = re.compile(r"(?!(pooled|server)$)[A-Za-z0-9][A-Za-z0-9_-]*")
+"""Name of a site: it becomes part of file names, beside those of `POOLED`, and of NVFlare's own ``server``."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class Federation:
             raise ConfigError(
                 expected="at least 2 sites, 1 round and 1 local epoch",
                 found=f"{len(self.sites)} sites, {self.rounds} rounds, {self.local_epochs} epochs",
+                code="E_OPTION",
+            )
+        wrong = [site for site in self.sites if not SITE.fullmatch(site)]
+        if wrong:
+            raise ConfigError(
+                expected="sites named by letters, digits, - and _, but not 'pooled' or 'server'",
+                found=", ".join(map(repr, wrong)),
                 code="E_OPTION",
             )
 
@@ -124,6 +135,7 @@ def federated(federation: Federation) -> dict[str, Any]:
     Raises:
         ConfigError: E_EXTRA, NVFlare is not installed; an option that means nothing; the simulation failed.
         OutputError: ``out`` exists: weights left from before would be taken up instead of the common ones.
+        LeakageError: E_LEAK, the weights that the bundle starts from have seen test patients.
         BundleError, ManifestError, StoreError, SplitError: each says what is wrong with what was given.
     """
     if importlib.util.find_spec("nvflare") is None:
@@ -134,17 +146,45 @@ def federated(federation: Federation) -> dict[str, Any]:
     refuse_unsafe(federation.bundle)
     if federation.out.exists():
         raise OutputError(expected="a folder that does not exist yet", found=str(federation.out), code="E_OUTPUT")
+    unseen = _refuse_seen(federation)
     _write_splits(federation)
     _simulate(federation)
     _train_alone(federation)
     tables = {name: _tested(federation, weights) for name, weights in _weights(federation).items()}
     for name, table in tables.items():
         write_predictions(federation.out / f"predictions_{name}.csv", table)
-    content = {"schema": SCHEMA, "research_use_only": True, **_settings(federation), **_judged(federation, tables)}
+    content = {"schema": SCHEMA, "research_use_only": True, **_settings(federation), "unseen": unseen}
+    content |= _judged(federation, tables)
     artefacts.write_json(federation.out / "metrics.json", content)
     with artefacts.whole_file(federation.out / "table.csv") as part:
         pd.DataFrame(content["table"]).to_csv(part, index=False, lineterminator="\n")
     return content
+
+
+def _refuse_seen(federation: Federation) -> str:
+    """Refuse test patients whom the bundle's start has seen; return how that is known of them, in words."""
+    seen = seen_by(_parser(federation).get_parsed_content("pretrained"))
+    if seen is None:
+        return "not checked: nothing beside the weights that training starts from says whom they have seen"
+    tested = [p for one in federation.cohorts.values() for p, role in one.roles.items() if role == "test"]
+    if count_seen(seen, tested):
+        raise LeakageError(
+            expected="test patients whom the weights that training starts from have not seen",
+            found=f"{count_seen(seen, tested)} of {len(tested)} that they have",
+            where=federation.bundle.name,
+            fix="leave them out of the manifests, or start from other weights",
+            code="E_LEAK",
+        )
+    return "checked by their codes"
+
+
+def _parser(federation: Federation) -> ConfigParser:
+    """Return the bundle's training configuration, to take parts of it."""
+    parser = ConfigParser()
+    parser.read_config(str(federation.bundle / "configs" / "train.json"))
+    first = next(iter(federation.sites.values()))
+    parser.update({"bundle_root": str(federation.bundle), **federation.common, "manifest": str(first)})
+    return parser
 
 
 def _write_splits(federation: Federation) -> None:
@@ -240,10 +280,7 @@ def _weights(federation: Federation) -> dict[str, Path]:
 
 def _tested(federation: Federation, weights: Path) -> pd.DataFrame:
     """Return what these weights say of the test patients of all sites."""
-    first = next(iter(federation.sites.values()))
-    parser = ConfigParser()
-    parser.read_config(str(federation.bundle / "configs" / "train.json"))
-    parser.update({**federation.common, "manifest": str(first)})
+    parser = _parser(federation)
     network, device = parser.get_parsed_content("network_def"), parser.get_parsed_content("device")
     load_weights(network, weights)
     network.to(device).eval()

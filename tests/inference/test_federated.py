@@ -1,6 +1,7 @@
 """Hospitals that train together: what is asked of them, and a whole federated training in NVFlare's simulator."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
+from mpmri_monai.artefacts import read_json, write_json
 from mpmri_monai.cohort import load_manifest, save_manifest
-from mpmri_monai.errors import ConfigError, OutputError
+from mpmri_monai.errors import ConfigError, LeakageError, OutputError
+from mpmri_monai.evaluation.fitted import salted
 from mpmri_monai.inference.federated import ALL_SITES, FEDERATED, Federation, federated, read_sites
 from mpmri_monai.networks import read_weights
 
@@ -31,6 +34,12 @@ def test_what_names_no_site_or_one_twice_is_refused(typed):
 def test_a_federation_of_nothing_is_refused(wrong, shipped, tmp_path):
     with pytest.raises(ConfigError, match="at least 2 sites"):
         Federation(**{"bundle": shipped, "sites": {"A": Path(), "B": Path()}, "out": tmp_path / "f"} | wrong)
+
+
+@pytest.mark.parametrize("name", ["pooled", "server", "../outside", "a/b", "-x", ""])
+def test_names_of_sites_that_are_taken_or_are_no_part_of_a_file_name_are_refused(name, shipped, tmp_path):
+    with pytest.raises(ConfigError, match="sites named by"):
+        Federation(shipped, {name: Path("a.json"), "B": Path("b.json")}, tmp_path / "f")
 
 
 @pytest.fixture
@@ -58,6 +67,20 @@ def test_patients_of_two_sites_need_codes_of_their_own(shipped, hospital, with_c
 
 
 @pytest.mark.slow
+def test_test_patients_whom_the_start_has_seen_are_refused(shipped, two_sites, with_cache, tmp_path):
+    pytest.importorskip("nvflare")
+    bundle = Path(shutil.copytree(shipped, tmp_path / "hcc_grade"))
+    weights = bundle / "models" / "pretrained.pt"
+    record = read_json(weights.with_suffix(".json"))
+    everybody = {study.patient for manifest in two_sites.values() for study in load_manifest(manifest).studies}
+    record["trained_on"]["seen"] = [{"salt": "x", "patients": [salted("x", patient) for patient in everybody]}]
+    write_json(weights.with_suffix(".json"), record)
+    with pytest.raises(LeakageError, match="have not seen"):
+        federated(Federation(bundle, two_sites, tmp_path / "f", options=OPTIONS))
+    assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.slow
 def test_all_sites_end_with_the_same_weights_and_every_training_is_tested_alike(
     shipped, hospital, two_sites, with_cache, tmp_path
 ):
@@ -75,5 +98,6 @@ def test_all_sites_end_with_the_same_weights_and_every_training_is_tested_alike(
     assert rows.groupby("tested_on")["lesions"].nunique().eq(1).all()
     assert {one["against"] for one in content["federated_minus"]} == {"local-A", "local-B", "pooled"}
     assert json.loads((out / "metrics.json").read_text()) == content
+    assert content["unseen"] == "checked by their codes"
     exchanged = (out / "plan.json").read_text()
     assert not any(study.patient in exchanged for study in load_manifest(hospital).studies)
