@@ -80,14 +80,29 @@ CONSTANTS = frozenset(
 """Dotted names that may be read."""
 
 _ENGINE = frozenset(
-    (
-        "additional_metrics amp decollate device epoch_length inferer metric_cmp_fn network non_blocking "
-        "postprocessing prepare_batch"
-    ).split()
+    {
+        "additional_metrics",
+        "amp",
+        "decollate",
+        "device",
+        "epoch_length",
+        "inferer",
+        "metric_cmp_fn",
+        "network",
+        "non_blocking",
+        "postprocessing",
+        "prepare_batch",
+    }
 )
-_TRAINER = _ENGINE | set(
-    "key_train_metric loss_function max_epochs optim_set_to_none optimizer train_data_loader train_handlers".split()
-)
+_TRAINER = _ENGINE | {
+    "key_train_metric",
+    "loss_function",
+    "max_epochs",
+    "optim_set_to_none",
+    "optimizer",
+    "train_data_loader",
+    "train_handlers",
+}
 ONLY_KEYWORDS = {
     "torch.distributed.init_process_group": frozenset({"backend"}),
     "torch.distributed.destroy_process_group": frozenset(),

@@ -21,6 +21,8 @@ from mpmri_monai.bundle.inspect_names import Names, NotPythonError, imported, pa
 from mpmri_monai.bundle.inspect_text import judge_free_text, judge_text, judge_unseen
 
 _KEY = re.compile(r"\+?\w+((#|::)\w+)*")
+_PLACE = re.compile(r"(#|::)\d\w*(#|::|$)")
+"""A step to an item of a list by its place, which is another one after a ``+`` key has put lists together."""
 _REFERENCE = re.compile(r"@(?:\w*)(?:(?:#|::)\w*)*")
 _MACRO = re.compile(r"%\w+((#|::)\w+)*")
 _SHAPE = re.compile(r"\*|\d+|\d+\*n|\d+\*\*p(\*n)?|[np]")
@@ -181,7 +183,9 @@ class _Walk:
             yield "E_KEY", f"a key that is no text: {key}"
             return
         yield from judge_unseen(key)
-        if self.file.is_config and not self.file.is_metadata and not _KEY.fullmatch(key):
+        if self.file.is_metadata:
+            return
+        if _PLACE.search(key) or (self.file.is_config and not _KEY.fullmatch(key)):
             yield "E_KEY", key
 
     def _judge_target(self, target: Any) -> Iterator[tuple[str, str]]:

@@ -82,7 +82,8 @@ def judge_reference(identifier: str, names: Names) -> Found:
     steps = identifier.split("::")
     if not identifier.strip(":") or _JUDGED_AS_FREE_TEXT & set(steps):
         yield "E_REFERENCE", f"@{identifier}"
-    if any(one == identifier or one.startswith(f"{identifier}::") for one in names.imports):
+    list_of = identifier.rpartition("::")[0] or identifier  # places in it change when lists are put together
+    if any(one == identifier or one.startswith((f"{identifier}::", f"{list_of}::")) for one in names.imports):
         yield "E_REFERENCE", f"@{identifier}, which is or holds an import"
 
 

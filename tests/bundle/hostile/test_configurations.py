@@ -242,6 +242,18 @@ def engine_handed_on(victim):
     victim.config(evil=_evaluator(_mode_="callable"))
 
 
+def output_of_an_item_is_changed_by_its_place(victim):
+    """A key with a plus makes the item the second of its list, so nothing else says that this is its path."""
+    history = {"_target_": "mpmri_monai.training.History", "path": "@output_dir"}
+    victim.config(handlers=[{"_target_": "torch.nn.MSELoss"}])
+    victim.write("configs/site.json", json.dumps({"+handlers": [history], "handlers#1#path": "README.md"}))
+
+
+def module_by_its_place_in_a_list_put_together(victim):
+    victim.config(evil="@imports::1")
+    victim.write("configs/site.json", json.dumps({"+imports": ["$import torch"]}))
+
+
 def weights_are_fetched_later(victim):
     victim.write("large_files.yml", "large_files:\n- path: models/model.pt\n  url: https://example.org/model.pt\n")
 
@@ -356,6 +368,8 @@ WAYS = {
     compiler_of_our_own_trainer: "E_ARGUMENT",
     compiler_set_by_another_file_of_the_merge: "E_ARGUMENT",
     engine_handed_on: "E_ARGUMENT",
+    output_of_an_item_is_changed_by_its_place: "E_KEY",
+    module_by_its_place_in_a_list_put_together: "E_REFERENCE",
     weights_are_fetched_later: "E_URL",
     packed_text: "E_TEXT",
     unseen_direction_of_reading: "E_TEXT",
