@@ -14,6 +14,7 @@ from torch import nn
 
 from mpmri_monai.bundle.cohort_data import CohortData
 from mpmri_monai.bundle.inspect import refuse_unsafe
+from mpmri_monai.bundle.network import check_device
 from mpmri_monai.bundle.pack import opened
 from mpmri_monai.bundle.provenance import count_seen
 from mpmri_monai.errors import BundleError, LeakageError
@@ -163,7 +164,12 @@ def temperature_among(fitted: Iterable[Fitted]) -> Temperature | None:
 
 
 def pick_device(name: str) -> str:
-    """Return the device ``name``; of ``auto`` a GPU, where there is one."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the device ``name``; of ``auto`` a GPU, where there is one.
+
+    Raises:
+        ConfigError: E_DEVICE, this machine has no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(name)
+    return name

@@ -117,6 +117,7 @@ class Trainings:
     tuning: Tuning
 
     def __post_init__(self) -> None:
+        pick_device(self.tuning.device)  # refuses what this machine has not
         for name in CONFIGS:
             if not (self.trusted.folder / "configs" / f"{name}.json").is_file():
                 raise BundleError(

@@ -94,12 +94,13 @@ def validate(
         ManifestError, StoreError, ConfigError, OutputError: each says what is wrong with what was given.
     """
     choices = choices or Choices()
+    device = pick_device(choices.device)
     with trusted_bundle(bundle, accepted) as trusted, artefacts.whole_folder(out) as part:
         model = trusted.model
         local = local_cohort(model, manifest, choices.workers, choices.seed)
         patients = sorted(set(local.usable["patient"]))
         unseen = refuse_seen(model, patients, local.manifest.name, choices.other_people)
-        slices = predictions(model, model.network(), local, pick_device(choices.device), patients)
+        slices = predictions(model, model.network(), local, device, patients)
         lesions = as_answered(slices, local.task, temperature_among(model.fitted))
         content = {
             "schema": SCHEMA,

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.errors import LeakageError
+from mpmri_monai.errors import ConfigError, LeakageError
 from mpmri_monai.evaluation.fitted import VAL, Seen, salted
 from mpmri_monai.evaluation.predictions import check_predictions
 from mpmri_monai.evaluation.temperature import Temperature
-from mpmri_monai.inference.local import as_answered, refuse_seen, seen_among, temperature_among
+from mpmri_monai.inference.local import as_answered, pick_device, refuse_seen, seen_among, temperature_among
 from mpmri_monai.sequences import TASKS
 
 TASK = TASKS["hcc_grade"]
@@ -66,3 +66,9 @@ def test_the_temperature_is_found_among_what_was_fitted():
     one = temperature("P1")
     assert temperature_among([object(), one]) is one
     assert temperature_among([]) is None
+
+
+def test_a_device_that_the_machine_has_not_is_refused_in_words():
+    assert pick_device("cpu") == "cpu"
+    with pytest.raises(ConfigError, match="E_DEVICE"):
+        pick_device("abacus")
