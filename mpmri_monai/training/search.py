@@ -34,9 +34,6 @@ SIZE_STEP = 2**0.5
 PASSED_OVER = 0.01
 """Between windows that score lower than this no others are looked at: a lesion that is seen a third of a box off its
 middle scores more."""
-OVERLAP = 0.75
-"""Two balls are about one place when their centres are nearer than this share of the sum of their radii; lesions that
-touch are a whole sum apart, and the rest is left for candidates that are a little too large."""
 BATCH = 256
 """Windows that go through the network at once; bounds the memory."""
 MOST_CANDIDATES = 30
@@ -304,15 +301,16 @@ def _suppress(
     """Yield, best first, the windows that stay when each takes away those about the same place, and which these are,
     itself among them.
 
-    They are about the same place when the balls as wide as their boxes overlap by more than lesions side by side can
-    seem to: see `OVERLAP`.
+    They are about the same place when the balls as wide as their boxes overlap. Boxes come out smaller than the lesions
+    in them, so that those of lesions that touch do not. Were some overlap allowed, a large lesion would be found
+    several times, by the best box and by small ones at its rim.
     """
     left = np.argsort(-score, kind="stable")
     for _ in range(MOST_CANDIDATES):
         if not len(left):
             return
         best = int(left[0])
-        same = np.linalg.norm(centre[left] - centre[best], axis=1) < OVERLAP * (size[left] + size[best]) / 2
+        same = np.linalg.norm(centre[left] - centre[best], axis=1) < (size[left] + size[best]) / 2
         yield best, left[same]
         left = left[~same]
 

@@ -20,7 +20,7 @@ from mpmri_monai.samples.plane import ParallelPlanes
 from mpmri_monai.samples.sample import take_samples
 from mpmri_monai.training import AveragingInferer, Inferer
 from mpmri_monai.training.finding import find_in_study
-from mpmri_monai.training.search import MOST_CANDIDATES, Detector, box_sizes_mm, search
+from mpmri_monai.training.search import MOST_CANDIDATES, Detector, _suppress, box_sizes_mm, search
 from mpmri_monai.transforms.batch import centre_crop
 from mpmri_monai.volumes import Geometry, Mask, Stack
 
@@ -151,6 +151,13 @@ def test_bright_spots_are_found_in_place_and_size(study):
         assert radius <= near[0].size_mm <= 4 * radius
         assert near[0].score > 0.7
     assert found.candidates[2].score < 0.3
+
+
+def test_a_large_lesion_is_found_once():
+    """A small box at the rim of a lesion in a large one is not another lesion; one that only touches it is."""
+    centre = np.array([[0.0, 0, 0], [20, 0, 0], [0, 24, 0]])
+    found = dict(_suppress(centre, np.array([30.0, 17, 17]), np.array([0.9, 0.8, 0.7])))
+    assert {best: same.tolist() for best, same in found.items()} == {0: [0, 1], 2: [2]}
 
 
 def test_candidates_are_about_different_places_in_the_region(study):
