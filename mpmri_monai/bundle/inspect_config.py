@@ -10,8 +10,9 @@ from typing import Any
 
 from mpmri_monai.bundle.inspect_allowed import ACCESS, CALLABLES, ONLY_KEYWORDS, SHORT_NAMES, WRITES_TO
 from mpmri_monai.bundle.inspect_expression import (
+    FOLDERS,
     calls_of,
-    is_output_folder,
+    is_made_for_it,
     is_run_folder,
     judge_expression,
     judge_reference,
@@ -100,10 +101,10 @@ def inspect_configs(files: list[ConfigFile], uses: Uses) -> Iterator[Finding]:
 
 def _judge_item(identifier: str, values: list[Any], names: Names) -> Iterator[tuple[str, str]]:
     """What can be seen only over all files: where things write, and the arguments of what is listed with conditions."""
-    if identifier in ("bundle_root", "output_dir"):
+    if identifier in FOLDERS:
         for value in values:
             here = identifier == "bundle_root" and value == "."
-            if not here and not is_output_folder(value, names):
+            if not here and not is_made_for_it(identifier, value, names):
                 yield "E_PATH", f"{identifier} = {value}"
     parent, _, last = identifier.rpartition("::")
     if last != "_target_":

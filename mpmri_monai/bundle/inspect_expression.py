@@ -30,7 +30,11 @@ Found = Iterator[tuple[str, str]]
 
 _PLAIN_END = re.compile(r"/?\w[\w-]*(\.\w+)?(/\w[\w-]*(\.\w+)?)*")
 """A path below a folder, or the end of a folder's name: no part of it is a step upwards, nor half of one."""
-_OWN_FOLDERS = frozenset({"mpmri_monai.bundle.default_output_dir", "mpmri_monai.bundle.bundle_root"})
+FOLDERS = {
+    "bundle_root": "mpmri_monai.bundle.bundle_root",
+    "output_dir": "mpmri_monai.bundle.default_output_dir",
+}
+"""Ids that name a folder, and this project's function that says which: where the bundle lies, where its runs go."""
 _JUDGED_AS_FREE_TEXT = frozenset({"_meta_", "_desc_"})
 _NUMBER_FUNCTIONS = frozenset({"abs", "float", "int", "len", "round"})
 _OPERANDS = ("left", "right", "operand", "body", "orelse")
@@ -158,7 +162,7 @@ class _Judge:
     def is_own_folder(self, node: ast.expr) -> bool:
         """Whether this calls the project's function that says where a bundle lies, or where its runs go."""
         called = self.names.meanings(node.func) if isinstance(node, ast.Call) else None
-        return bool(called and called <= _OWN_FOLDERS)
+        return bool(called and called <= set(FOLDERS.values()))
 
     def _is_number(self, node: ast.expr, depth: int = 0) -> bool:
         """Whether ``node`` can be nothing but a number, whichever configurations are merged."""
@@ -281,20 +285,18 @@ def is_run_folder(node: ast.expr) -> bool:
     return reference(node) == "output_dir"
 
 
-def is_output_folder(value: Any, names: Names) -> bool:
-    """Whether a configuration's ``bundle_root`` or ``output_dir`` is made by this project's functions for them."""
+def is_made_for_it(identifier: str, value: Any, names: Names) -> bool:
+    """Whether ``bundle_root`` or ``output_dir`` is what this project's function for it says, or lies below that."""
     if not isinstance(value, str) or not value.startswith("$"):
         return False
     try:
         statement = parsed(value)
     except NotPythonError:
         return False
-    if not isinstance(statement, ast.Expr):
-        return False
-    judge = _Judge(names)
-    return judge.is_own_folder(statement.value) or (
-        isinstance(statement.value, ast.BinOp) and judge.is_path_below(statement.value)
-    )
+    node = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(node, ast.BinOp) and _Judge(names).is_path_below(node):
+        node = node.left
+    return isinstance(node, ast.Call) and names.meanings(node.func) == {FOLDERS[identifier]}
 
 
 def _is_dashed_join(node: ast.Attribute) -> bool:

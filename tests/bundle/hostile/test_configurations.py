@@ -183,6 +183,18 @@ def output_goes_over_the_working_folder(victim):
     victim.config(output_dir=".")
 
 
+def output_goes_below_the_working_folder(victim):
+    victim.config(bundle_root=".", output_dir="$@bundle_root + '/mpmri_monai'")
+
+
+def output_goes_into_the_bundle(victim):
+    victim.config(output_dir="$mpmri.bundle_root()")
+
+
+def output_goes_into_a_folder_of_the_cohort(victim):
+    victim.config(output_dir="$@cohort.manifest.path('images') / 'x'")
+
+
 def bundle_root_is_nothing(victim):
     victim.config(bundle_root="", manifest="$@bundle_root + '/etc'")
 
@@ -356,6 +368,9 @@ WAYS = {
     output_of_an_override_goes_over_a_file_of_the_user: "E_ARGUMENT",
     output_folder_is_chosen_by_the_bundle: "E_PATH",
     output_goes_over_the_working_folder: "E_PATH",
+    output_goes_below_the_working_folder: "E_PATH",
+    output_goes_into_the_bundle: "E_PATH",
+    output_goes_into_a_folder_of_the_cohort: "E_PATH",
     bundle_root_is_nothing: "E_PATH",
     path_steps_upwards: "E_PATH",
     path_of_the_home_folder: "E_PATH",
