@@ -114,7 +114,8 @@ def _likeliest(is_class: np.ndarray, offset: np.ndarray, terms: np.ndarray, weig
         p = expit(offset + beta @ terms)
         gradient = (weights * (is_class - p)) @ terms.T
         curvature = np.einsum("rl,il,jl->rij", weights * p * (1 - p), terms, terms)
-        curvature[~(np.linalg.det(curvature) > 0)] = np.nan  # flat: no peak
+        with np.errstate(invalid="ignore"):  # of those that were flat before
+            curvature[~(np.linalg.det(curvature) > 0)] = np.nan  # flat: no peak
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         least = likelihood(beta) - CONVERGED
         for _ in range(HALVINGS):
