@@ -12,11 +12,9 @@ from pydicom.filewriter import dcmwrite
 from mpmri_monai.artefacts import whole_file
 from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import MaskError
-from mpmri_monai.report.dicom_source import RegionOnSeries, images_of, read_images
+from mpmri_monai.report.dicom_source import UNICODE, RegionOnSeries, images_of, read_images
 
 __all__ = ["RegionOnSeries", "write_dicom_answer"]
-
-UNICODE = "ISO_IR 192"
 
 
 @without_warnings()

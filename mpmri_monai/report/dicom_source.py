@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
+from pydicom.valuerep import DA, TM
 
 from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import CatalogueError, MaskError
@@ -27,6 +28,18 @@ MAY_BE_EMPTY = (
 """Type 2 attributes of the patient, study and frame of reference modules: de-identified files often lack them."""
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Rows", "Columns")
 EXPORT = "export the study again"
+UNICODE = "ISO_IR 192"
+
+
+def _sex(text: str) -> None:
+    if text not in ("", "M", "F", "O"):
+        raise ValueError
+
+
+FORMS: dict[str, Callable[[str], object]] = {
+    "PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM, "PatientSex": _sex,
+}  # fmt: skip
+"""Attributes of patient and study that no object may repeat in another form; each raises ValueError for one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +100,28 @@ def read_images(paths: Iterable[Path]) -> dict[str, Dataset]:
 def _header(path: Path) -> Dataset:
     try:
         image = dcmread(path, stop_before_pixels=True)
+        image.decode()
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
         raise _unusable("a file that cannot be read as one") from error
     missing = [name for name in NEEDED if not image.get(name)]
     if missing:
         raise _unusable(f"one without {', '.join(missing)}")
+    malformed = list(_malformed(image))
+    if malformed:
+        raise _unusable(f"one whose {', '.join(malformed)} DICOM does not allow")
+    image.SpecificCharacterSet = UNICODE  # highdicom does not take the code extensions that Japanese names come with
     for name in MAY_BE_EMPTY:
         if name not in image:
             setattr(image, name, None)
     return image
+
+
+def _malformed(image: Dataset) -> Iterator[str]:
+    for name, form in FORMS.items():
+        try:
+            form(str(image.get(name) or ""))
+        except ValueError:
+            yield name
 
 
 def _unusable(found: str) -> CatalogueError:

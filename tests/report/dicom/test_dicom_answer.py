@@ -60,12 +60,19 @@ def test_every_object_says_who_issued_the_patients_number(make, picture, tmp_pat
         assert {name: one.get(name) for name in whose} == whose, path.name
 
 
-def test_a_name_in_any_character_set_stays_the_same(make, tmp_path):
-    """Hospitals in China write GB18030; the objects are in Unicode."""
+@pytest.mark.parametrize(
+    ("characters", "name", "part"),
+    [
+        ("GB18030", "Wang^XiaoDong=王^小东", "小东"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "太郎"),
+        ("ISO_IR 100", "Müller^Jörg", "Jörg"),
+    ],
+)
+def test_a_name_in_any_character_set_stays_the_same(make, tmp_path, characters, name, part):
+    """As hospitals in China, Japan and Germany write them; the objects are in Unicode."""
     from faults.builder import volume
 
-    name = "Wang^XiaoDong=王^小东"
-    found = volume(SpecificCharacterSet="GB18030", PatientName=name, StudyDescription="肝")
+    found = volume(SpecificCharacterSet=characters, PatientName=name, StudyDescription=part)
     series = make.stacked(make.written(tmp_path / "study", found)[0])
     regions = {"L1": series.region(make.ellipsoid(series.shape, (3, 6, 5), 2))}
     paths = write_dicom_answer(tmp_path / "out", make.result(make.lesion("L1")), regions, series.files)
@@ -73,7 +80,20 @@ def test_a_name_in_any_character_set_stays_the_same(make, tmp_path):
         one = pydicom.dcmread(path)
         assert one.SpecificCharacterSet == "ISO_IR 192"
         assert str(one.PatientName) == name
-        assert "小东".encode() in path.read_bytes()
+        assert part.encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PatientSex", "WEIBLICH"), ("PatientBirthDate", "1950"), ("StudyTime", "9:30"), ("StudyDate", "2024-1")],
+)
+def test_an_attribute_that_no_object_may_repeat_is_named_and_not_shown(make, tmp_path, name, value):
+    from faults.builder import volume
+
+    series = make.stacked(make.written(tmp_path / "study", volume(**{name: value}))[0])
+    with pytest.raises(CatalogueError, match=f"whose {name} DICOM does not allow") as caught:
+        write_dicom_answer(tmp_path / "out", make.result(make.lesion("L1")), {}, series.files)
+    assert value not in str(caught.value)
 
 
 def test_captures_hold_the_text_and_the_picture(answered, picture, tmp_path):
