@@ -65,6 +65,7 @@ def lesion_answer(lesion: LesionData, model: TrainedModel, explanation: Explanat
         "position_mm": [round(float(x), 1) for x in np.mean([s.position_mm for s in samples], axis=0)],
         "extent_mm": round(float(samples[0].extent_mm), 1),
         "slices": len(lesion.rows) * (model.size[0] if len(model.size) == 3 else 1),
+        "slices_without": {name: count for name, count in _absent(lesion.rows, model).items() if count},
         "tsic": signal_curve(samples),
         "warnings": [*warnings(samples, lesion.rows, model), *map(_about_mask, lesion.cautions)],
         "range_warnings": [one.text for one in outside],
@@ -95,12 +96,17 @@ def signal_curve(samples: Sequence[Sample]) -> dict[str, float]:
 
 def warnings(samples: Sequence[Sample], rows: pd.DataFrame, model: TrainedModel) -> list[str]:
     """Return what a reader has to know of the samples: sequences that are missing, parts that were not seen."""
-    missing = {name: int((~rows[f"present_{name}"].astype(bool)).sum()) for name in model.fusion}
+    missing = _absent(rows, model)
     found = [_about_missing(name, slices, len(rows), model) for name, slices in missing.items() if slices]
     if any("cut" in sample.flags for sample in samples):
         found.append("the lesion is larger than the crop that the network sees: it saw a part")
     used = set(model.fusion)
     return found + sorted({flag for sample in samples for flag in sample.flags if flag.partition(":")[2] in used})
+
+
+def _absent(rows: pd.DataFrame, model: TrainedModel) -> dict[str, int]:
+    """Return on how many samples each sequence of the fusion is absent."""
+    return {name: int((~rows[f"present_{name}"].astype(bool)).sum()) for name in model.fusion}
 
 
 def _about_missing(name: str, slices: int, of: int, model: TrainedModel) -> str:

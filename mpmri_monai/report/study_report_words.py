@@ -99,6 +99,9 @@ def missing(lesion: Answer) -> str:
     """Return which sequences were not there for this lesion."""
     absent = [name for name, there in lesion["present"].items() if not there]
     seen = [name for name, there in lesion["present"].items() if there]
+    partly = [name for name in seen if lesion.get("slices_without", {}).get(name)]
+    if partly and not absent:
+        return f"{listed(partly)} on some slices; {listed(seen)} were seen on the others."
     if not absent:
         return f"Nothing: {listed(seen)} were seen." if len(seen) > 1 else f"Nothing: {listed(seen)} was seen."
     verb = "is" if len(absent) == 1 else "are"

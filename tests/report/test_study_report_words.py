@@ -80,6 +80,7 @@ def test_what_is_missing():
     assert words.missing(lesion()) == "Nothing: T2 and OUT were seen."
     text = words.missing(lesion(present={"T2": True, "OUT": False, "S4": False}))
     assert text == "OUT and S4 are missing. Only T2 was seen."
+    assert words.missing(lesion(slices_without={"OUT": 1})) == "OUT on some slices; T2 and OUT were seen on the others."
 
 
 def test_warnings_are_told_once_in_words_and_without_folders():
