@@ -17,13 +17,15 @@ def print_inspection(inspection: Inspection, name: str, accepted: Collection[str
     """Print the findings, what the configurations use, and the verdict. Foreign text is never read as markup."""
     console = console or Console()
     table = Table(title=Text(f"Inspection of {name}"), title_justify="left")
-    for heading in ("level", "code", "where", "what", "why"):
+    for heading in ("level", "code", "where", "what"):
         table.add_column(heading, overflow="fold")
     for one in inspection.findings:
         level = "accepted" if one.code in accepted and one.level == "danger" else one.level
-        cells = (level, one.code, one.where, one.what, one.why)
+        cells = (level, one.code, one.where, one.what)
         table.add_row(*map(Text, cells), style=_STYLES.get(level, ""))
     console.print(table)
+    for code, why in sorted({one.code: one.why for one in inspection.findings}.items()):
+        console.print(Text(f"{code}: {why}"))
     for heading, names in (
         ("builds", inspection.targets),
         ("imports", inspection.imports),

@@ -64,12 +64,14 @@ def pack(bundle: Path, out: Path) -> str:
     gives differs between versions of its library. ``provenance.json`` is made anew, and ``contents.json`` lists it.
 
     Raises:
-        BundleError: the bundle's files are not those of its contents.json; there are links, or names that do not
-            travel; the metadata tell no licence or no intended use; nothing tells where weights come from; ``out``
-            lies within the bundle.
+        BundleError: there is no such folder; the bundle's files are not those of its contents.json; there are links,
+            or names that do not travel; the metadata tell no licence or no intended use; nothing tells where weights
+            come from; ``out`` lies within the bundle.
         OutputError: the archive cannot be written.
     """
     bundle, out = Path(bundle).resolve(), Path(out)
+    if not bundle.is_dir():
+        raise BundleError(expected="the folder of a bundle", found=f"none at {bundle}", fix="name another")
     if out.resolve().is_relative_to(bundle):
         raise BundleError(expected="a place outside of the bundle", found=str(out), fix="name another file with -o")
     refuse_unlike_contents(bundle)

@@ -191,6 +191,11 @@ def test_a_bundle_that_is_not_in_order_is_not_packed(bundle, tmp_path, damage, f
     assert not (tmp_path / "a.zip").exists()
 
 
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(BundleError, match="the folder of a bundle; found none"):
+        pack(tmp_path / "nothing", tmp_path / "out.zip")
+
+
 def test_an_archive_is_not_put_into_its_own_bundle(bundle):
     with pytest.raises(BundleError, match="outside"):
         pack(bundle, bundle / "docs" / "a.zip")
