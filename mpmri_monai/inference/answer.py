@@ -15,7 +15,7 @@ from torch import nn
 
 from mpmri_monai import artefacts
 from mpmri_monai.bundle.run_folder import software
-from mpmri_monai.errors import OutputError
+from mpmri_monai.errors import OutputError, WeightsError
 from mpmri_monai.evaluation import write_predictions
 from mpmri_monai.explain import Explanation, explain
 from mpmri_monai.inference.lesion import LesionData, lesion_answer
@@ -24,6 +24,7 @@ from mpmri_monai.inference.on_series import shown_on
 from mpmri_monai.inference.seconds import Seconds
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report import LesionAnswer, answer_picture
+from mpmri_monai.report.dicom_answer import remove_objects
 from mpmri_monai.report.study_report import REPORT, write_study_report
 from mpmri_monai.report.study_report_pictures import LesionPictures, acquired_views
 from mpmri_monai.report.study_report_words import cautions
@@ -31,6 +32,9 @@ from mpmri_monai.training import prediction_rows
 
 RESULT_SCHEMA = "mpmri-monai/result/1"
 RESULT, PREDICTIONS, PICTURE = "result.json", "predictions.csv", "picture.png"
+DICOM = "dicom"
+"""Folder within an answer's that holds its DICOM objects; they alone name the patient."""
+
 NEW = {"repeat": 0, "outer": 0, "inner": "", "role": "test"}
 
 
@@ -67,7 +71,15 @@ class AnswerWriter:
 
     def _collect(self, engine: Engine) -> None:
         logits = engine.state.output[CommonKeys.PRED]
-        self._probabilities.append(torch.softmax(logits.double(), dim=1).cpu().numpy())
+        probabilities = torch.softmax(logits.double(), dim=1).cpu().numpy()
+        if not np.isfinite(probabilities).all():  # no comparison with NaN is true: the answer would not be withheld
+            raise WeightsError(
+                expected="a probability of each class",
+                found="a number that is not finite from the network",
+                fix="`mpmri bundle verify` tells whether the bundle is whole",
+                code="E_NOT_FINITE",
+            )
+        self._probabilities.append(probabilities)
 
     def _write(self, engine: Engine) -> None:
         data, model, described = self.dataset.data, self.model, self.dataset.described
@@ -173,6 +185,7 @@ def write_answer(
     """Write the files of an answer; ``rows`` is None where there was nothing to ask the network about."""
     (folder / RESULT).unlink(missing_ok=True)  # it is there only beside the files that belong to it
     (folder / PREDICTIONS).unlink(missing_ok=True)
+    remove_objects(folder / DICOM)
     answers = [_seen(lesion, pictures[lesion["id"]]) for lesion in result["lesions"]]
     answer_picture(folder / PICTURE, answers)
     write_study_report(folder, result, pictures, model.reference)

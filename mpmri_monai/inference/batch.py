@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai import artefacts
+from mpmri_monai.artefacts import file_digest
 from mpmri_monai.errors import ManifestError, MpmriError
 from mpmri_monai.inference.answer import RESULT
 from mpmri_monai.inference.infer import Answered, Reader
@@ -39,6 +40,8 @@ class Entry:
     """Code, which is the name of the answer's folder; None where the study could not be told."""
     reason: str | None = None
     """Why it failed."""
+    result: str | None = None
+    """SHA-256 of the answer's ``result.json``: whatever else lies in its place is no answer to this question."""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -60,7 +63,7 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
     """
     made_by = (reader.model.weights_sha256, reader.detector and reader.detector.weights_sha256, dicom_out)
     earlier_ones = [entry for entry in read_batch(out, _bundle(reader)) if entry.state == DONE]
-    known = {entry.key: entry for entry in earlier_ones if _result(out, entry).is_file()}
+    known = {entry.key: entry for entry in earlier_ones if _is_there(out, entry)}
     entries: list[Entry] = []
     for number, question in enumerate(questions, start=1):
         key = question.key(reader.model.bundle, *made_by)
@@ -117,7 +120,8 @@ def _answered(question: Question, number: int, key: str, answer: Callable[[Quest
         logger.debug("study %d of those given", number, exc_info=error)
     else:
         print(f"Seconds: {answered.seconds}")
-        return Entry(number, key, DONE, answered.code, seconds=answered.seconds.rounded())
+        written = file_digest(answered.folder / RESULT)
+        return Entry(number, key, DONE, answered.code, seconds=answered.seconds.rounded(), result=written)
     print(f"failed: {reason}", file=sys.stderr)
     return Entry(number, key, FAILED, reason=reason)
 
@@ -128,6 +132,12 @@ def _bundle(reader: Reader) -> dict[str, str]:
 
 def _result(out: Path, entry: Entry) -> Path:
     return out / str(entry.study) / RESULT
+
+
+def _is_there(out: Path, entry: Entry) -> bool:
+    """Return whether the answer still lies where it was written; another one may, if a later command was cut short."""
+    path = _result(out, entry)
+    return path.is_file() and file_digest(path) == entry.result
 
 
 def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:

@@ -13,6 +13,7 @@ from mpmri_monai.artefacts import read_json
 from mpmri_monai.bundle.network import check_device
 from mpmri_monai.errors import BundleError, ConfigError
 from mpmri_monai.inference.answer import (
+    DICOM,
     PICTURE,
     RESULT,
     AnswerWriter,
@@ -33,9 +34,6 @@ from mpmri_monai.transforms import preprocessing
 THREADS = 1
 """As in the bundles' inference.json: the number is part of the result. A few crops gain little by a second thread, and
 where other programs run its threads wait for each other: explaining a lesion took 12 s instead of 1."""
-
-DICOM = "dicom"
-"""Folder within an answer's that holds the DICOM objects; they alone name the patient."""
 
 FOUND_SCORE = 0.5
 """A candidate counts from here: the detector takes it for a lesion rather than for background."""

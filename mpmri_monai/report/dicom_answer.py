@@ -14,7 +14,7 @@ from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import MaskError
 from mpmri_monai.report.dicom_source import UNICODE, RegionOnSeries, images_of, read_images
 
-__all__ = ["RegionOnSeries", "write_dicom_answer"]
+__all__ = ["RegionOnSeries", "remove_objects", "write_dicom_answer"]
 
 
 @without_warnings()
@@ -57,7 +57,7 @@ def write_dicom_answer(
     objects = _named("regions", {id(one): one for one, _ in segments.values()}.values())
     objects["answer.dcm"] = structured_report(result, regions, segments, list(images.values()))
     objects |= _named("report", secondary_captures(result, picture, next(iter(images.values()))))
-    _remove_earlier(Path(folder))
+    remove_objects(Path(folder))
     for name, content in objects.items():
         content.SpecificCharacterSet = UNICODE  # names may come in any character set
         with whole_file(Path(folder) / name) as part:
@@ -86,8 +86,8 @@ def _named(name: str, objects: Iterable[Dataset]) -> dict[str, Dataset]:
     return {f"{name}-{count}.dcm": content for count, content in enumerate(objects, start=1)}
 
 
-def _remove_earlier(folder: Path) -> None:
-    """Objects of an earlier answer must not lie beside those of this one."""
+def remove_objects(folder: Path) -> None:
+    """Remove what `write_dicom_answer` wrote: objects of an earlier answer must not lie beside a newer one."""
     for pattern in ("regions-*.dcm", "answer.dcm", "report-*.dcm"):
         for path in folder.glob(pattern):
             path.unlink()

@@ -73,7 +73,7 @@ class Candidate:
     """Side of the box; the height is taken to be the same."""
     score: float
     """Mean probability (0…1) over the slices through it. It ranks; how often such a place is a lesion it does not say,
-    for training saw as many lesions as background."""
+    for training saw lesions far more often than a study shows them."""
 
 
 @dataclass(frozen=True, eq=False)

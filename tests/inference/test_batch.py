@@ -106,6 +106,16 @@ def test_changed_files_other_questions_other_weights_and_lost_answers_are_answer
     assert newer.asked == ["a"]
 
 
+def test_an_answer_to_another_question_in_its_place_does_not_count(studies, tmp_path):
+    """A command that is cut short may have written a later answer for the study, and not yet the table."""
+    out, (asked,) = tmp_path / "out", studies("a")
+    answer_all([asked], Reader(), out)
+    (out / "study-a/result.json").write_text(json.dumps({"lesions": []}))
+    again = Reader()
+    answer_all([asked], again, out)
+    assert again.asked == ["a"]
+
+
 def test_earlier_answers_of_the_folder_stay_in_its_table(studies, tmp_path):
     first, second = studies("a", "b")
     answer_all([first], Reader(), tmp_path / "out")

@@ -8,9 +8,10 @@ import nibabel
 import pandas as pd
 import pydicom
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 
-from mpmri_monai.errors import CatalogueError, ConfigError, MaskError, OutputError
+from mpmri_monai.errors import CatalogueError, ConfigError, MaskError, OutputError, WeightsError
 from mpmri_monai.inference import AnswerWriter, infer
 from mpmri_monai.inference.question import Question
 from mpmri_monai.training.search import Candidate
@@ -192,6 +193,28 @@ def test_dicom_objects_belong_to_the_patient_s_study_and_name_nobody_elsewhere(a
         for secret in (source.StudyInstanceUID, source.SeriesInstanceUID, str(source.PatientName), source.PatientID):
             assert str(secret) not in text, path.name
     assert len(pd.read_csv(folder / "predictions.csv")) == result["lesions"][0]["slices"]
+
+
+def test_a_newer_answer_takes_the_objects_of_the_older_one_away(answer, question):
+    """They name the patient, and a PACS would be sent what the result beside them does not say."""
+    _, folder = answer(question, dicom_out=True)
+    (folder / "dicom/notes.txt").write_text("not ours")
+    answer(question)
+    assert [path.name for path in (folder / "dicom").iterdir()] == ["notes.txt"]
+
+
+def test_a_network_that_says_nothing_is_no_answer(reader, question, tmp_path):
+    last = list(reader.network.parameters())[-1]
+    kept = last.detach().clone()
+    with torch.no_grad():
+        last.fill_(float("nan"))
+    try:
+        with pytest.raises(WeightsError, match="not finite"):
+            reader.answer(question, tmp_path)
+    finally:
+        with torch.no_grad():
+            last.copy_(kept)
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_the_one_mask_among_the_images_serves_and_of_none_there_is_no_lesion(answer, model, question, dicom, tmp_path):
