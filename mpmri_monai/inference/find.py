@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from mpmri_monai.cohort import Region, Study
-from mpmri_monai.errors import BundleError
+from mpmri_monai.errors import BundleError, CatalogueError
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.training.finding import Findings, find_in_study
 from mpmri_monai.training.search import Candidate, Detector, box_sizes_mm
@@ -16,7 +17,9 @@ BACKGROUND = "background"
 """The class of a detector's task that is not looked for."""
 
 
-def find_lesions(study: Study, folder: Path, model: TrainedModel, device: str | torch.device = "cpu") -> Findings:
+def find_lesions(
+    study: Study, folder: Path, model: TrainedModel, device: str | torch.device = "cpu", allow_missing: bool = False
+) -> Findings:
     """Slide the detector of a bundle over the liver of a study, or over the body where it has no liver mask.
 
     Args:
@@ -24,12 +27,38 @@ def find_lesions(study: Study, folder: Path, model: TrainedModel, device: str | 
         folder: what its paths are relative to.
         model: of a detector bundle, such as ``hcc_detection``.
         device: where the network runs.
+        allow_missing: look although a sequence is missing that the detector needs.
 
     Raises:
         BundleError: the bundle is no detector.
+        CatalogueError: as `not_shown`.
         MpmriError: as `find_in_study`.
     """
-    return find_in_study(study, folder, detector_of(model), device)
+    detector, missing = detector_of(model), not_shown(study, model, allow_missing)
+    findings = find_in_study(study, folder, detector, device)
+    if not missing:
+        return findings
+    note = f"The detector looked without {', '.join(missing)}: what it found, and what it did not, is to be doubted."
+    return replace(findings, notes=(note, *findings.notes))
+
+
+def not_shown(study: Study, model: TrainedModel, allow_missing: bool) -> list[str]:
+    """Return the sequences of a detector that a study lacks: another bundle answers, and may need others.
+
+    Raises:
+        CatalogueError: the detector needs one of them, and a person has not allowed to do without; or it has none.
+    """
+    missing = [name for name in model.fusion if name not in study.images]
+    needed = [name for name in missing if name in model.required]
+    if len(missing) < len(model.fusion) and (allow_missing or not needed):
+        return missing
+    raise CatalogueError(
+        expected=f"{' '.join(model.required) or 'one of ' + ' '.join(model.fusion)}, which the detector looks at",
+        found=f"no volume for {', '.join(missing)}",
+        fix="outline the lesions (--mask), or name another detector"
+        + ("; --allow-missing looks all the same" if len(missing) < len(model.fusion) else ""),
+        code="E_ROLE",
+    )
 
 
 def detector_of(model: TrainedModel) -> Detector:

@@ -99,7 +99,7 @@ class Reader:
         refuse_other_study(folder, described.study.study)
         if question.find:
             with seconds.of("finding"):
-                described = self._found(described)
+                described = self._found(described, question.allow_missing)
         if question.find and not described.study.lesions:
             return self._nothing(described, folder, seconds, dicom_out)
         with seconds.of("images"):
@@ -123,10 +123,10 @@ class Reader:
             decollate=False,
         ).run()
 
-    def _found(self, described: DescribedStudy) -> DescribedStudy:
+    def _found(self, described: DescribedStudy, allow_missing: bool) -> DescribedStudy:
         if self.detector is None:
             raise BundleError(expected="a detector to find lesions with", found="none", fix="add --detector BUNDLE")
-        findings = find_lesions(described.study, Path(), self.detector, self.device)
+        findings = find_lesions(described.study, Path(), self.detector, self.device, allow_missing)
         likely = [one for one in findings.found.candidates if one.score >= FOUND_SCORE]
         notes = [*([OF_CANDIDATES] if likely else []), *findings.notes, *_about_rest(len(likely))]
         return described.with_found(likely[:MOST_FOUND], notes)

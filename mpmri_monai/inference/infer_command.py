@@ -60,14 +60,14 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
             studies = [*studies, stack.enter_context(_fetched(places.from_pacs, places.query))]
         questions = questions_of(studies, masks, asked)
         model = stack.enter_context(_model(places.bundle, places.accepted))
-        if dry:
-            answerable = [_dry(question, model) for question in questions]
-            return 0 if all(answerable) else 1
-        if places.out is None:
-            raise ConfigError(expected="-o and the folder for the answers", found="none", fix="add -o FOLDER")
         detector = None
         if asked.find:
             detector = stack.enter_context(_model(places.detector or _beside(places.bundle), places.accepted))
+        if dry:
+            answerable = [_dry(question, model, detector) for question in questions]
+            return 0 if all(answerable) else 1
+        if places.out is None:
+            raise ConfigError(expected="-o and the folder for the answers", found="none", fix="add -o FOLDER")
         reader = Reader.of(model, places.device, detector)
         entries = answer_all(questions, reader, places.out, places.dicom_out or places.to_pacs is not None)
         if places.to_pacs:
@@ -145,9 +145,9 @@ def _beside(bundle: Path) -> Path:
     return found
 
 
-def _dry(question: Question, model: TrainedModel) -> bool:
+def _dry(question: Question, model: TrainedModel, detector: TrainedModel | None) -> bool:
     try:
-        return dry_run(question, model)
+        return dry_run(question, model, detector)
     except MpmriError as error:
         print(f"error: {question.without_paths(str(error))}", file=sys.stderr)
         return False

@@ -44,8 +44,13 @@ class Question:
 
     def files(self) -> list[str]:
         """Return the places of everything that the answer is made from."""
-        named = (self.study, self.lesion_mask, self.liver, *map(str, self.nifti.values()))
-        return [str(Path(name).resolve()) for name in named if name]
+        return list(self._places().values())
+
+    def _places(self) -> dict[str, str]:
+        """Return the same by what each is: files that change their parts are another question."""
+        named = {"study": self.study, "mask": self.lesion_mask, "liver": self.liver}
+        named |= {f"image {sequence}": str(path) for sequence, path in self.nifti.items()}
+        return {part: str(Path(name).resolve()) for part, name in named.items() if name}
 
     def key(self, *made_by: Any) -> str:
         """Return a word that changes with the study's files, the question, and what answers it.
@@ -61,7 +66,7 @@ class Question:
             self.find,
             self.allow_missing,
             self.protocol,
-            sorted(self.nifti),
+            self._places(),
         )
         return digest([asked, rules, signature_of(self.files(), Path("/")), *made_by])
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mpmri_monai.artefacts import file_digest
-from mpmri_monai.errors import BundleError
+from mpmri_monai.cohort import Study
+from mpmri_monai.errors import BundleError, CatalogueError
 from mpmri_monai.inference import TrainedModel
-from mpmri_monai.inference.find import detector_of, region_of
+from mpmri_monai.inference.find import detector_of, find_lesions, not_shown, region_of
 from mpmri_monai.networks import build_network, save_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.samples.region import box_mask
@@ -68,3 +69,24 @@ def test_a_candidate_becomes_the_box_of_a_lesion():
     mask = box_mask(region.center_mm, region.size_mm)
     assert mask.volume_ml == pytest.approx(8.0)
     assert mask.points_mm()[0].tolist() == [1.0, -2.0, 3.0]
+
+
+def study(*sequences):
+    return Study(patient="P1", study="P1-1", site="A", images={name: f"{name}.nii.gz" for name in sequences})
+
+
+def test_a_study_without_what_the_detector_needs_is_not_searched_unless_allowed(model, tmp_path):
+    """Another bundle answers, and may need other sequences: nothing would be found, and nobody would know why."""
+    detector = model()
+    assert not_shown(study("T2", "S0", "S3"), detector, False) == []
+    with pytest.raises(CatalogueError, match="T2 S3, which the detector looks at; found no volume for S3"):
+        find_lesions(study("T2", "S0"), tmp_path, detector)
+    assert not_shown(study("T2"), detector, True) == ["S3"]
+
+
+def test_a_detector_that_can_do_without_needs_no_permission_but_something(model):
+    detector = model(required=["T2"])
+    assert not_shown(study("T2"), detector, False) == ["S3"]
+    for allowed in (False, True):
+        with pytest.raises(CatalogueError, match="no volume for T2, S3"):
+            not_shown(study("S0"), detector, allowed)

@@ -39,6 +39,16 @@ def test_a_dry_run_shows_the_series_and_what_is_missing_and_writes_nothing(typed
     assert not out.exists()
 
 
+def test_a_dry_run_says_what_the_detector_lacks(typed, nifti):
+    files = [part for name in ("T2", "OUT", "S4") for part in ("--nifti", f"{name}={nifti / name}.nii.gz")]
+    lacking = typed(*files, "--find", "--dry-run")
+    assert lacking.exit_code == 1
+    assert "found no volume for S0, S2" in lacking.stdout
+    allowed = typed(*files, "--find", "--dry-run", "--allow-missing")
+    assert allowed.exit_code == 0
+    assert "The detector would look without S0 S2." in allowed.stdout
+
+
 def test_one_bad_study_of_two_ends_with_status_1_and_a_repeat_answers_none_anew(typed, dicom, tmp_path):
     options = ("-i", dicom.dicom, tmp_path / "nowhere", "--at", "0,0,0", "--size", "20", "-o", tmp_path / "out")
     assert isinstance(typed(*options).exception, ConfigError)  # a point is a place in one study
