@@ -36,10 +36,10 @@ def find_lesions(
     """
     detector, missing = detector_of(model), not_shown(study, model, allow_missing)
     findings = find_in_study(study, folder, detector, device)
-    if not missing:
-        return findings
-    note = f"The detector looked without {', '.join(missing)}: what it found, and what it did not, is to be doubted."
-    return replace(findings, notes=(note, *findings.notes))
+    notes = [f"Searched by {' '.join(model.bundle.values())}, weights {model.weights_sha256[:12]}."]
+    if missing:
+        notes.append(f"It looked without {', '.join(missing)}: doubt what it found, and what it did not.")
+    return replace(findings, notes=(*notes, *findings.notes))
 
 
 def not_shown(study: Study, model: TrainedModel, allow_missing: bool) -> list[str]:

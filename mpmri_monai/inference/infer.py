@@ -109,7 +109,7 @@ class Reader:
             self._run(dataset, AnswerWriter(folder, dataset, self.model, seconds=seconds))
         if dicom_out:
             with seconds.of("DICOM"):
-                _write_dicom(folder, described, dataset)
+                _write_dicom(folder, described, dataset, self.model)
         return Answered(described.study.study, folder, seconds)
 
     def _run(self, dataset: DescribedDataset, writer: AnswerWriter) -> None:
@@ -139,7 +139,7 @@ class Reader:
         print_answer(folder, result)
         if dicom_out:
             with seconds.of("DICOM"):
-                _write_dicom(folder, described, None)
+                _write_dicom(folder, described, None, self.model)
         return Answered(described.study.study, folder, seconds)
 
 
@@ -160,10 +160,13 @@ def _about_rest(found: int) -> list[str]:
     return [f"{rest} more candidates were found; those with the {MOST_FOUND} highest scores are answered"]
 
 
-def _write_dicom(folder: Path, described: DescribedStudy, dataset: DescribedDataset | None) -> None:
+def _write_dicom(
+    folder: Path, described: DescribedStudy, dataset: DescribedDataset | None, model: TrainedModel
+) -> None:
     """Write the answer in ``folder`` once more, as DICOM objects of the patient's study."""
     from mpmri_monai.inference.on_series import regions_on_series, source_files
     from mpmri_monai.report.dicom_answer import write_dicom_answer
 
     regions = {} if dataset is None else regions_on_series(dataset)
-    write_dicom_answer(folder / DICOM, read_json(folder / RESULT), regions, source_files(described), folder / PICTURE)
+    result, files = read_json(folder / RESULT), source_files(described)
+    write_dicom_answer(folder / DICOM, result, regions, files, folder / PICTURE, model.reference)

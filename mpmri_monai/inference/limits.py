@@ -54,6 +54,7 @@ def outside_training(
         times_s: sequence -> seconds since the first phase, where known.
     """
     ranges = model.reference["ranges"]
+    dropped = bool(model.reference.get("sequence_dropout"))
     found = [*_extent(samples[0].extent_mm, *ranges["extent_mm"])]
     for name in model.fusion:
         index = samples[0].sequences.index(name)
@@ -64,7 +65,7 @@ def outside_training(
             found += _offset(name, offset, ranges.get("offset_mm", {}).get(name))
             found += _signal(name, signal, ranges.get("signal", {}).get(name))
             found += _time(name, times_s.get(name), ranges.get("timing", {}).get(name))
-        elif name in model.required and model.reference["present"][name] == 1:
+        elif name in model.required and model.reference["present"][name] == 1 and not dropped:
             found.append(Outside(f"{name} is missing, which training never saw", True))
     return tuple(found)
 
@@ -88,11 +89,11 @@ def why_abstain(certainty: float, model: TrainedModel, outside: Sequence[Outside
 
 
 def _extent(extent: float, low: float, high: float) -> Iterator[Outside]:
-    span = f"while training saw {low:.0f} to {high:.0f} mm"
+    span = f"while training saw {low:.1f} to {high:.1f} mm"
     if extent < low:
-        yield Outside(f"too small: it measures {extent:.0f} mm, {span}", extent < low * (1 - EXTENT_SHARE))
+        yield Outside(f"too small: it measures {extent:.1f} mm, {span}", extent < low * (1 - EXTENT_SHARE))
     elif extent > high:
-        yield Outside(f"too large: it measures {extent:.0f} mm, {span}", extent > high * (1 + EXTENT_SHARE))
+        yield Outside(f"too large: it measures {extent:.1f} mm, {span}", extent > high * (1 + EXTENT_SHARE))
 
 
 def _offset(name: str, offset: float, seen: Sequence[float] | None) -> Iterator[Outside]:
@@ -104,7 +105,7 @@ def _offset(name: str, offset: float, seen: Sequence[float] | None) -> Iterator[
 
 def _signal(name: str, signal: float, seen: Sequence[float] | None) -> Iterator[Outside]:
     if seen and not seen[0] <= signal <= seen[1]:
-        text = f"the signal of {name} in the lesion is {signal:.0f}, while training saw {seen[0]:.0f} to {seen[1]:.0f}"
+        text = f"the signal of {name} in the lesion is {signal:.4g}, while training saw {seen[0]:.4g} to {seen[1]:.4g}"
         low, high = seen
         lowest, highest = min(low / SIGNAL_FACTOR, low * SIGNAL_FACTOR), max(high / SIGNAL_FACTOR, high * SIGNAL_FACTOR)
         yield Outside(text, not lowest <= signal <= highest)
@@ -116,5 +117,5 @@ def _time(name: str, time: float | None, seen: Sequence[float] | None) -> Iterat
     if time is None:
         yield Outside(f"when {name} was acquired is not known, so its phase was not compared with training", False)
     elif not seen[0] <= time <= seen[1]:
-        text = f"{name} was acquired after {time:.0f} s, while training saw {seen[0]:.0f} to {seen[1]:.0f} s"
+        text = f"{name} was acquired after {time:.1f} s, while training saw {seen[0]:.1f} to {seen[1]:.1f} s"
         yield Outside(text, not seen[0] - TIME_S <= time <= seen[1] + TIME_S)

@@ -12,6 +12,7 @@ from pydicom.filewriter import dcmwrite
 from mpmri_monai.artefacts import whole_file
 from mpmri_monai.catalogue.quiet import without_warnings
 from mpmri_monai.errors import MaskError
+from mpmri_monai.report import study_report_words as words
 from mpmri_monai.report.dicom_source import UNICODE, RegionOnSeries, images_of, read_images
 
 __all__ = ["RegionOnSeries", "remove_objects", "write_dicom_answer"]
@@ -24,6 +25,7 @@ def write_dicom_answer(
     regions: Mapping[str, RegionOnSeries],
     source: Iterable[Path],
     picture: Path | None = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write the answer as new series of the study that it is about, and return the files.
 
@@ -37,6 +39,7 @@ def write_dicom_answer(
         regions: by the lesion's id; a lesion without one is reported without a region.
         source: files of the images that the regions refer to; without regions any images of the study.
         picture: the answer's PNG, as of `answer_picture`, if there is one.
+        reference: of the weights: whether they were trained on synthetic data.
 
     Raises:
         CatalogueError: the images cannot be read, lack geometry, or are not of one study.
@@ -55,14 +58,21 @@ def write_dicom_answer(
     images = read_images(source)
     segments = _segments(regions, images, result)
     objects = _named("regions", {id(one): one for one, _ in segments.values()}.values())
-    objects["answer.dcm"] = structured_report(result, regions, segments, list(images.values()))
-    objects |= _named("report", secondary_captures(result, picture, next(iter(images.values()))))
+    first = _first(result, reference or {})
+    objects["answer.dcm"] = structured_report(result, regions, segments, list(images.values()), first)
+    objects |= _named("report", secondary_captures(result, first, picture, next(iter(images.values()))))
     remove_objects(Path(folder))
     for name, content in objects.items():
         content.SpecificCharacterSet = UNICODE  # names may come in any character set
         with whole_file(Path(folder) / name) as part:
             dcmwrite(part, content, enforce_file_format=True)
     return [Path(folder) / name for name in objects]
+
+
+def _first(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said before any answer: a PACS does not hold the page that says it."""
+    synthetic = words.synthetic(reference)
+    return [*([f"Trained on synthetic data. {synthetic}"] if synthetic else []), *words.notes(result)]
 
 
 def _segments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from mpmri_monai.errors import ConfigError
+from mpmri_monai.report import study_report_words as words
 from mpmri_monai.report.dicom_codes import MANUFACTURER, NOT_FOR_DIAGNOSIS, series_description
 from mpmri_monai.report.style import INK, RESEARCH_ONLY, TEXT, new_figure
 
@@ -27,18 +28,21 @@ LARGEST_SIDE = 8192
 WARNING_COLOUR = "#8C2D04"
 
 
-def secondary_captures(result: Mapping[str, Any], picture: Path | None, image: Dataset) -> list[hd.sc.SCImage]:
+def secondary_captures(
+    result: Mapping[str, Any], first: Sequence[str], picture: Path | None, image: Dataset
+) -> list[hd.sc.SCImage]:
     """Return the answer's pages and its picture as RGB secondary captures of one new series.
 
     Args:
         result: content of ``result.json``.
+        first: what is to be said before any answer.
         picture: PNG as of `answer_picture`, which says what it may be used for; None when there is none.
         image: any image of the study; the captures take patient and study from it.
 
     Raises:
         ConfigError: the picture is no PNG, or too large.
     """
-    pages = [_page(lines) for lines in _split(_lines(result))]
+    pages = [_page(lines) for lines in _split(_lines(result, first))]
     if picture is not None:
         pages.append(_read_png(picture))
     series = hd.UID()
@@ -70,24 +74,17 @@ def _capture(pixels: NDArray[np.uint8], image: Dataset, series: str, number: int
     return capture
 
 
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    bundle = result["bundle"]
+def _lines(result: Mapping[str, Any], first: Sequence[str]) -> Iterator[str]:
+    bundle, noun = result["bundle"], words.noun(result)
     yield f"{bundle['name']} {bundle['version']}, weights {bundle['weights_sha256'][:12]}"
+    yield from first
+    if not result["lesions"]:
+        yield "No lesion was given or found."
     for lesion in result["lesions"]:
         yield ""
-        yield f"Lesion {lesion['id']}: {lesion['predicted'] or 'no class, the classifier abstains'}"
+        yield f"{words.heading(lesion, noun)}: {lesion['predicted'] or 'no class, the classifier abstains'}"
         yield "  " + ", ".join(f"{name} {p:.2f}" for name, p in lesion["probabilities"].items())
-        if lesion.get("abstained_because"):
-            yield f"  Why it abstains: {lesion['abstained_because']}"
-        if lesion.get("conformal_set"):
-            yield f"  Conformal set: {', '.join(lesion['conformal_set'])}"
-        if lesion.get("extent_mm") is not None:
-            yield f"  Size: {lesion['extent_mm']:.0f} mm"
-        missing = [name for name, present in lesion["present"].items() if not present]
-        if missing:
-            yield f"  Missing sequences: {', '.join(missing)}"
-        for warning in (*lesion["warnings"], *(lesion.get("range_warnings") or ())):
-            yield f"  Warning: {warning}"
+        yield from (f"  {remark}" for remark in words.remarks(lesion, result))
 
 
 def _split(lines: Iterator[str]) -> Iterator[list[str]]:

@@ -43,7 +43,7 @@ def segmentation(
     """
     found = {lesion["id"] for lesion in result["lesions"] if lesion.get("score") is not None}
     described = [
-        _segment(number, name, region, images, name in found, result)
+        _segment(number, name, region, images, name in found)
         for number, (name, region) in enumerate(regions.items(), start=1)
     ]
     voxels = np.stack([region.mask.voxels for region in regions.values()], axis=-1).astype(np.uint8)
@@ -89,12 +89,13 @@ def tracking_uid(region: RegionOnSeries, images: list[Dataset]) -> str:
 
 
 def _segment(
-    number: int, name: str, region: RegionOnSeries, images: list[Dataset], found: bool, result: Mapping[str, Any]
+    number: int, name: str, region: RegionOnSeries, images: list[Dataset], found: bool
 ) -> hd.seg.SegmentDescription:
-    """Describe a segment: a region that a person gave is manual, a found one is the work of the detector."""
+    """Describe a segment: a region that a person gave is manual, a found one is the work of a detector, which is not
+    the bundle that answers."""
     kinds = hd.seg.SegmentAlgorithmTypeValues
     algorithm = hd.AlgorithmIdentificationSequence(
-        name=result["bundle"]["name"], family=codes.DCM.ArtificialIntelligence, version=result["bundle"]["version"]
+        name=f"{MANUFACTURER} detector", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
     return hd.seg.SegmentDescription(
         segment_number=number,

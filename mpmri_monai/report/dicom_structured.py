@@ -10,6 +10,7 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from mpmri_monai.report import study_report_words as words
 from mpmri_monai.report.dicom_codes import (
     ABNORMAL_STRUCTURE,
     MAGNETIC_RESONANCE_IMAGING,
@@ -39,6 +40,7 @@ def structured_report(
     regions: Mapping[str, RegionOnSeries],
     segments: Mapping[str, tuple[Dataset, int]],
     images: Sequence[Dataset],
+    first: Sequence[str],
 ) -> sr.Comprehensive3DSR:
     """Return the answer as one measurement group per lesion.
 
@@ -47,6 +49,7 @@ def structured_report(
         regions: by the lesion's id; a lesion or study without one has a group without a region.
         segments: by the lesion's id, the SEG that holds its region and the number of its segment.
         images: that the answer refers to; they and the SEGs are its evidence.
+        first: what is to be said before any answer.
     """
     groups = [_group(lesion, result, regions, segments, images) for lesion in result["lesions"]]
     groups = groups or [_no_lesion(result, images)]
@@ -56,7 +59,7 @@ def structured_report(
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    report[0].ContentSequence.append(_comment(NOT_FOR_DIAGNOSIS))
+    report[0].ContentSequence.extend(_comment(text) for text in (NOT_FOR_DIAGNOSIS, *first))
     objects = {str(segmentation.SOPInstanceUID): segmentation for segmentation, _ in segments.values()}
     content = sr.Comprehensive3DSR(
         evidence=[*images, *objects.values()],
@@ -114,7 +117,7 @@ def _group(
         )
     else:
         group = sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=_tracked_in(images[0], name), **described)
-    group[0].ContentSequence.extend(_comment(text) for text in _remarks(lesion))
+    group[0].ContentSequence.extend(_comment(text) for text in words.remarks(lesion, result))
     return group
 
 
@@ -177,21 +180,10 @@ def _evaluations(lesion: Mapping[str, Any]) -> list[sr.QualitativeEvaluation]:
     classes = lesion["probabilities"]
     predicted = lesion["predicted"]
     answer = NO_CLASS if predicted is None else class_code(predicted, classes)
-    possible = [class_code(name, classes) for name in lesion.get("conformal_set") or ()]
+    possible = [class_code(name, classes) for name in words.possible(lesion) or ()]
     return [
         sr.QualitativeEvaluation(name=PREDICTED, value=answer),
         *(sr.QualitativeEvaluation(name=POSSIBLE, value=code) for code in possible),
-    ]
-
-
-def _remarks(lesion: Mapping[str, Any]) -> list[str]:
-    """Why there is no class, which sequences were missing, and every warning of the answer."""
-    missing = [name for name, present in lesion["present"].items() if not present]
-    return [
-        *([f"Abstains: {lesion['abstained_because']}"] if lesion.get("abstained_because") else []),
-        *([f"Missing sequences: {', '.join(missing)}"] if missing else []),
-        *map(str, lesion["warnings"]),
-        *map(str, lesion.get("range_warnings") or ()),
     ]
 
 

@@ -54,9 +54,9 @@ def write_study_report(
         "title": f"Classifier's answer: {reference.get('task') or result['bundle']['name']}",
         "study": result["study"]["code"],
         "bundle": result["bundle"],
-        "synthetic": bool(reference.get("trained_on", {}).get("synthetic")),
+        "synthetic": words.synthetic(reference),
         "lesions": lesions,
-        "notes": [words.capital(without_folders(str(note))) for note in result["study"].get("notes", [])],
+        "notes": words.notes(result),
         "overview": [[lesion["heading"], *lesion["answer"]] for lesion in lesions] if len(lesions) > 1 else [],
         "promises": words.promises(_calibration(result)),
         "record": words.record(reference),
@@ -75,24 +75,16 @@ def _lesion(
     lesion: words.Answer, result: Mapping[str, Any], pictures: LesionPictures | None, reference: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the template says of one lesion."""
-    calibration, withheld = _calibration(result), _withheld(lesion)
-    source = result["study"].get("lesions_from", words.OUTLINED)
-    noun, outline = words.noun(result), words.OUTLINES.get(source, "")
-    facts = {
-        "Certainty": "" if withheld else words.certainty(lesion, calibration, source),
-        "What cannot be excluded": words.not_excluded(lesion, calibration, source),
-        "Steadiness": "" if withheld else words.steadiness(lesion),
-        "What is missing": words.missing(lesion),
-        "Where it comes from": words.how_found(lesion, source),
-    }
+    withheld, facts, noun = words.withheld(lesion), words.facts(lesion, result), words.noun(result)
+    outline = words.OUTLINES.get(result["study"].get("lesions_from", words.OUTLINED), "")
     return {
         "heading": words.heading(lesion, noun),
         "withheld": withheld,
         "answer": ["no answer", withheld] if withheld else [lesion["predicted"], facts["Certainty"]],
         "predicted": lesion["predicted"],
         "shares": list(lesion["probabilities"].items()),
-        "facts": [(name, text) for name, text in facts.items() if text],
-        "cautions": [text for text in words.cautions(lesion) if text not in withheld],
+        "facts": list(facts.items()),
+        "cautions": words.heeded(lesion),
         "place": None if pictures is None else _place(pictures, words.heading(lesion, noun), outline),
         "explained": lesion.get("explained"),
         "pictures": _details(lesion, pictures, reference, _classes(result, reference)),
@@ -101,13 +93,6 @@ def _lesion(
         "curve": _curve_rows(lesion, reference, _classes(result, reference)),
         "data": _data(lesion),
     }
-
-
-def _withheld(lesion: words.Answer) -> str:
-    """Return why no class is named; empty when one is. A class that is not there always has a reason."""
-    if lesion["predicted"] is not None:
-        return ""
-    return without_folders(str(lesion.get("abstained_because") or "the classifier abstains")).rstrip(".")
 
 
 def _place(pictures: LesionPictures, heading: str, outline: str) -> Picture:

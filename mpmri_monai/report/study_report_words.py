@@ -11,8 +11,59 @@ OUTLINED = "mask"
 BOXES = ("box", "found")
 """Of ``result["study"]["lesions_from"]``: outlines, as those on which answers were calibrated, and what is none."""
 
+NEARLY_SURE = 0.99
+"""Above this no probability is rounded: nobody is told that all of 100 answers are right."""
+
 Answer = Mapping[str, Any]
 """One of ``result["lesions"]``."""
+
+
+def withheld(lesion: Answer) -> str:
+    """Return why no class is named; empty when one is. A class that is not there always has a reason."""
+    if lesion["predicted"] is not None:
+        return ""
+    return without_folders(str(lesion.get("abstained_because") or "the classifier abstains")).rstrip(".")
+
+
+def facts(lesion: Answer, result: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is to be said of an answer beside its class, by what it is about; only what there is."""
+    calibration, source = result.get("calibration") or {}, result["study"].get("lesions_from", OUTLINED)
+    unnamed = lesion["predicted"] is None
+    texts = {
+        "Certainty": "" if unnamed else certainty(lesion, calibration, source),
+        "What cannot be excluded": not_excluded(lesion, calibration, source),
+        "Steadiness": "" if unnamed else steadiness(lesion),
+        "What is missing": missing(lesion),
+        "Where it comes from": how_found(lesion, source),
+    }
+    return {about: text for about, text in texts.items() if text}
+
+
+def heeded(lesion: Answer) -> list[str]:
+    """Return the warnings that are not among the reasons why no class is named."""
+    return [text for text in cautions(lesion) if text not in withheld(lesion)]
+
+
+def remarks(lesion: Answer, result: Mapping[str, Any]) -> list[str]:
+    """Return all of that as lines, for where there is no page to lay it out on."""
+    why = withheld(lesion)
+    return [
+        *([f"No class because: {why}."] if why else []),
+        *(f"{about}: {text}" for about, text in facts(lesion, result).items()),
+        *(f"Heed: {text}" for text in heeded(lesion)),
+    ]
+
+
+def synthetic(reference: Mapping[str, Any]) -> str:
+    """Return what training on synthetic data means; empty where it was not on such."""
+    if not reference.get("trained_on", {}).get("synthetic"):
+        return ""
+    return "The classifier has seen generated studies only. What it says of a patient has no known meaning."
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of the search before any answer."""
+    return [capital(without_folders(str(note))) for note in result["study"].get("notes", [])]
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -33,26 +84,25 @@ def certainty(lesion: Answer, calibration: Mapping[str, Any], lesions_from: str 
         lesions_from: ``result["study"]["lesions_from"]``.
     """
     value = lesion["probabilities"][lesion["predicted"]]
+    sure = value > NEARLY_SURE
+    shown = f"more than {NEARLY_SURE:.2f}" if sure else f"{value:.2f}"
     if calibration.get("temperature") is None:
-        return f"{value:.2f}, not calibrated: read it as a rank, not as a chance."
+        return f"{shown}, not calibrated: read it as a rank, not as a chance."
     if lesion.get("range_warnings"):
-        return f"{value:.2f}, a chance only inside the range of training, which this may not be: see “Heed”."
+        return f"{shown}, a chance only inside the range of training, which this may not be: see “Heed”."
     if lesions_from in BOXES:
-        return f"{value:.2f}, if it is such a lesion at all: calibrated on lesions that a person outlined."
-    return f"{value:.2f}: about {100 * value:.0f} of 100 such answers are expected to be right."
+        return f"{shown}, if it is such a lesion at all: calibrated on lesions that a person outlined."
+    of_100 = f"more than {100 * NEARLY_SURE:.0f}" if sure else f"about {100 * value:.0f}"
+    return f"{shown}: {of_100} of 100 such answers are expected to be right."
 
 
 def not_excluded(lesion: Answer, calibration: Mapping[str, Any], lesions_from: str = OUTLINED) -> str:
-    """Return the conformal set in words; empty where no sets were fitted.
-
-    Where no class is named, neither does the set name one: it is told only when it leaves several open, and when it is
-    kept, inside the range of training.
-    """
+    """Return the conformal set in words; empty where no sets were fitted, or where it is not told (`possible`)."""
     promise, outside = calibration.get("conformal_sets"), bool(lesion.get("range_warnings"))
-    if promise is None or "conformal_set" not in lesion:
+    if promise is None:
         return ""
-    coverage, names = f"{100 * promise['coverage']:.0f}\u00a0%", list(lesion["conformal_set"])
-    if lesion["predicted"] is None and (outside or len(names) < 2):
+    coverage, names = f"{100 * promise['coverage']:.0f}\u00a0%", possible(lesion)
+    if names is None:
         return ""
     if not names:
         text = f"No class fits at {coverage}: the lesion is unlike those that the classifier knows."
@@ -65,6 +115,18 @@ def not_excluded(lesion: Answer, calibration: Mapping[str, Any], lesions_from: s
     if outside:
         return f"{text} This holds only inside the range of training: see “Heed”."
     return text + (" This holds for lesions that a person outlined." if lesions_from in BOXES else "")
+
+
+def possible(lesion: Answer) -> list[str] | None:
+    """Return the conformal set where it may be told, else None.
+
+    Where no class is named, neither does the set name one: it is told only when it leaves several open, and when it is
+    kept, inside the range of training.
+    """
+    names = lesion.get("conformal_set")
+    if names is None or (lesion["predicted"] is None and (lesion.get("range_warnings") or len(names) < 2)):
+        return None
+    return list(names)
 
 
 def promises(calibration: Mapping[str, Any]) -> list[str]:
@@ -183,7 +245,7 @@ def record(reference: Mapping[str, Any]) -> str:
 def importance_caption(lesion: Answer, reference: Mapping[str, Any]) -> str:
     """Return what the changes mean, and which of them come from a network that never met such a gap."""
     text = "Each sequence left out by itself. Blue: it spoke for the class, less probable without it; brown: against."
-    seen = reference.get("present", {})
+    seen = {} if reference.get("sequence_dropout") else reference.get("present", {})
     never = [name for name in lesion["importance"] if seen.get(name) == 1]
     if never:
         text += f" Training never left {listed(never, 'or')} out, so the change holds the network's surprise too."

@@ -17,8 +17,8 @@ RANGES = {
 }
 
 
-def model(ranges=RANGES, threshold=None, required=(), present=1.0):
-    reference = {"ranges": ranges, "present": {"T2": 1.0, "S4": present}}
+def model(ranges=RANGES, threshold=None, required=(), present=1.0, dropout=0.0):
+    reference = {"ranges": ranges, "present": {"T2": 1.0, "S4": present}, "sequence_dropout": dropout}
     return SimpleNamespace(fusion=("T2", "S4"), reference=reference, required=required, certainty_threshold=threshold)
 
 
@@ -53,8 +53,8 @@ def test_what_training_saw_is_no_news():
         ({"signal": (450.0, 300.0)}, "the signal of T2", False),
         ({"signal": (900.0, 300.0)}, "the signal of T2", True),
         ({"signal": (40.0, 300.0)}, "the signal of T2", True),
-        ({"times": {"S4": 225.0}}, "after 225 s", False),
-        ({"times": {"S4": 90.0}}, "after 90 s", True),
+        ({"times": {"S4": 225.0}}, "after 225.0 s, while training saw 150.0 to 220.0 s", False),
+        ({"times": {"S4": 90.0}}, "after 90.0 s", True),
         ({"times": {}}, "not known", False),
     ],
 )
@@ -79,6 +79,23 @@ def test_an_absent_sequence_is_compared_with_nothing():
 def test_without_a_sequence_that_training_always_had_no_class_is_named(required, share, far):
     outside = outside_training([sample(**ABSENT)], model(required=required, present=share), {})
     assert any(one.far for one in outside) is far
+
+
+def test_training_that_dropped_sequences_has_seen_each_missing():
+    assert outside_training([sample(**ABSENT)], model(required=("T2", "S4"), dropout=0.3), {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        ({"extent": 9.9}, ("9.9", "10.0")),
+        ({"times": {"S4": 220.4}}, ("220.4", "220.0")),
+        ({"signal": (400.4, 300.0)}, ("400.4", "400")),
+    ],
+)
+def test_what_lies_just_outside_is_not_told_as_what_lies_inside(values, numbers):
+    (one,) = found(**values)
+    assert all(number in one.text for number in numbers)
 
 
 def test_references_of_before_a_range_was_kept_still_serve():

@@ -26,6 +26,12 @@ def test_only_a_calibrated_number_is_called_a_chance():
     assert "of 100" not in words.certainty(lesion(), NOTHING_FITTED)
 
 
+def test_nobody_is_told_that_all_of_100_answers_are_right():
+    sure = {"well": 0.001, "moderately": 0.999, "poorly": 0.0}
+    text = words.certainty(lesion(probabilities=sure), CALIBRATED)
+    assert text == "more than 0.99: more than 99 of 100 such answers are expected to be right."
+
+
 def test_outside_the_range_of_training_no_number_is_called_a_chance():
     text = words.certainty(lesion(range_warnings=["too large: …"]), CALIBRATED)
     assert text.startswith("0.70") and "of 100" not in text
@@ -113,6 +119,8 @@ def test_a_gap_that_training_never_met_is_named():
     text = words.importance_caption(answer, {"present": {"T2": 1.0, "OUT": 0.8}})
     assert "Training never left T2 out" in text
     assert "Training" not in words.importance_caption(answer, {"present": {"T2": 0.9, "OUT": 0.8}})
+    dropped = {"present": {"T2": 1.0, "OUT": 1.0}, "sequence_dropout": 0.3}
+    assert "Training" not in words.importance_caption(answer, dropped)
 
 
 @pytest.mark.parametrize("source", ["box", "found"])
@@ -121,3 +129,13 @@ def test_what_nobody_outlined_is_promised_nothing(source):
     assert text.startswith("0.70, if it is such a lesion") and "of 100" not in text
     assert "outlined" in words.not_excluded(lesion(), CALIBRATED, source)
     assert "check" in words.how_found(lesion(score=0.7), source)
+
+
+def test_what_a_page_says_of_an_answer_is_said_without_a_page_too():
+    result = {"calibration": CALIBRATED, "study": {"lesions_from": "found"}}
+    told = " ".join(words.remarks(lesion(score=0.7, warnings=["oblique:T2"]), result))
+    assert "Certainty: 0.70, if it is such a lesion at all" in told
+    assert "Where it comes from: Found by software (score 0.70)" in told
+    assert "Heed: T2 was acquired at an angle" in told
+    unnamed = words.remarks(lesion(predicted=None, abstained_because="too small", range_warnings=["too small"]), result)
+    assert unnamed == ["No class because: too small.", "What is missing: Nothing: T2 and OUT were seen."]

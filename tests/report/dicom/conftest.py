@@ -20,6 +20,7 @@ def lesion(name, **more):
         "probabilities": {"well": 0.1, "moderately": 0.25, "poorly": 0.65},
         "predicted": "poorly",
         "present": {"T2": True, "OUT": False},
+        "extent_mm": 20.1,
         "warnings": ["the lesion measures 80 mm; training saw 10 to 60 mm"],
         "range_warnings": [],
         "abstained_because": None,
@@ -33,7 +34,8 @@ def result(*lesions):
         "schema": "mpmri-monai/result/1",
         "research_use_only": True,
         "bundle": {"name": "hcc_grade", "version": "0.2.0", "weights_sha256": "0123456789abcdef" * 4},
-        "study": {"code": "study-1"},
+        "study": {"code": "study-1", "lesions_from": "mask", "notes": []},
+        "calibration": {"temperature": None, "conformal_sets": {"kind": "conformal_by_class", "coverage": 0.9}},
         "lesions": list(lesions),
     }
 
@@ -92,5 +94,5 @@ def answered(phases):
     }
     found = lesion("L2", predicted=None, abstained_because="the answer is uncertain", warnings=[], agreement=0.5)
     found["conformal_set"] = ["moderately", "poorly"]
-    answer = result(lesion("L1", extent_mm=20.1), found)
+    answer = result(lesion("L1"), found)
     return SimpleNamespace(result=answer, regions=regions, files=series.files, series=series)

@@ -54,6 +54,8 @@ def test_what_the_segments_say(answered, tmp_path):
     assert (given_.SegmentLabel, found.SegmentLabel) == ("Lesion L1", "Lesion L2")
     assert (given_.SegmentAlgorithmType, found.SegmentAlgorithmType) == ("MANUAL", "AUTOMATIC")
     assert given_.TrackingUID != found.TrackingUID
+    (algorithm,) = found.SegmentationAlgorithmIdentificationSequence
+    assert algorithm.AlgorithmName == "mpmri_monai detector"  # the bundle that answers did not find it
 
 
 def test_a_lesion_keeps_its_tracking_uid_and_another_one_has_another(answered, tmp_path):

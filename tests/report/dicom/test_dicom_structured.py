@@ -57,8 +57,32 @@ def test_the_class_or_that_there_is_none(answered, tmp_path):
         codes.SCT.Grade2ModeratelyDifferentiated,
         codes.SCT.Grade3PoorlyDifferentiated,
     ]
-    assert texts(second[0]) == ["Abstains: the answer is uncertain", "Missing sequences: OUT"]
-    assert texts(first[0])[1] == answered.result["lesions"][0]["warnings"][0]
+    assert texts(second[0]) == [
+        "No class because: the answer is uncertain.",
+        "What cannot be excluded: At 90\u00a0%, moderately or poorly: which of these is open.",
+        "What is missing: OUT is missing. Only T2 was seen.",
+    ]
+    assert texts(first[0])[0].startswith("Certainty: 0.65, not calibrated")
+    assert texts(first[0])[-1] == f"Heed: {answered.result['lesions'][0]['warnings'][0]}"
+
+
+def test_a_set_names_no_class_where_the_answer_names_none(answered, tmp_path):
+    """One class that remains is a class, and outside the range of training no set is kept."""
+    _, lesion = answered.result["lesions"]
+    for changes in ({"conformal_set": ["poorly"]}, {"conformal_set": ["well", "poorly"], "range_warnings": ["small"]}):
+        lesion |= changes
+        report, _ = read(tmp_path, answered)
+        _, group = report.content.get_volumetric_roi_measurement_groups()
+        assert group.get_qualitative_evaluations(POSSIBLE) == []
+
+
+def test_what_is_to_be_said_before_any_answer_is_said(answered, tmp_path):
+    """The PACS does not hold the page that says it too."""
+    answered.result["study"]["notes"] = ["there is no liver mask: the whole body was searched."]
+    report, _ = read(tmp_path, answered, reference={"trained_on": {"synthetic": True}})
+    said = texts(report)
+    assert any(text.startswith("Trained on synthetic data.") for text in said)
+    assert "There is no liver mask: the whole body was searched." in said
 
 
 def test_nobody_has_verified_it_and_it_says_so(answered, tmp_path):
