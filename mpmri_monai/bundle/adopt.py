@@ -11,6 +11,7 @@ from mpmri_monai import artefacts
 from mpmri_monai.errors import BundleError
 
 CONTENTS = "contents.json"
+METADATA = "configs/metadata.json"
 PROVENANCE = "provenance.json"
 """Made by packing, from the other files of the bundle."""
 TRAVELS = ("model.pt", "reference.json")
@@ -33,10 +34,8 @@ def adopt(run: Path, bundle: Path) -> None:
             expected=f"a finished run with {' and '.join(TRAVELS)}", found=f"no {' and no '.join(missing)} in {run}",
             fix="let the training end first",
         )  # fmt: skip
-    if not (bundle / "configs" / "metadata.json").is_file():
-        raise BundleError(expected="a bundle with configs/metadata.json", found=f"none in {bundle}")
     reference = artefacts.read_json(run / "reference.json")
-    refuse_other_channels(reference, artefacts.read_json(bundle / "configs" / "metadata.json"))
+    refuse_other_channels(reference, read_table(bundle, METADATA))
     if reference["weights_sha256"] != artefacts.file_digest(run / "model.pt"):
         raise BundleError(expected="the weights that the run's reference describes", found="others", where=str(run))
     for name in TRAVELS:
@@ -44,6 +43,20 @@ def adopt(run: Path, bundle: Path) -> None:
             shutil.copyfile(run / name, part)
     (bundle / PROVENANCE).unlink(missing_ok=True)  # of a packed file that it came in; packing makes a new one
     write_contents(bundle)
+
+
+def read_table(bundle: Path, name: str) -> dict[str, Any]:
+    """Return the JSON file ``name`` of a bundle; raise BundleError when there is no table in it."""
+    content, found = None, "none that can be read"
+    try:
+        content = artefacts.read_json(bundle / name)
+    except FileNotFoundError:
+        found = "none"
+    except (OSError, ValueError, RecursionError):
+        pass
+    if not isinstance(content, dict):
+        raise BundleError(expected=f"a bundle with {name}", found=found, where=bundle.name)
+    return content
 
 
 def refuse_other_channels(reference: dict[str, Any], metadata: dict[str, Any]) -> None:

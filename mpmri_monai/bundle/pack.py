@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai import artefacts
-from mpmri_monai.bundle.adopt import CONTENTS, PROVENANCE, refuse_unlike_contents, travelling_files
+from mpmri_monai.bundle.adopt import (
+    CONTENTS,
+    METADATA,
+    PROVENANCE,
+    read_table,
+    refuse_unlike_contents,
+    travelling_files,
+)
 from mpmri_monai.bundle.unpack import MAX_BUNDLE_BYTES, MAX_MEMBERS, PLAIN_NAME, unpack
 from mpmri_monai.bundle.weights_record import record_of, weights_files
 from mpmri_monai.catalogue.containers.private_folder import PrivateFolder
@@ -96,10 +103,10 @@ def provenance(bundle: Path) -> dict[str, Any]:
     """Return what ``provenance.json`` says: terms, versions, and of each file of weights where it comes from.
 
     Raises:
-        BundleError: E_TERMS, the metadata tell no licence or no intended use; E_ORIGIN, nothing tells where weights
-            come from.
+        BundleError: there are no metadata; E_TERMS, they tell no licence or no intended use; E_ORIGIN, nothing tells
+            where weights come from.
     """
-    metadata = artefacts.read_json(bundle / "configs" / "metadata.json")
+    metadata = read_table(bundle, METADATA)
     refuse_without_terms(metadata)
     return {
         "schema": PROVENANCE_SCHEMA,

@@ -134,8 +134,10 @@ def _settings(samples: dict[str, Any]) -> dict[str, Any]:
 
 
 def _target(config: dict[str, Any], place: str) -> str | None:
-    value = _at(config, place)
-    while isinstance(value, str) and value.startswith("@"):
+    """Return what is built at ``place``, through references; None where they lead nowhere, or to each other."""
+    value, passed = _at(config, place), set()
+    while isinstance(value, str) and value.startswith("@") and value not in passed:
+        passed.add(value)
         value = _at(config, value[1:].replace("#", SEP))
     return value.get("_target_") if isinstance(value, dict) else None
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 
 from mpmri_monai import artefacts, sequences
-from mpmri_monai.bundle.adopt import refuse_other_channels
+from mpmri_monai.bundle.adopt import METADATA, read_table, refuse_other_channels
 from mpmri_monai.bundle.pack import refuse_without_terms
 from mpmri_monai.bundle.verify_outcome import DoesNotApply
 from mpmri_monai.bundle.weights_record import MODEL, record_of
@@ -22,17 +22,9 @@ LONGEST = 120
 """Characters of a complaint of the schema that are repeated."""
 
 
-def read_metadata(bundle: Path) -> dict[str, Any]:
-    """Return metadata.json as a table."""
-    content = artefacts.read_json(bundle / "configs" / "metadata.json")
-    if not isinstance(content, dict):
-        raise BundleError(expected="a table in configs/metadata.json", found=type(content).__name__)
-    return content
-
-
 def check_metadata(bundle: Path) -> str:
     """Return which schema the metadata follow; raise BundleError with every complaint at once."""
-    content = read_metadata(bundle)
+    content = read_table(bundle, METADATA)
     schema = jsonschema.Draft202012Validator(artefacts.read_json(SCHEMA))
     complaints = [
         f"{'.'.join(map(str, error.absolute_path)) or 'metadata'}: {error.message[:LONGEST]}"
@@ -53,7 +45,7 @@ def _place(error: jsonschema.ValidationError) -> list[str]:
 
 def check_terms(bundle: Path) -> str:
     """Return licence and intended use; raise BundleError when the metadata do not tell both."""
-    content = read_metadata(bundle)
+    content = read_table(bundle, METADATA)
     refuse_without_terms(content)
     return f"{content['license']}; {content['intended_use']}"
 
@@ -64,7 +56,7 @@ def check_versions(bundle: Path) -> str:
     Raises:
         BundleError: a package is missing, or of another major version.
     """
-    content = read_metadata(bundle)
+    content = read_table(bundle, METADATA)
     wanted = {package: content[key] for key, package in NAMED_ALONE.items() if key in content}
     wanted |= content.get("required_packages_version", {})
     here = {package: _version(package) for package in wanted}
@@ -95,7 +87,7 @@ def _version(package: str) -> str | None:
 
 def check_channels(bundle: Path) -> str:
     """Return which sequences are the channels; raise BundleError where metadata, training and weights disagree."""
-    content, train = read_metadata(bundle), artefacts.read_json(bundle / "configs" / "train.json")
+    content, train = read_table(bundle, METADATA), artefacts.read_json(bundle / "configs" / "train.json")
     data = content.get("network_data_format", {})
     _refuse_miscounted(data)
     if "fusion" not in train:

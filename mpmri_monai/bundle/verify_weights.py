@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
-from mpmri_monai.bundle.verify_metadata import read_metadata
+from mpmri_monai.bundle.adopt import METADATA, read_table
 from mpmri_monai.bundle.verify_outcome import DoesNotApply
 from mpmri_monai.bundle.weights_record import MODEL, record_of, weights_files
 from mpmri_monai.errors import BundleError, MpmriError
@@ -95,7 +95,7 @@ def check_network(bundle: Path) -> str:
     Raises:
         BundleError: E_NETWORK, a network takes no such image or gives something else, each with its shapes.
     """
-    data = read_metadata(bundle)["network_data_format"]
+    data = read_table(bundle, METADATA)["network_data_format"]
     image = torch.rand(BATCH, *_shape(data["inputs"]["image"]), generator=torch.Generator().manual_seed(0))
     pred = data["outputs"]["pred"]
     wanted = (BATCH, pred["num_channels"]) if pred["type"] == "probabilities" else (BATCH, *_shape(pred))

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai import artefacts
-from mpmri_monai.bundle.adopt import CONTENTS, PROVENANCE, write_contents
+from mpmri_monai.bundle.adopt import CONTENTS, METADATA, PROVENANCE, read_table, write_contents
 from mpmri_monai.errors import BundleError, MpmriError
 
+REFERENCE = "models/reference.json"
 HISTORY = "history"
 """Key of the reference: how the weights and their calibration came to be, the oldest step first."""
 SELF_TEST = "selftest"
@@ -50,7 +51,7 @@ def new_version(
         BundleError: the older bundle lacks its metadata or reference, or its version is no x.y.z.
         OutputError: ``target`` exists, or cannot be written.
     """
-    metadata, older = _read(bundle / "configs" / "metadata.json"), _read(bundle / "models" / "reference.json")
+    metadata, older = read_table(bundle, METADATA), read_table(bundle, REFERENCE)
     version = next_version(str(metadata.get("version")))
     step = {
         "version": version,
@@ -64,8 +65,8 @@ def new_version(
         if weights is not None:
             shutil.copyfile(weights, part / "models" / "model.pt")
         history = [*older.get(HISTORY, ()), step]
-        artefacts.write_json(part / "models" / "reference.json", {**reference, HISTORY: history})
-        artefacts.write_json(part / "configs" / "metadata.json", metadata)
+        artefacts.write_json(part / REFERENCE, {**reference, HISTORY: history})
+        artefacts.write_json(part / METADATA, metadata)
         _renew_self_test(bundle, part)
         write_contents(part)
     return version
@@ -89,11 +90,3 @@ def next_version(version: str) -> str:
     if found is None:
         raise BundleError(expected="a bundle whose metadata has a version such as 0.2.0", found=repr(version))
     return f"{found[1]}.{int(found[2]) + 1}.0"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(artefacts.read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise BundleError(expected=f"a bundle with {path.parent.name}/{path.name}", found="none that can be read",
-                          where=str(path.parents[1])) from error  # fmt: skip

@@ -82,9 +82,9 @@ def finetune(
     with trusted_bundle(bundle, accepted) as trusted:
         model, target = trusted.model, out / trusted.model.bundle["name"]
         version = next_version(model.bundle["version"])
-        if target.exists() or _nothing_was_best(out):
-            raise OutputError(expected="a folder without a finished fine-tuning", found=str(out),
-                              fix="name another --out", code="E_OUTPUT")  # fmt: skip
+        if target.exists() or _holds_other_results(out):
+            raise OutputError(expected="a folder without a finished fine-tuning or results of another command",
+                              found=str(out), fix="name another --out", code="E_OUTPUT")  # fmt: skip
         trainings = Trainings(trusted, Path(manifest), out / "runs", tuning)
         local = trainings.local
         unseen = refuse_seen(model, set(local.usable["patient"]), local.manifest.name, tuning.other_people)
@@ -105,10 +105,19 @@ def finetune(
     return content
 
 
-def _nothing_was_best(out: Path) -> bool:
-    """Return whether a fine-tuning ended in ``out`` without a version, as it does where no depth was better."""
-    written = out / "metrics.json"
-    return written.exists() and artefacts.read_json(written)["version"] is None
+def _holds_other_results(out: Path) -> bool:
+    """Return whether ``out`` has a metrics.json that no stopped fine-tuning left.
+
+    It is another command's, or of a fine-tuning that ended without a version, as it does where no depth was better.
+    """
+    path = out / "metrics.json"
+    if not path.exists():
+        return False
+    try:
+        written = artefacts.read_json(path)
+    except ValueError:
+        return True
+    return not isinstance(written, dict) or written.get("schema") != SCHEMA or written["version"] is None
 
 
 def _old_cohort(trainings: Trainings, manifest: Path) -> tuple[CohortData, list[str]]:

@@ -112,6 +112,7 @@ def spoil(state):
         (edited(TRAIN, lambda c: c["samples"].update(pixels=40)), "preprocessing", "pixels: 40 and 32"),
         (edited(INFERENCE, lambda c: c["preprocessing"].update(_target_="builtins.list")), "preprocessing", "list"),
         (edited(TRAIN, lambda c: c["validate"].update(preprocessing="@dataset_dir")), "preprocessing", "None"),
+        (edited(TRAIN, lambda c: c["train"].update(preprocessing="@train#preprocessing")), "preprocessing", "None"),
         (edited(METADATA, lambda c: spec(c).update(spatial_shape=[2])), "network", "network_def"),
         (edited(METADATA, lambda c: spec(c).update(spatial_shape=["8*n", "8*n"])), "network", "8"),
         (edited(METADATA, lambda c: spec(c, "outputs", "pred").update(dtype="float64")), "network", "torch.float32"),
