@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpmri_monai.bundle.inspect_config import ConfigFile, Uses, inspect_configs
-from mpmri_monai.bundle.inspect_data import DATA_KINDS, NotPlainDataError, read_data
+from mpmri_monai.bundle.inspect_data import DATA_KINDS, MOST_VALUES, NotPlainDataError, read_data
 from mpmri_monai.bundle.inspect_files import inspect_content, inspect_files
 from mpmri_monai.bundle.inspect_finding import REASONS, Finding, finding, printable
 from mpmri_monai.errors import BundleError, ConfigError
@@ -85,12 +85,16 @@ def _findings(folder: Path, uses: Uses) -> list[Finding]:
     plain: list[Path] = []
     found = list(inspect_files(folder, plain))
     configs: list[ConfigFile] = []
+    values = 0
     for path in plain:
         found += inspect_content(folder, path)
         if path.suffix in DATA_KINDS:
             where = path.relative_to(folder).as_posix()
             try:
-                content = read_data(path)
+                content, count = read_data(path)
+                values += count
+                if values > MOST_VALUES:
+                    raise NotPlainDataError(f"more than {MOST_VALUES} values in all files together")
             except NotPlainDataError as error:
                 found.append(finding("E_DATA", where, error))
             else:

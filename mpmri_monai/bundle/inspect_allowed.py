@@ -67,10 +67,8 @@ CALLABLES = frozenset(_OWN | _MONAI | _TORCH | _IGNITE)
 SHORT_NAMES = {name.rpartition(".")[2]: name for name in _MONAI}
 """Names that a ``_target_`` may give without their module, as MONAI looks these up in itself, and what they mean."""
 
-BUILTINS = frozenset(
-    ("abs", "bool", "dict", "float", "int", "len", "list", "max", "min", "range", "round", "str", "sum", "tuple")
-)
-"""Python's own functions that an expression may call."""
+BUILTINS = frozenset(("abs", "bool", "dict", "float", "int", "len", "list", "range", "round", "str", "sum", "tuple"))
+"""Python's own functions that an expression may call. Not ``max`` and ``min``: of a text they cut one letter out."""
 
 CONSTANTS = frozenset(
     {"mpmri_monai.bundle.RECONSTRUCTION"}

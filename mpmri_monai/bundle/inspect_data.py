@@ -12,6 +12,8 @@ LARGEST_JSON = 32 << 20
 """Bytes; the reference of a cohort of thousands of patients stays below."""
 LARGEST_YAML = 1 << 20
 """Bytes; YAML is parsed in Python, a hundred times slower than JSON."""
+MOST_VALUES = 250_000
+"""In all files of a bundle together; a value takes a hundred times the memory of its text until it is judged."""
 DEEPEST = 50
 """Levels of nesting; configurations of bundles have about ten."""
 
@@ -22,11 +24,12 @@ class NotPlainDataError(Exception):
     """The text is no plain data; the message says why."""
 
 
-def read_data(path: Path) -> Any:
-    """Return the content of a JSON or YAML file.
+def read_data(path: Path) -> tuple[Any, int]:
+    """Return the content of a JSON or YAML file, and how many values it holds.
 
     Raises:
-        NotPlainDataError: too large, too deep, not UTF-8, not valid, a key twice, or an anchor, alias or tag of YAML.
+        NotPlainDataError: too large, too deep, not UTF-8 (YAML: not ASCII), not valid, a key twice, or an anchor, alias
+            or tag of YAML.
     """
     is_json = path.suffix == ".json"
     if path.stat().st_size > (LARGEST_JSON if is_json else LARGEST_YAML):
@@ -34,14 +37,14 @@ def read_data(path: Path) -> Any:
     try:
         text = path.read_bytes().decode("utf-8")
         content = _json(text) if is_json else _yaml(text)
-        _refuse_deep(content)
+        count = _values(content)
     except UnicodeDecodeError:
         raise NotPlainDataError("not UTF-8") from None
     except RecursionError:
         raise NotPlainDataError("nested too deeply") from None
     except (ValueError, yaml.YAMLError) as error:
         raise NotPlainDataError(f"not valid: {str(error).splitlines()[0]}") from None
-    return content
+    return content, count
 
 
 def _json(text: str) -> Any:
@@ -66,6 +69,10 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _yaml(text: str) -> Any:
+    # MONAI opens files in the machine's own encoding. In some a letter takes the ASCII sign behind it along, such as
+    # the backslash before a quote. In JSON what is read otherwise holds no letters; YAML needs no quotes around code.
+    if not text.isascii():
+        raise NotPlainDataError("YAML with more than ASCII, which other machines read otherwise")
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -79,9 +86,11 @@ def _yaml(text: str) -> Any:
     return yaml.load(text, Loader=_PlainLoader)
 
 
-def _refuse_deep(content: Any) -> None:
-    level = [content]
+def _values(content: Any) -> int:
+    """Return how many values there are, those that hold others included; raise when nested too deeply."""
+    count, level = 0, [content]
     for _ in range(DEEPEST + 1):
+        count += len(level)
         level = [
             inner
             for one in level
@@ -89,5 +98,5 @@ def _refuse_deep(content: Any) -> None:
             for inner in (one.values() if isinstance(one, dict) else one)
         ]
         if not level:
-            return
+            return count
     raise NotPlainDataError("nested too deeply")

@@ -10,8 +10,12 @@ PATH_OUT = re.compile(r"^[/\\~]|^[A-Za-z]:[\\/]|(^|[\\/])\.\.([\\/]|$)|^\$?\{?HO
 URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,12}://|^(file|data|javascript|hf|pip|git):", re.IGNORECASE)
 UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "|\r(?!\n)"
 )
-"""Control characters, invisible ones, those that turn the direction of reading, and halves of characters."""
+"""Control characters, invisible ones, those that turn the direction of reading, and halves of characters.
+
+A carriage return alone ends a line of a file, but none of a text in memory, so that readers see other lines.
+"""
 CODE = re.compile(
     r"__\w+__|__import__|\b(eval|exec|compile|getattr|globals|open)\s*\("
     r"|^(os|sys|subprocess|builtins|shutil|socket|ctypes|pickle|importlib|runpy|pty|pdb|code|pathlib|posix|nt|types"

@@ -7,11 +7,12 @@ import json
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from mpmri_monai.bundle.inspect import Inspection, inspect_bundle, refuse_unsafe
 from mpmri_monai.errors import BundleError
@@ -93,6 +94,10 @@ class Victim:
         """Put entries into the training configuration; return the id of the last."""
         self.write("configs/train.json", json.dumps({**TRAIN, **entries}))
         return list(entries)[-1]
+
+    def logging(self, old: str = "", new: str = "", more: str = "") -> Path:
+        """Put ``new`` in the place of ``old`` in the logging configuration, and ``more`` behind its end."""
+        return self.write("configs/logging.conf", LOGGING.replace(old, new) + more)
 
     def metadata(self, **entries: object) -> None:
         """Put entries into the metadata."""
@@ -187,5 +192,20 @@ def refused(victim: Victim, inspected: Callable[[], Inspection]) -> Callable[[st
         with pytest.raises(BundleError, match="E_UNSAFE"):
             refuse_unsafe(victim.folder)
         assert not victim.canary.exists()
+
+    return check
+
+
+@pytest.fixture
+def runs_in_monai(victim: Victim) -> Callable[[str], None]:
+    """Check that MONAI runs the code at an id where nobody inspects it: the corpus is not made of straw."""
+
+    def check(identifier: str) -> None:
+        parser = ConfigParser()
+        with suppress(Exception):  # some ways end in an error once the code has run
+            parser.read_config(str(victim.folder / "configs" / "train.json"))
+            parser.parse()
+            parser.get_parsed_content(identifier)
+        assert victim.canary.exists()
 
     return check

@@ -1,12 +1,10 @@
-"""Hostile ways through the configuration's structure: targets, modes, keys, macros, references, data formats."""
+"""Hostile ways through the configuration's structure: targets, modes, keys, macros, references, metadata."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import pytest
-from monai.bundle import ConfigParser
 
 
 def target_runs_a_process(victim):
@@ -162,112 +160,9 @@ def reference_file_runs_code(victim):
     victim.write("models/reference.json", json.dumps({"temperature": f"${victim.code}"}))
 
 
-def output_goes_anywhere(victim):
-    victim.config(output_dir="/etc/cron.d")
-
-
-def output_goes_over_a_file_of_the_user(victim):
-    victim.config(evil={"_target_": "mpmri_monai.training.History", "path": "README.md"})
-
-
-def output_of_an_override_goes_over_a_file_of_the_user(victim):
-    victim.config(history={"_target_": "mpmri_monai.training.History", "path": "@output_dir"})
-    victim.write("configs/site.json", json.dumps({"history#path": "README.md"}))
-
-
-def output_folder_is_chosen_by_the_bundle(victim):
-    victim.config(output_dir="mpmri_monai")
-
-
-def output_goes_over_the_working_folder(victim):
-    victim.config(output_dir=".")
-
-
-def output_goes_below_the_working_folder(victim):
-    victim.config(bundle_root=".", output_dir="$@bundle_root + '/mpmri_monai'")
-
-
-def output_goes_into_the_bundle(victim):
-    victim.config(output_dir="$mpmri.bundle_root()")
-
-
-def output_goes_into_a_folder_of_the_cohort(victim):
-    victim.config(output_dir="$@cohort.manifest.path('images') / 'x'")
-
-
-def bundle_root_is_nothing(victim):
-    victim.config(bundle_root="", manifest="$@bundle_root + '/etc'")
-
-
-def path_steps_upwards(victim):
-    victim.config(manifest="configs/../../../secret.json")
-
-
-def path_of_the_home_folder(victim):
-    victim.config(manifest="~/.ssh/id_rsa")
-
-
-def path_of_another_system(victim):
-    victim.config(manifest="C:\\Users\\x")
-
-
-def address_in_an_argument(victim):
-    victim.config(manifest="https://example.org/manifest.json")
-
-
-def address_for_the_process_group(victim):
-    evil = {"_target_": "torch.distributed.init_process_group", "backend": "gloo", "init_method": "env:0"}
-    victim.config(evil=evil)
-
-
-def process_group_handed_on(victim):
-    victim.config(evil={"_target_": "torch.distributed.init_process_group", "_mode_": "callable"})
-
-
-def _evaluator(**more):
-    engine = {"val_data_loader": "@network_def", "network": "@network_def", "device": "cpu"}
-    return {"_target_": "SupervisedEvaluator", **engine, **more}
-
-
-def compiler_is_a_program_of_the_bundle(victim):
-    """torch.compile starts what its options name; a NIfTI file may begin as any script does."""
-    program = victim.write("selftest/x.nii", f"#!/bin/sh\n{victim.touch}\n".encode().ljust(344) + b"n+1\0" + bytes(8))
-    program.chmod(0o755)
-    options = "${'cpp.cxx': (None, 'foreign/selftest/x.nii')}"
-    victim.config(evil=_evaluator(compile=True, compile_kwargs={"options": options}))
-
-
-def compiler_of_an_engine_in_an_expression(victim):
-    victim.config(evil="$monai.engines.SupervisedTrainer(compile=True, compile_kwargs={'backend': 'x'})")
-
-
-def compiler_of_our_own_trainer(victim):
-    victim.config(evil={"_target_": "mpmri_monai.training.Trainer", "compile_kwargs": {"backend": "x"}})
-
-
-def compiler_set_by_another_file_of_the_merge(victim):
-    victim.config(evil=_evaluator())
-    victim.write("configs/site.json", json.dumps({"evil#compile": True}))
-
-
-def engine_handed_on(victim):
-    victim.config(evil=_evaluator(_mode_="callable"))
-
-
-def output_of_an_item_is_changed_by_its_place(victim):
-    """A key with a plus makes the item the second of its list, so nothing else says that this is its path."""
-    history = {"_target_": "mpmri_monai.training.History", "path": "@output_dir"}
-    victim.config(handlers=[{"_target_": "torch.nn.MSELoss"}])
-    victim.write("configs/site.json", json.dumps({"+handlers": [history], "handlers#1#path": "README.md"}))
-
-
 def module_by_its_place_in_a_list_put_together(victim):
     victim.config(evil="@imports::1")
     victim.write("configs/site.json", json.dumps({"+imports": ["$import torch"]}))
-
-
-def weights_are_fetched_later(victim):
-    victim.write("large_files.yml", "large_files:\n- path: models/model.pt\n  url: https://example.org/model.pt\n")
 
 
 def packed_text(victim):
@@ -276,55 +171,6 @@ def packed_text(victim):
 
 def unseen_direction_of_reading(victim):
     victim.config(note="safe \u202e gnihtemos")
-
-
-def key_stands_twice(victim):
-    twice = f'{{"evil": 1, "evil": {{"_target_": "os.system", "command": "{victim.touch}"}}}}'
-    victim.write("configs/train.json", twice)
-
-
-def nested_too_deeply(victim):
-    victim.write("configs/train.json", "[" * 100_000 + "]" * 100_000)
-
-
-def larger_than_any_configuration(victim):
-    with victim.write("configs/train.json", "{}").open("r+b") as file:
-        file.truncate(40 << 20)
-
-
-def not_utf8(victim):
-    victim.write("configs/train.json", json.dumps({"a": 1}).encode("utf-16"))
-
-
-def number_that_takes_for_ever(victim):
-    victim.write("configs/train.json", "9" * 100_000)
-
-
-def yaml_builds_python(victim):
-    victim.write("configs/evaluate.yaml", f"a: !!python/object/apply:os.system ['{victim.touch}']\n")
-
-
-def yaml_grows_without_end(victim):
-    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{y}: &{y} [{', '.join([f'*{x}'] * 9)}]" for x, y in zip("abcdefgh", "bcdefghi", strict=True)]
-    victim.write("configs/evaluate.yaml", "\n".join(lines))
-
-
-def yaml_merges_a_target(victim):
-    text = "base: &base {_target_: os.system}\nevil:\n  <<: *base\n  command: x\n"
-    victim.write("configs/evaluate.yaml", text)
-
-
-def yaml_key_stands_twice(victim):
-    victim.write("configs/evaluate.yaml", "a: 1\na: {_target_: os.system}\n")
-
-
-def yaml_target(victim):
-    victim.write("configs/evaluate.yaml", f"evil:\n  _target_: os.system\n  command: {victim.touch}\n")
-
-
-def yaml_nested_too_deeply(victim):
-    victim.write("configs/evaluate.yaml", "[" * 5_000 + "]" * 5_000)
 
 
 WAYS = {
@@ -363,42 +209,9 @@ WAYS = {
     metadata_builds_something_listed: "E_TARGET",
     metadata_inside_a_configuration: "E_SHAPE",
     reference_file_runs_code: "E_ATTRIBUTE",
-    output_goes_anywhere: "E_PATH",
-    output_goes_over_a_file_of_the_user: "E_ARGUMENT",
-    output_of_an_override_goes_over_a_file_of_the_user: "E_ARGUMENT",
-    output_folder_is_chosen_by_the_bundle: "E_PATH",
-    output_goes_over_the_working_folder: "E_PATH",
-    output_goes_below_the_working_folder: "E_PATH",
-    output_goes_into_the_bundle: "E_PATH",
-    output_goes_into_a_folder_of_the_cohort: "E_PATH",
-    bundle_root_is_nothing: "E_PATH",
-    path_steps_upwards: "E_PATH",
-    path_of_the_home_folder: "E_PATH",
-    path_of_another_system: "E_PATH",
-    address_in_an_argument: "E_URL",
-    address_for_the_process_group: "E_ARGUMENT",
-    process_group_handed_on: "E_ARGUMENT",
-    compiler_is_a_program_of_the_bundle: "E_ARGUMENT",
-    compiler_of_an_engine_in_an_expression: "E_ARGUMENT",
-    compiler_of_our_own_trainer: "E_ARGUMENT",
-    compiler_set_by_another_file_of_the_merge: "E_ARGUMENT",
-    engine_handed_on: "E_ARGUMENT",
-    output_of_an_item_is_changed_by_its_place: "E_KEY",
     module_by_its_place_in_a_list_put_together: "E_REFERENCE",
-    weights_are_fetched_later: "E_URL",
     packed_text: "E_TEXT",
     unseen_direction_of_reading: "E_TEXT",
-    key_stands_twice: "E_DATA",
-    nested_too_deeply: "E_DATA",
-    larger_than_any_configuration: "E_DATA",
-    not_utf8: "E_DATA",
-    number_that_takes_for_ever: "E_DATA",
-    yaml_builds_python: "E_DATA",
-    yaml_grows_without_end: "E_DATA",
-    yaml_merges_a_target: "E_DATA",
-    yaml_key_stands_twice: "E_DATA",
-    yaml_target: "E_TARGET",
-    yaml_nested_too_deeply: "E_DATA",
 }
 RUNS_IN_MONAI = [
     target_runs_a_process,
@@ -425,12 +238,5 @@ def test_way_is_refused_and_does_not_run(way, victim, refused):
 
 
 @pytest.mark.parametrize("way", RUNS_IN_MONAI, ids=lambda way: way.__name__)
-def test_way_is_real(way, victim):
-    """Without the inspection MONAI runs the code: the corpus is not made of straw."""
-    identifier = way(victim)
-    parser = ConfigParser()
-    with contextlib.suppress(Exception):  # some ways end in an error once the code has run
-        parser.read_config(str(victim.folder / "configs" / "train.json"))
-        parser.parse()
-        parser.get_parsed_content(identifier)
-    assert victim.canary.exists()
+def test_way_is_real(way, victim, runs_in_monai):
+    runs_in_monai(way(victim))

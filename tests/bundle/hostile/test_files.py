@@ -1,4 +1,4 @@
-"""Hostile ways through the files of a bundle: links, code, names, disguises, weights, logging."""
+"""Hostile ways through the files of a bundle: links, code, names, disguises, weights."""
 
 from __future__ import annotations
 
@@ -254,58 +254,6 @@ def weights_cut_off(victim):
     path.write_bytes(path.read_bytes()[:-40])
 
 
-def logging_by_a_class_that_calls(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    victim.write("configs/logging.conf", text.replace("class=StreamHandler", f"class={victim.code}"))
-
-
-def logging_by_arguments_that_call(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    victim.write("configs/logging.conf", text.replace("args=(sys.stderr,)", f"args=({victim.code},)"))
-
-
-def logging_by_capitals(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    victim.write("configs/logging.conf", text.replace("args=(sys.stderr,)", f"ARGS=({victim.code},)"))
-
-
-def logging_into_a_file(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    text = text.replace("class=StreamHandler", "class=FileHandler").replace("(sys.stderr,)", "('README.md', 'w')")
-    victim.write("configs/logging.conf", text)
-
-
-def logging_into_the_network(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    text = text.replace("class=StreamHandler", "class=handlers.SocketHandler").replace("(sys.stderr,)", "('x', 9)")
-    victim.write("configs/logging.conf", text)
-
-
-def logging_filled_in_from_defaults(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    text = text.replace("args=(sys.stderr,)", "args=%(evil)s")
-    victim.write("configs/logging.conf", f"[DEFAULT]\nevil=({victim.code},)\n{text}")
-
-
-def logging_with_defaults_to_evaluate(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    victim.write("configs/logging.conf", text + f"defaults={victim.code}\n")
-
-
-def logging_of_a_hidden_section(victim):
-    text = (victim.folder / "configs" / "logging.conf").read_text()
-    text = text.replace("keys=console", "keys=console,more")
-    victim.write("configs/logging.conf", text + f"[handler_more]\nclass=StreamHandler\nargs=({victim.code},)\n")
-
-
-def logging_elsewhere(victim):
-    victim.write("docs/other.conf", f"[handler_more]\nclass=StreamHandler\nargs=({victim.code},)\n")
-
-
-def logging_nobody_can_read(victim):
-    victim.write("configs/logging.conf", "class=x\n[loggers\n")
-
-
 WAYS = {
     link_to_a_file_outside: "E_LINK",
     link_to_a_folder_outside: "E_LINK",
@@ -357,16 +305,6 @@ WAYS = {
     weights_with_two_directories: "E_ARCHIVE",
     weights_whose_pickle_goes_on: "E_PICKLE",
     weights_cut_off: "E_ARCHIVE",
-    logging_by_a_class_that_calls: "E_LOGGING",
-    logging_by_arguments_that_call: "E_LOGGING",
-    logging_by_capitals: "E_LOGGING",
-    logging_into_a_file: "E_LOGGING",
-    logging_into_the_network: "E_LOGGING",
-    logging_filled_in_from_defaults: "E_LOGGING",
-    logging_with_defaults_to_evaluate: "E_LOGGING",
-    logging_of_a_hidden_section: "E_LOGGING",
-    logging_elsewhere: "E_LOGGING",
-    logging_nobody_can_read: "E_LOGGING",
 }
 
 
