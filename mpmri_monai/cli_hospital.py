@@ -151,7 +151,8 @@ def finetune(
 ) -> None:
     """Fine-tune a bundle on local patients, compare it with itself on others, and write its next version."""
     from mpmri_monai.inference.finetune import finetune_command
-    from mpmri_monai.inference.tuning import Tuning, read_depths
+    from mpmri_monai.inference.tuning import Tuning
+    from mpmri_monai.training.fine_tuning import read_depths
 
     tuning = Tuning(held_out, read_depths(depths), epochs, other_people, device, workers, seed)
     raise typer.Exit(finetune_command(bundle, manifest, out, tuning, old_manifest, tuple(accept_risk or ())))

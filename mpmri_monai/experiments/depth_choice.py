@@ -11,6 +11,7 @@ from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.experiments.nested import Nested, OuterFold, best_of, whole_repeats
 from mpmri_monai.experiments.plan import Run
 from mpmri_monai.experiments.starts import DEEP, Start, pretrained_weights, scratch, training, tuned
+from mpmri_monai.training.fine_tuning import read_depths
 
 INIT = "he"
 """Random weights of the start from scratch: the network's own."""
@@ -28,10 +29,7 @@ class Depths(Nested):
             ConfigError: a depth is none, or there are no weights to start from.
         """
         typed = self.context.option("depths", ",".join(map(str, range(DEEP + 1))))
-        try:
-            depths = {*map(int, typed.split(",")), DEEP}
-        except ValueError:
-            depths = {-1}
+        depths = {*read_depths(typed), DEEP}
         if min(depths) < 0 or max(depths) > DEEP:
             raise ConfigError(expected=f"depths from 0 to {DEEP}, such as 0,2,6", found=repr(typed), code="E_OPTION")
         weights = pretrained_weights(self.context, self.question)

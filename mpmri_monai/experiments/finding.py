@@ -14,6 +14,7 @@ from mpmri_monai.experiments.plan import Run, Stage
 from mpmri_monai.experiments.question import Question, positive_option, recipe
 from mpmri_monai.experiments.texts import NOTHING, with_interval
 from mpmri_monai.report.wording import plural
+from mpmri_monai.samples import Settings
 
 FOLDS = 4
 PLAIN = "liver"
@@ -35,9 +36,18 @@ class Finding:
         """Return the one stage of all folds; searching the test patients is part of collecting.
 
         Raises:
-            ConfigError: the bundle is no detector.
+            ConfigError: the bundle is no detector, or of aligned sequences; or there is no such background.
         """
         question = Question.of(context)
+        for cell in backgrounds(context):
+            Settings(background_kinds=cell.split("+"))
+        if question.config["samples"].get("align", "none") != "none":
+            raise ConfigError(
+                expected="a detector of sequences as acquired, where the masks are that candidates are compared with",
+                found="samples#align " + str(question.config["samples"]["align"]),
+                fix="set samples#align to none",
+                code="E_OPTION",
+            )
         if len(question.task.classes) != 2 or BACKGROUND not in question.task.classes:
             raise ConfigError(
                 expected=f"the bundle of a detector, which tells {BACKGROUND} from one other class",

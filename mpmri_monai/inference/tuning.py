@@ -88,18 +88,6 @@ def choose_depth(losses: pd.DataFrame) -> int:
     return int(best)
 
 
-def read_depths(typed: str) -> tuple[int, ...]:
-    """Return the depths of a text such as ``0,1,2``; none of an empty one.
-
-    Raises:
-        ConfigError: it holds something else than whole numbers.
-    """
-    try:
-        return tuple(int(part) for part in typed.split(",")) if typed else ()
-    except ValueError as error:
-        raise ConfigError(expected="depths such as 0,1,2", found=repr(typed), code="E_DEPTH") from error
-
-
 @dataclass(frozen=True)
 class Trainings:
     """The trainings of one bundle on one local cohort.

@@ -48,13 +48,15 @@ def find_in_study(study: Study, folder: Path, detector: Detector, device: str | 
     """
     unmarked = study.model_copy(update={"lesions": ()}).scanned_with(study.scan_options)
     needed = (*REFERENCES, *detector.fusion, *(DCE if detector.settings.joint_dce else ()))
-    stacks: Mapping = load_sequences(unmarked, folder, tuple(dict.fromkeys(needed)))
+    others = tuple(unmarked.images) if unmarked.organs else ()  # one of them the organ may have been drawn on
+    stacks: Mapping = load_sequences(unmarked, folder, tuple(dict.fromkeys((*needed, *others))))
     regions = load_regions(unmarked, folder, stacks, detector.settings)
     stacks, regions, _ = align_study(unmarked, stacks, regions, detector.settings)
     searched, region = LIVER, regions.organ
     if region is None:
         searched, region = BODY, body_mask(stacks[reference_of(stacks)])
-    found = search(stacks, region, detector, device)
+    seen = {name: stack for name, stack in stacks.items() if name in needed}
+    found = search(seen, region, detector, device)
     return Findings(found, region, searched, tuple(_notes(found, searched, detector.settings)))
 
 

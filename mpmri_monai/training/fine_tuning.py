@@ -24,6 +24,18 @@ BIAS_FACTOR = 2.0
 logger = logging.getLogger(__name__)
 
 
+def read_depths(typed: str) -> tuple[int, ...]:
+    """Return the depths of a text such as ``0,1,2``; none of an empty one.
+
+    Raises:
+        ConfigError: it holds something else than whole numbers.
+    """
+    try:
+        return tuple(int(part) for part in typed.split(",")) if typed else ()
+    except ValueError as error:
+        raise ConfigError(expected="depths such as 0,1,2", found=repr(typed), code="E_DEPTH") from error
+
+
 def parameter_groups(
     network: LayeredNetwork,
     depth: int,

@@ -159,7 +159,7 @@ def test_nothing_is_chosen_where_nothing_is_finished(context, truth):
     ("options", "message"),
     [
         ({"depths": "0,13"}, "depths from 0 to 12"),
-        ({"depths": "all"}, "depths from 0 to 12"),
+        ({"depths": "all"}, "depths such as 0,1,2"),
         ({"recipe": "best"}, "a recipe among paper, layerwise"),
         ({"pretrained": "nowhere.pt"}, "pretrained weights"),
         ({"epochs": "0"}, "at least 1"),

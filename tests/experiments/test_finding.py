@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,21 @@ def test_one_background_alone_is_trained_once(context):
 def test_a_bundle_that_is_no_detector_is_refused(context):
     with pytest.raises(ConfigError, match="detector"):
         Finding().stages(replace(context, bundles=(BUNDLES / "hcc_grade",)))
+
+
+def test_backgrounds_that_there_are_not_are_refused_before_anything_is_trained(context):
+    with pytest.raises(ConfigError, match="background_kinds"):
+        Finding().stages(replace(context, options={"background": "liver+vesel"}))
+
+
+def test_aligned_sequences_are_refused_for_masks_stay_where_they_were_drawn(context, tmp_path):
+    bundle = tmp_path / "aligned"
+    shutil.copytree(BUNDLE, bundle)
+    config = json.loads((bundle / "configs/train.json").read_text())
+    config["samples"]["align"] = "rigid"
+    (bundle / "configs/train.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="as acquired"):
+        Finding().stages(replace(context, bundles=(bundle,)))
 
 
 def test_the_answer_is_that_of_froc_and_its_report_is_written(context):

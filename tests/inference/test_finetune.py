@@ -17,18 +17,11 @@ from mpmri_monai.evaluation.fitted import VAL, Seen
 from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.inference.finetune import _joined, _reference, finetune
 from mpmri_monai.inference.model import TrainedModel
-from mpmri_monai.inference.tuning import Tuning, choose_depth, read_depths
+from mpmri_monai.inference.tuning import Tuning, choose_depth
 from mpmri_monai.networks import read_weights
 from mpmri_monai.sequences import TASKS
 
 QUICK = {"epochs": 1, "other_people": True, "device": "cpu"}
-
-
-def test_depths_are_whole_numbers():
-    assert read_depths("0,2, 12") == (0, 2, 12)
-    assert read_depths("") == ()
-    with pytest.raises(ConfigError, match="depths"):
-        read_depths("all")
 
 
 def test_the_shallowest_depth_is_chosen_that_is_not_clearly_worse_than_the_best():
@@ -156,3 +149,9 @@ def test_thresholds_of_certainty_go_where_another_temperature_comes_to_be_shown(
     assert "conformal_marginal" in kinds
     assert "certainty_threshold" not in kinds
     assert found["present"] == {"T2": 0.625}
+
+
+def test_a_folder_with_results_of_another_command_is_not_taken_for_an_earlier_tuning(shipped, tmp_path):
+    write_json(tmp_path / "metrics.json", {"schema": "mpmri-monai/validation/1"})
+    with pytest.raises(OutputError, match="name another --out"):
+        finetune(shipped, tmp_path / "local.json", tmp_path)

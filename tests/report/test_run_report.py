@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -13,31 +12,11 @@ from mpmri_monai.report import write_report
 from mpmri_monai.report.style import RESEARCH_ONLY
 from mpmri_monai.report.wording import with_interval
 from mpmri_monai.sequences import TASKS
+from report.page import Page
 
 TASK = TASKS["hcc_grade"]
 SECTIONS = ["purpose", "answer", "cohort", "metrics", "figures", "lesions", "calibration", "missing", "audit"]
 SECTIONS += ["made", "limits"]
-
-
-class Page(HTMLParser):
-    """What a report holds: its text, tags with attributes, ids in order, and images."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.words = [], []
-        self._style = False
-        self.feed(html)
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-        self.ids = [values["id"] for _, values in self.tags if "id" in values]
-        self.images = [values for tag, values in self.tags if tag == "img"]
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self._style = tag == "style"
-
-    def handle_data(self, data):
-        if not self._style:
-            self.words.append(data)
 
 
 def plain(text):

@@ -1,8 +1,6 @@
 """The report of a study as a reader meets it: parsed HTML."""
 
 import copy
-import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -10,30 +8,10 @@ import pytest
 from mpmri_monai.report.study_report import write_study_report
 from mpmri_monai.report.study_report_pictures import LesionPictures
 from mpmri_monai.report.style import RESEARCH_ONLY
+from report.page import Page
 
 WHY = "uncertain: the highest probability, 0.44, is below 0.64"
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> $\\frac{$"
-
-
-class Page(HTMLParser):
-    """Text of page one and of the rest, tags with attributes."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.words, self._style = [], [], False
-        self.feed(html)
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-        self.one, _, self.rest = self.text.partition("Details: ")
-        self.ids = [values["id"] for _, values in self.tags if "id" in values]
-        self.images = [values for tag, values in self.tags if tag == "img"]
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self._style = tag == "style"
-
-    def handle_data(self, data):
-        if not self._style:
-            self.words.append(data)
 
 
 def lesion(**changes):

@@ -18,6 +18,7 @@ from mpmri_monai.training import (
     parameter_groups,
     seed_everything,
 )
+from mpmri_monai.training.fine_tuning import read_depths
 from mpmri_monai.transforms.batch import Views
 
 RATE = 1e-3
@@ -137,3 +138,10 @@ def test_unfreezing_in_several_processes_is_refused(monkeypatch):
     monkeypatch.setattr("mpmri_monai.training.fine_tuning.idist.get_world_size", lambda: 2)
     with pytest.raises(ConfigError, match="2 processes"):
         GradualUnfreezing(SPPResNet(embedding=4), 3, 1)
+
+
+def test_depths_are_whole_numbers():
+    assert read_depths("0,2, 12") == (0, 2, 12)
+    assert read_depths("") == ()
+    with pytest.raises(ConfigError, match="depths"):
+        read_depths("all")

@@ -230,3 +230,18 @@ def test_without_a_liver_the_body_is_searched_and_that_is_said(files):
     knowing = replace(eyes, settings=Settings(trim=0.0, background_kinds=["liver", "body"]))
     assert len(find_in_study(without, folder, knowing).notes) == 1
     assert findings.found.windows > 1.5 * find_in_study(with_liver, folder, eyes).found.windows
+
+
+def test_the_liver_may_be_drawn_on_a_sequence_that_the_detector_does_not_see(files):
+    folder, with_liver, _ = files
+    coarse = np.diag([4.0, 4.0, 4.0, 1.0])
+    coarse[:3, 3] = -60
+    index = np.stack(np.meshgrid(*[np.arange(31)] * 3, indexing="ij"), axis=-1)
+    inside = np.linalg.norm(index * 4.0 - 60, axis=-1) < LIVER_MM
+    nibabel.save(nibabel.Nifti1Image(inside.astype(np.uint8), coarse), folder / "drawn.nii")
+    nibabel.save(nibabel.Nifti1Image(inside.astype(np.int16), coarse), folder / "S5.nii")
+    images = {**with_liver.images, "S5": "S5.nii"}
+    study = with_liver.model_copy(update={"images": images, "organs": {"liver": "drawn.nii"}})
+    eyes = detector(Bright(), ("T2",), (20.0,), UNTRIMMED)
+    findings = find_in_study(study, folder, eyes)
+    assert len([c for c in findings.found.candidates if c.score > 0.5]) == 2
