@@ -75,9 +75,11 @@ def parse_query(texts: Sequence[str]) -> dict[str, str]:
     """Return a query given as ``KEYWORD=VALUE`` texts, checked as `fetch` does.
 
     Raises:
-        ConfigError: an unknown keyword, no value, a wildcard, or nothing that names a study.
+        ConfigError: an unknown keyword, one twice, no value, a wildcard, or nothing that names a study.
     """
     query = dict(text.partition("=")[::2] for text in texts)
+    if len(query) < len(texts):
+        raise ConfigError(expected="each KEYWORD of a query once", found="one of them twice", code="E_PACS_QUERY")
     _check_query(query)
     return query
 
@@ -203,13 +205,11 @@ class _Receiver:
 
 
 def _fetch_contexts() -> list[tuple[str, Any, bool]]:
-
     stored = [(kind, syntax, True) for kind in STORED_CLASSES for syntax in STORED_SYNTAXES]
     return [(FIND, None, False), (GET, None, False), *stored]
 
 
 def _find(association: Any, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
-
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for name, value in keys.items():
@@ -229,10 +229,10 @@ def _the_study(association: Any, query: Mapping[str, str]) -> str:
     asked = {"StudyInstanceUID": ""} | dict.fromkeys(NAMES_A_STUDY, "") | dict(query)
     named = [name for name in NAMES_A_STUDY if name in query]
     matches = {
-        str(match.StudyInstanceUID)
+        _told(match, "StudyInstanceUID")
         for match in _find(association, "STUDY", asked)
-        if all(str(match.get(name) or "").strip().lower() == query[name].strip().lower() for name in named)
-    }
+        if all(_told(match, name).lower() == query[name].strip().lower() for name in named)
+    } - {""}
     if len(matches) == 1:
         return matches.pop()
     if matches:
@@ -250,15 +250,29 @@ def _the_study(association: Any, query: Mapping[str, str]) -> str:
     )
 
 
+def _told(match: Dataset, name: str) -> str:
+    """Return what a match says of an attribute, empty when nothing: an empty UID would ask for everybody's images."""
+    return str(match.get(name) or "").strip()
+
+
 def _series(association: Any, study: str, caps: Caps) -> dict[str, int | None]:
-    """Return UID -> number of images, or None where the PACS does not say, of the series to fetch."""
+    """Return UID -> number of images, or None where the PACS does not say, of the series to fetch.
+
+    Some answer with series of other studies too, where they do not know the key.
+    """
     asked = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances")
     keys = {"StudyInstanceUID": study} | dict.fromkeys(asked, "")
-    found = [match for match in _find(association, "SERIES", keys) if match.get("Modality") in FETCHED]
-    if not any(match.Modality == FETCHED[0] for match in found):
+    found = [
+        match
+        for match in _find(association, "SERIES", keys)
+        if _told(match, "Modality") in FETCHED
+        and _told(match, "SeriesInstanceUID")
+        and _told(match, "StudyInstanceUID") in (study, "")
+    ]
+    if not any(_told(match, "Modality") == FETCHED[0] for match in found):
         raise PacsError(expected="a study with MR series", found="one without", code="E_PACS_NONE")
-    counts = {str(match.SeriesInstanceUID): match.get("NumberOfSeriesRelatedInstances") for match in found}
-    series = {uid: None if count is None else int(count) for uid, count in counts.items()}
+    counts = {_told(match, "SeriesInstanceUID"): _told(match, "NumberOfSeriesRelatedInstances") for match in found}
+    series = {uid: int(count) if count.isdecimal() else None for uid, count in counts.items()}
     if sum(count or 0 for count in series.values()) > caps.files:
         raise _too_large(caps)
     return series
@@ -266,7 +280,6 @@ def _series(association: Any, study: str, caps: Caps) -> dict[str, int | None]:
 
 def _get(association: Any, study: str, series: str, expected: int | None, receiver: _Receiver) -> None:
     """Fetch one series; raise PacsError unless all of it came."""
-
     identifier = Dataset()
     identifier.QueryRetrieveLevel = "SERIES"
     identifier.StudyInstanceUID, identifier.SeriesInstanceUID = study, series

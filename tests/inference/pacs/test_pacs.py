@@ -58,6 +58,23 @@ def test_a_pacs_that_ignores_the_key_does_not_give_away_another_patient(pacs, er
     refused(errors, "E_PACS_NONE", pacs.address, {"PatientID": "PID-0815"}, tmp_path / "study")
 
 
+def test_a_pacs_that_ignores_the_study_does_not_give_away_series_of_another_patient(pacs, study, tmp_path):
+    for image in (one for one in study if one.SeriesInstanceUID == study[-2].SeriesInstanceUID):
+        image.StudyInstanceUID, image.AccessionNumber = "2.25.987654321", "another"
+    pacs.echoed = {"Modality": "MR"}
+    folder = fetch(pacs.address, ACCESSION, tmp_path / "study")
+    assert {str(pydicom.dcmread(path).StudyInstanceUID) for path in folder.iterdir()} == {
+        str(study[0].StudyInstanceUID)
+    }
+
+
+@pytest.mark.parametrize("name", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_match_that_names_nothing_is_not_asked_for(pacs, errors, tmp_path, name):
+    """An empty UID in the next question would ask for whatever there is, of every patient."""
+    pacs.echoed = {name: ""}
+    refused(errors, "E_PACS_NONE", pacs.address, ACCESSION, tmp_path / "study")
+
+
 @pytest.mark.parametrize(
     ("address", "options", "code", "words"),
     [
@@ -158,7 +175,16 @@ def test_addresses():
 
 
 @pytest.mark.parametrize(
-    "texts", [[], ["StudyDate=20240102"], ["PatientID="], ["PatientID=*"], ["PatientName=A"], ["PatientID"]]
+    "texts",
+    [
+        [],
+        ["StudyDate=20240102"],
+        ["PatientID="],
+        ["PatientID=*"],
+        ["PatientName=A"],
+        ["PatientID"],
+        ["PatientID=A"] * 2,
+    ],
 )
 def test_queries_that_do_not_name_a_study(texts):
     with pytest.raises(ConfigError, match="E_PACS_QUERY"):
