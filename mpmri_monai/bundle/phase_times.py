@@ -29,7 +29,8 @@ def phase_times(manifest: Manifest, studies: Collection[str], workers: int = 0) 
     """Return when each sequence was acquired: seconds since the first phase of its study, one entry a study.
 
     Sequences that belong to no dynamic series, those given as NIfTI, and studies that cannot be read any more have no
-    time; a sequence without any is not in the result.
+    time, nor have studies that lack the first phase of the others, whose seconds count from another; a sequence without
+    any is not in the result.
 
     Args:
         manifest: of the cohort.
@@ -43,12 +44,12 @@ def phase_times(manifest: Manifest, studies: Collection[str], workers: int = 0) 
     ]
     jobs = [_Job(study, manifest.folder, study.scan_options) for study in wanted]
     keys = [_key(job) for job in jobs]
-    found = list(kept_results(_times, jobs, keys, cache_folder() / KEPT, workers, None))
-    return {
-        name: times
-        for name in manifest.sequences
-        if (times := [times_s[name] for result in found if name in (times_s := result.get("time_s", {}))])
-    }
+    results = kept_results(_times, jobs, keys, cache_folder() / KEPT, workers, None)
+    found = [result["time_s"] for result in results if "time_s" in result]
+    start = next((name for name in manifest.sequences if any(times.get(name) == 0 for times in found)), None)
+    counted = [times for times in found if start is None or times.get(start) == 0]
+    by_name = {name: [times[name] for times in counted if name in times] for name in manifest.sequences}
+    return {name: times for name, times in by_name.items() if times}
 
 
 def _key(job: _Job) -> str:

@@ -62,6 +62,8 @@ def shifts(
     """
     trained_on = reference.get("trained_on", {})
     count = int(trained_on.get("patients", 0))
+    if not same_start(reference["ranges"].get(TIMING, {}), times_s or {}):
+        times_s = None
     found = []
     for quantity, sequence, limits in _limits(reference["ranges"], fusion):
         values = (
@@ -81,6 +83,19 @@ def shifts(
         "sequences": [_presence(rows, name, reference["present"].get(name)) for name in fusion],
         "case_mix": case_mix,
     }
+
+
+def same_start(timing: Mapping[str, Sequence[float]], times_s: Mapping[str, Any]) -> bool:
+    """Return whether seconds here count from the phase from which they counted in training.
+
+    They do not where that phase is missing: another one is the first then.
+
+    Args:
+        timing: of the reference, by sequence the earliest and the latest.
+        times_s: by sequence what is known here; all sequences, not those of the fusion alone.
+    """
+    first = {name for name, limits in timing.items() if len(limits) == 2 and limits[1] == 0}
+    return not first or bool(first & set(times_s))
 
 
 def _limits(ranges: Mapping[str, Any], fusion: Sequence[str]) -> list[tuple[str, str | None, Sequence[float]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpmri_monai.evaluation.shift import same_start
 from mpmri_monai.inference.model import TrainedModel
 from mpmri_monai.samples.sample import Sample
 
@@ -55,6 +56,8 @@ def outside_training(
     """
     ranges = model.reference["ranges"]
     dropped = bool(model.reference.get("sequence_dropout"))
+    if not same_start(ranges.get("timing", {}), times_s):
+        times_s = {}
     found = [*_extent(samples[0].extent_mm, *ranges["extent_mm"])]
     for name in model.fusion:
         index = samples[0].sequences.index(name)
@@ -115,7 +118,8 @@ def _time(name: str, time: float | None, seen: Sequence[float] | None) -> Iterat
     if not seen:
         return
     if time is None:
-        yield Outside(f"when {name} was acquired is not known, so its phase was not compared with training", False)
+        text = f"how long after training's first phase {name} was acquired is not known, so its phase was not compared"
+        yield Outside(text, False)
     elif not seen[0] <= time <= seen[1]:
         text = f"{name} was acquired after {time:.1f} s, while training saw {seen[0]:.1f} to {seen[1]:.1f} s"
         yield Outside(text, not seen[0] - TIME_S <= time <= seen[1] + TIME_S)

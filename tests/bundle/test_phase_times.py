@@ -75,3 +75,13 @@ def test_a_study_that_cannot_be_read_any_more_is_left_out(cohort, tmp_path):
             file.write_bytes(b"no DICOM")
     found = phase_times(damaged, [study.study for study in damaged.studies])
     assert len(found["S5"]) == len(others)
+
+
+def test_seconds_that_count_from_another_phase_are_not_put_together(cohort, monkeypatch):
+    """A site may lack the plain phase: what was its first is the others' second."""
+    names = [study.study for study in cohort.studies]
+    whole = {"S0": 0.0, "S1": 50.0, "S4": 210.0}
+    times = {names[0]: whole, names[1]: {"S1": 0.0, "S4": 160.0}, names[2]: whole}
+    monkeypatch.setattr(module, "_times", lambda job: {"time_s": times[job.study.study]})
+    assert phase_times(cohort, names) == {"S0": [0.0, 0.0], "S1": [50.0, 50.0], "S4": [210.0, 210.0]}
+    assert phase_times(cohort, names[1:2]) == {"S1": [0.0], "S4": [160.0]}

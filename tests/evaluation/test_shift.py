@@ -104,6 +104,9 @@ def test_phases_at_other_times_are_found_and_unknown_times_are_not_looked_at():
     assert late["outside"] == 8
     assert not of(shifts(rows([150] * 8), known, FUSION, {"S4": [70.0] * 8}), "timing", "S4")["shifted"]
     assert "timing" not in {one["quantity"] for one in shifts(rows([150] * 8), known, FUSION)["ranges"]}
+    known["ranges"]["timing"]["S0"] = [0.0, 0.0]  # here seconds count from another phase
+    found = shifts(rows([150] * 8), known, FUSION, {"S1": [0.0] * 8, "S4": [20.0] * 8})
+    assert "timing" not in {one["quantity"] for one in found["ranges"]}
 
 
 def test_lesions_of_few_patients_are_no_shift_of_the_case_mix():

@@ -98,6 +98,15 @@ def test_what_lies_just_outside_is_not_told_as_what_lies_inside(values, numbers)
     assert all(number in one.text for number in numbers)
 
 
+def test_seconds_that_count_from_another_phase_are_not_compared():
+    """Of a study without the plain phase the first is another one: its seconds are others."""
+    known = model(ranges=RANGES | {"timing": {"S0": [0.0, 0.0], "S4": [150.0, 220.0]}})
+    (one,) = outside_training([sample()], known, {"S1": 0.0, "S4": 100.0})
+    assert "not compared" in one.text and not one.far
+    (one,) = outside_training([sample()], known, {"S0": 0.0, "S4": 100.0})
+    assert one.far
+
+
 def test_references_of_before_a_range_was_kept_still_serve():
     ranges = {"extent_mm": [10.0, 50.0]}
     assert outside_training([sample(signal=(9e9, 0.0))], model(ranges), {}) == ()
