@@ -11,7 +11,7 @@ from monai.engines import SupervisedEvaluator
 
 from mpmri_monai.artefacts import read_json
 from mpmri_monai.bundle.network import check_device
-from mpmri_monai.errors import BundleError, ConfigError
+from mpmri_monai.errors import BundleError, CatalogueError, ConfigError
 from mpmri_monai.inference.answer import (
     DICOM,
     PICTURE,
@@ -24,6 +24,7 @@ from mpmri_monai.inference.answer import (
 )
 from mpmri_monai.inference.find import find_lesions
 from mpmri_monai.inference.model import TrainedModel
+from mpmri_monai.inference.on_series import regions_on_series, source_files
 from mpmri_monai.inference.question import Question
 from mpmri_monai.inference.seconds import Seconds
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
@@ -95,6 +96,8 @@ class Reader:
         with seconds.of("headers"):
             described = question.described(self.model)
         folder = out / described.study.study
+        if dicom_out:
+            _refuse_without_dicom(described)
         _refuse_twice(described.study.study, others)
         refuse_other_study(folder, described.study.study)
         if question.find:
@@ -153,6 +156,16 @@ def _refuse_twice(code: str, others: Collection[str]) -> None:
         )
 
 
+def _refuse_without_dicom(described: DescribedStudy) -> None:
+    if not source_files(described):
+        raise CatalogueError(
+            expected="a study in DICOM, for objects that belong to it",
+            found="one in NIfTI",
+            fix="leave out --dicom-out, or give the DICOM files",
+            code="E_DICOM_OUT",
+        )
+
+
 def _about_rest(found: int) -> list[str]:
     rest = found - MOST_FOUND
     if rest <= 0:
@@ -164,7 +177,6 @@ def _write_dicom(
     folder: Path, described: DescribedStudy, dataset: DescribedDataset | None, model: TrainedModel
 ) -> None:
     """Write the answer in ``folder`` once more, as DICOM objects of the patient's study."""
-    from mpmri_monai.inference.on_series import regions_on_series, source_files
     from mpmri_monai.report.dicom_answer import write_dicom_answer
 
     regions = {} if dataset is None else regions_on_series(dataset)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mpmri_monai.artefacts import make_folder
 from mpmri_monai.bundle.inspect import refuse_unsafe
 from mpmri_monai.bundle.pack import opened
 from mpmri_monai.catalogue.containers.private_folder import PrivateFolder
@@ -55,6 +56,8 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
         BundleError, WeightsError: a bundle that cannot be used, or that is not safe.
         PacsError: the PACS does not give the study.
     """
+    _refuse_alone("--query", places.query, "--from-pacs", places.from_pacs)
+    _refuse_alone("--detector", places.detector, "--find", asked.find)
     with ExitStack() as stack:
         if places.from_pacs:
             studies = [*studies, stack.enter_context(_fetched(places.from_pacs, places.query))]
@@ -68,12 +71,19 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
             return 0 if all(answerable) else 1
         if places.out is None:
             raise ConfigError(expected="-o and the folder for the answers", found="none", fix="add -o FOLDER")
+        make_folder(places.out)
         reader = Reader.of(model, places.device, detector)
         entries = answer_all(questions, reader, places.out, places.dicom_out or places.to_pacs is not None)
         if places.to_pacs:
             _send(places.to_pacs, entries, places.out)
     _print_end(entries, places.out)
     return 0 if all(entry.state == DONE for entry in entries) else 1
+
+
+def _refuse_alone(option: str, value: object, other: str, there: object) -> None:
+    """Raise ConfigError for an option that means nothing without another one."""
+    if value and not there:
+        raise ConfigError(expected=f"{other} beside {option}", found=f"{option} alone", fix=f"add {other}")
 
 
 def questions_of(studies: Sequence[Path], masks: Sequence[Path], asked: Question) -> list[Question]:

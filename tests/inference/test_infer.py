@@ -195,6 +195,12 @@ def test_dicom_objects_belong_to_the_patient_s_study_and_name_nobody_elsewhere(a
     assert len(pd.read_csv(folder / "predictions.csv")) == result["lesions"][0]["slices"]
 
 
+def test_a_study_in_nifti_has_no_dicom_objects_and_is_told_so_before_it_is_asked(answer, question, nifti, tmp_path):
+    with pytest.raises(CatalogueError, match="leave out --dicom-out"):
+        answer(replace(question, study=str(nifti)), dicom_out=True)
+    assert not list(tmp_path.rglob("result.json"))
+
+
 def test_a_newer_answer_takes_the_objects_of_the_older_one_away(answer, question):
     """They name the patient, and a PACS would be sent what the result beside them does not say."""
     _, folder = answer(question, dicom_out=True)

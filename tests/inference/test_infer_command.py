@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mpmri_monai.cli import app
-from mpmri_monai.errors import BundleError, ConfigError
+from mpmri_monai.errors import BundleError, ConfigError, OutputError
 from mpmri_monai.inference import AnswerWriter, infer
 
 
@@ -47,6 +47,19 @@ def test_a_dry_run_says_what_the_detector_lacks(typed, nifti):
     allowed = typed(*files, "--find", "--dry-run", "--allow-missing")
     assert allowed.exit_code == 0
     assert "The detector would look without S0 S2." in allowed.stdout
+
+
+def test_options_that_mean_nothing_alone_are_refused(typed, dicom, tmp_path):
+    given = ("-i", dicom.dicom, "--mask", dicom.lesion_mask, "-o", tmp_path / "out")
+    assert "--from-pacs" in str(typed(*given, "--query", "PatientID=1").exception)
+    assert "--find" in str(typed(*given, "--detector", tmp_path).exception)
+
+
+def test_a_place_that_takes_no_answers_is_named_before_any_is_made(typed, dicom, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = typed("-i", dicom.dicom, "--mask", dicom.lesion_mask, "-o", tmp_path / "file")
+    assert isinstance(result.exception, OutputError)
+    assert "Study 1" not in result.stdout
 
 
 def test_one_bad_study_of_two_ends_with_status_1_and_a_repeat_answers_none_anew(typed, dicom, tmp_path):
