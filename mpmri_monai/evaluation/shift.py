@@ -43,7 +43,8 @@ def shifts(
 
     If the patients of both were drawn alike, a new one lies beyond the smallest or largest of n values with a chance
     that is Beta(2, n - 1) distributed, so that the number beyond among m is beta-binomial; p is the chance of as many
-    as were found. Values of one patient count once.
+    as were found. Values of one patient count once. Of a sequence n is as many of the training patients as the share of
+    samples in which it was there.
 
     Args:
         rows: of the store's table, with ``label``.
@@ -72,7 +73,8 @@ def shifts(
             else _of_patients(rows, quantity, sequence)
         )
         if not values.empty:
-            found.append(_range(values, quantity, sequence, limits, count))
+            seen = 1.0 if sequence is None else reference["present"].get(sequence, 1.0)
+            found.append(_range(values, quantity, sequence, limits, round(count * seen)))
     case_mix = _case_mix(rows, reference["classes"], trained_on.get("lesions_per_class", {}), count)
     tested = [*found, case_mix]
     for one, corrected in zip(tested, holm([one["p"] for one in tested]), strict=True):
