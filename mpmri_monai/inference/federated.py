@@ -76,6 +76,12 @@ class Federation:
                 found=f"{len(self.sites)} sites, {self.rounds} rounds, {self.local_epochs} epochs",
                 code="E_OPTION",
             )
+        if not 0 < self.test < 1:
+            raise ConfigError(
+                expected="a share of each site's patients between 0 and 1 to test",
+                found=str(self.test),
+                code="E_OPTION",
+            )
         wrong = [site for site in self.sites if not SITE.fullmatch(site)]
         if wrong:
             raise ConfigError(
@@ -146,6 +152,8 @@ def federated(federation: Federation) -> dict[str, Any]:
     refuse_unsafe(federation.bundle)
     if federation.out.exists():
         raise OutputError(expected="a folder that does not exist yet", found=str(federation.out), code="E_OUTPUT")
+    if federation.pooled is not None:
+        _refuse_other_people(federation.pooled, federation.sites)
     unseen = _refuse_seen(federation)
     _write_splits(federation)
     _simulate(federation)
@@ -203,6 +211,19 @@ def _write_splits(federation: Federation) -> None:
         cohort.write_splits(federation.splits_file(site), table)
     if federation.pooled is not None:
         cohort.write_splits(federation.splits_file(POOLED), pd.concat(tables.values(), ignore_index=True))
+
+
+def _refuse_other_people(pooled: Path, sites: Mapping[str, Path]) -> None:
+    """Refuse a pooled manifest that is not of the sites' patients: what is compared with it would be of others."""
+    together = {study.patient for study in cohort.load_manifest(pooled).studies}
+    apart = {study.patient for manifest in sites.values() for study in cohort.load_manifest(manifest).studies}
+    if together != apart:
+        raise ConfigError(
+            expected="a pooled manifest of the very patients of all sites",
+            found=f"{len(apart - together)} of theirs missing, {len(together - apart)} that no site has",
+            fix="put the sites' manifests together again, with the same codes",
+            code="E_OPTION",
+        )
 
 
 def _simulate(federation: Federation) -> None:

@@ -36,6 +36,12 @@ def test_a_federation_of_nothing_is_refused(wrong, shipped, tmp_path):
         Federation(**{"bundle": shipped, "sites": {"A": Path(), "B": Path()}, "out": tmp_path / "f"} | wrong)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
+def test_a_share_that_leaves_nobody_to_test_or_to_train_is_refused(share, shipped, tmp_path):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        Federation(shipped, {"A": Path(), "B": Path()}, tmp_path / "f", test=share)
+
+
 @pytest.mark.parametrize("name", ["pooled", "server", "../outside", "a/b", "-x", ""])
 def test_names_of_sites_that_are_taken_or_are_no_part_of_a_file_name_are_refused(name, shipped, tmp_path):
     with pytest.raises(ConfigError, match="sites named by"):
@@ -64,6 +70,15 @@ def test_patients_of_two_sites_need_codes_of_their_own(shipped, hospital, with_c
     twice = Federation(shipped, {"A": hospital, "B": hospital}, tmp_path / "f", options=OPTIONS)
     with pytest.raises(ConfigError, match="codes"):
         federated(twice)
+
+
+def test_a_pooled_manifest_of_other_people_is_refused(shipped, hospital, two_sites, tmp_path):
+    pytest.importorskip("nvflare")
+    everybody, others = load_manifest(hospital), hospital.with_name("others.json")
+    save_manifest(everybody.model_copy(update={"studies": everybody.studies[1:]}), others)
+    with pytest.raises(ConfigError, match="1 of theirs missing, 0 that no site has"):
+        federated(Federation(shipped, two_sites, tmp_path / "f", others))
+    assert not (tmp_path / "f").exists()
 
 
 @pytest.mark.slow

@@ -93,9 +93,10 @@ def sent(orthanc, tmp_path_factory):
     voxels = np.zeros(stack.stored.shape, bool)
     voxels[2:5, 4:9, 3:8] = True
     regions = {"L1": RegionOnSeries.on(stack, Mask(voxels, stack.geometry), "L1")}
-    lesion = {"id": "L1", "probabilities": {"background": 0.2, "hcc": 0.8}, "predicted": "hcc"}
+    lesion = {"id": "L1", "probabilities": {"background": 0.2, "hcc": 0.8}, "predicted": "hcc", "extent_mm": 20.0}
     result = {
         "bundle": {"name": "hcc_detection", "version": "0.2.0", "weights_sha256": "ab" * 32},
+        "study": {"code": "study-1", "lesions_from": "mask", "notes": []},
         "lesions": [lesion | {"present": {"T2": True}, "warnings": []}],
     }
     answer = write_dicom_answer(folder / "answer", result, regions, [header.path for header in record.files])
