@@ -9,6 +9,12 @@ import typer
 
 bundle_app = typer.Typer(help="Look after bundles.", no_args_is_help=True)
 
+Accepted = Annotated[
+    list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
+]
+Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle, or its packed file.")]
+Device = Annotated[str, typer.Option(help="That the self-test runs on.")]
+
 
 @bundle_app.command("adopt")
 def bundle_adopt(
@@ -52,9 +58,7 @@ def bundle_pack(
 def bundle_inspect(
     bundle: Annotated[Path, typer.Argument(help="A bundle from somewhere else: folder or packed file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON instead of a table.")] = False,
-    accept: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
-    ] = None,
+    accept: Accepted = None,
 ) -> None:
     """Look into a bundle without running any of it. Exit status 0: safe; 1: not safe; 2: could not be looked into."""
     import json
@@ -75,11 +79,9 @@ def bundle_inspect(
 
 @bundle_app.command("verify")
 def bundle_verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, or its packed file.")],
-    accept: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="That the self-test runs on.")] = "cpu",
+    bundle: Bundle,
+    accept: Accepted = None,
+    device: Device = "cpu",
 ) -> None:
     """Check that a bundle is whole, as its documents say, and answers here as where it was made. 0: all checks pass."""
     from mpmri_monai.bundle.verify import verify_command
@@ -89,15 +91,13 @@ def bundle_verify(
 
 @bundle_app.command("selftest")
 def bundle_selftest(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, or its packed file.")],
+    bundle: Bundle,
     renew: Annotated[
         bool,
         typer.Option("--renew", help="Write the tiny study and what is expected of it anew, for your own weights."),
     ] = False,
-    device: Annotated[str, typer.Option(help="To run on.")] = "cpu",
-    accept: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Code of a danger that you have looked at and accept.")
-    ] = None,
+    device: Device = "cpu",
+    accept: Accepted = None,
 ) -> None:
     """Answer on the tiny study in a bundle and compare with what its authors got. 0: it is the same."""
     from mpmri_monai.bundle.selftest_command import renew_command, selftest_command

@@ -9,11 +9,23 @@ import typer
 
 hospital_app = typer.Typer()
 
+Accepted = Annotated[
+    list[str] | None, typer.Option(metavar="CODE", help="Use the bundle although `bundle inspect` found this.")
+]
+Bundle = Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")]
+OtherPeople = Annotated[
+    bool,
+    typer.Option("--other-people", help="Local patients with codes from the bundle's training are other people."),
+]
+LocalDevice = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+LocalWorkers = Annotated[int, typer.Option(min=0, help="Processes that prepare studies; 0 uses this one.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
+
 
 @hospital_app.command()
 def infer(
     *,
-    bundle: Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")],
+    bundle: Bundle,
     study: Annotated[
         list[Path] | None,
         typer.Option("-i", "--input", metavar="STUDY", help="Studies: DICOM folder, zip, or folder of NIfTI files."),
@@ -60,9 +72,7 @@ def infer(
     ] = None,
     to_pacs: Annotated[str | None, typer.Option(metavar="HOST:PORT/AET", help="Send the DICOM objects.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: cuda where there is one]")] = None,
-    accept_risk: Annotated[
-        list[str] | None, typer.Option(metavar="FINDING", help="Use the bundle although `bundle inspect` found this.")
-    ] = None,
+    accept_risk: Accepted = None,
 ) -> None:
     """Ask a bundle about studies: probabilities, reasons, a report and DICOM objects. Goes on when run again."""
     from mpmri_monai.inference.infer_command import Places, infer_command, named_files, point
@@ -92,19 +102,6 @@ def infer(
         to_pacs=to_pacs,
     )
     raise typer.Exit(infer_command([*(study or ()), *(more or ())], mask or (), asked, places, dry_run))
-
-
-Accepted = Annotated[
-    list[str] | None, typer.Option(metavar="FINDING", help="Use the bundle although `bundle inspect` found this.")
-]
-Bundle = Annotated[Path, typer.Option(help="Folder of the bundle, or its packed file (.zip).")]
-OtherPeople = Annotated[
-    bool,
-    typer.Option("--other-people", help="Local patients with codes from the bundle's training are other people."),
-]
-LocalDevice = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-LocalWorkers = Annotated[int, typer.Option(min=0, help="Processes that prepare studies; 0 uses this one.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
 
 
 @hospital_app.command()
