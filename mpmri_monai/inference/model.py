@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from mpmri_monai import artefacts, sequences
 from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
-from mpmri_monai.cohort.manifest import PROTOCOL
+from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.evaluation import Fitted, read_fitted
 from mpmri_monai.evaluation.abstention import CertaintyThresholds
@@ -128,6 +129,12 @@ class TrainedModel:
     def _task(self) -> sequences.Task:
         """Return the task of the reference: one that is known, or that of a label of the cohort trained on."""
         name, classes = self.reference["task"], self.reference.get("classes")
+        if classes is not None and not _are_names(classes):
+            raise BundleError(
+                expected=f"classes with names of {NAME_IN_WORDS}",
+                found="others",
+                where=str(self.folder / "reference.json"),
+            )
         task = sequences.task(name, None if classes is None else {name: classes})
         if classes is not None and list(task.classes) != classes:
             raise BundleError(
@@ -165,6 +172,13 @@ def _read_reference(path: Path) -> dict[str, Any]:
     if not isinstance(reference, dict) or reference.get("schema") != REFERENCE_SCHEMA or wanted - set(reference):
         raise BundleError(expected=f"a reference of schema {REFERENCE_SCHEMA}", found="another", where=str(path))
     return reference
+
+
+def _are_names(classes: object) -> bool:
+    """Return whether these are names as manifests have them; they become columns, codes and words of a report."""
+    return isinstance(classes, list) and all(
+        isinstance(name, str) and re.fullmatch(NAME_PATTERN, name) is not None for name in classes
+    )
 
 
 def _name_and_version(bundle_root: Path) -> dict[str, str]:

@@ -29,8 +29,11 @@ CLASS_CODES = {"hcc": Code("25370001", "SCT", "Hepatocellular carcinoma")}
 
 
 def private_code(value: str, meaning: str) -> CodedConcept:
-    """Return a code of the scheme 99MPMRI; its meaning is cut to what DICOM allows."""
-    return CodedConcept(value.upper().replace(" ", "_"), PRIVATE_SCHEME, meaning[:LONGEST_TEXT])
+    """Return a code of the scheme 99MPMRI; its meaning is cut to what DICOM allows.
+
+    Its value is as given: classes whose names differ in capitals alone are different ones.
+    """
+    return CodedConcept(value, PRIVATE_SCHEME, meaning[:LONGEST_TEXT])
 
 
 def class_code(name: str, classes: Collection[str]) -> Code | CodedConcept:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mpmri_monai.artefacts import file_digest
-from mpmri_monai.errors import ConfigError, WeightsError
+from mpmri_monai.errors import BundleError, ConfigError, WeightsError
 from mpmri_monai.inference import TrainedModel
 from mpmri_monai.networks import build_network, save_weights
 from mpmri_monai.samples import Settings
@@ -76,3 +76,10 @@ def test_weights_of_another_geometry_and_unknown_architectures_are_refused(folde
     model.reference["network"]["architecture"] = "mclt"
     with pytest.raises(ConfigError, match="mctl"):
         model.network()
+
+
+@pytest.mark.parametrize("classes", [["a\\b", "c"], ["<b>", "c"], [1, 2], "ab", [["a"], "b"]])
+def test_classes_of_elsewhere_have_names_as_manifests_have_them(folder, classes):
+    """They become columns, codes and words of a report."""
+    with pytest.raises(BundleError, match="classes with names of"):
+        folder(PLANE, PLANE, Settings(), 32, task="kind", classes=classes)

@@ -133,6 +133,7 @@ def test_grades_are_coded_as_grades_only_where_they_are_the_classes():
     assert (own.scheme_designator, own.meaning) == ("99MPMRI", "well")
     assert class_code("hcc", ("background", "hcc")).scheme_designator == "SCT"
     assert class_code("background", ("background", "hcc")).scheme_designator == "99MPMRI"
+    assert class_code("a", ("a", "A")).value != class_code("A", ("a", "A")).value
 
 
 def test_class_names_of_any_length_and_numbers_of_many_digits(make, answered, tmp_path):
