@@ -178,7 +178,8 @@ def test_images_that_are_scaled_far_beyond_training_get_no_class(answer, questio
     (lesion,) = result["lesions"]
     assert lesion["predicted"] is None
     assert "the signal of T2 in the lesion" in lesion["abstained_because"]
-    assert len(lesion["range_warnings"]) == 3
+    about = [warning for warning in lesion["range_warnings"] if warning.startswith("the signal of ")]
+    assert len(about) == 3
     assert lesion["abstained_because"].split("; ")[0] in (folder / "report.html").read_text()
 
 
