@@ -34,7 +34,12 @@ def adopt(run: Path, bundle: Path) -> None:
             expected=f"a finished run with {' and '.join(TRAVELS)}", found=f"no {' and no '.join(missing)} in {run}",
             fix="let the training end first",
         )  # fmt: skip
-    reference = artefacts.read_json(run / "reference.json")
+    reference = read_table(run, "reference.json")
+    if not {"fusion", "classes", "weights_sha256"} <= reference.keys():
+        raise BundleError(
+            expected="a run that trained a classifier of MR sequences", found="one of another kind", where=str(run),
+            fix="its weights can start trainings: --pretrained",
+        )  # fmt: skip
     refuse_other_channels(reference, read_table(bundle, METADATA))
     if reference["weights_sha256"] != artefacts.file_digest(run / "model.pt"):
         raise BundleError(expected="the weights that the run's reference describes", found="others", where=str(run))
@@ -46,7 +51,7 @@ def adopt(run: Path, bundle: Path) -> None:
 
 
 def read_table(bundle: Path, name: str) -> dict[str, Any]:
-    """Return the JSON file ``name`` of a bundle; raise BundleError when there is no table in it."""
+    """Return the JSON file ``name`` of a bundle or a run; raise BundleError when there is no table in it."""
     content, found = None, "none that can be read"
     try:
         content = artefacts.read_json(bundle / name)
@@ -55,7 +60,7 @@ def read_table(bundle: Path, name: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         pass
     if not isinstance(content, dict):
-        raise BundleError(expected=f"a bundle with {name}", found=found, where=bundle.name)
+        raise BundleError(expected=f"a folder with {name}", found=found, where=bundle.name)
     return content
 
 
@@ -88,7 +93,13 @@ def refuse_other_channels(reference: dict[str, Any], metadata: dict[str, Any]) -
 
 
 def write_contents(bundle: Path, under: str = "") -> None:
-    """Write ``contents.json``: the sha256 of every file of the bundle, or anew of those whose name begins ``under``."""
+    """Write ``contents.json``: the sha256 of every file of the bundle, or anew of those whose name begins ``under``.
+
+    Raises:
+        BundleError: there is no such folder; E_LINK, there is a link or something else that is no plain file.
+    """
+    if not bundle.is_dir():
+        raise BundleError(expected="the folder of a bundle", found="none", where=str(bundle))
     found = contents(bundle)
     if under:
         found = {name: digest for name, digest in found.items() if name.startswith(under)}

@@ -22,7 +22,7 @@ def record_of(weights: Path) -> dict[str, Any]:
 
     Raises:
         BundleError: E_ORIGIN, there is none, or it cannot be read, or it does not say of which network and data.
-        WeightsError: it is about other weights.
+        WeightsError: it is about other weights, or they are not there.
     """
     path = weights.with_name("reference.json") if weights.name == MODEL.name else weights.with_suffix(".json")
     wanted = f"{path.name} that says what {weights.name} was trained on, and which network it fits"
@@ -35,10 +35,11 @@ def record_of(weights: Path) -> dict[str, Any]:
     tables = ("network", "trained_on")
     if not isinstance(record, dict) or not all(isinstance(record.get(name), dict) for name in tables):
         raise BundleError(expected=wanted, found="none of that in it", fix=fix, code="E_ORIGIN")
-    if record.get("weights_sha256") != artefacts.file_digest(weights):
+    found = artefacts.file_digest(weights) if weights.is_file() else None
+    if found is None or record.get("weights_sha256") != found:
         raise WeightsError(
             expected=f"the weights that {path.name} describes",
-            found="others",
+            found="none" if found is None else "others",
             where=f"models/{weights.name}",
             fix="take both files from the same run",
             code="E_WEIGHTS",

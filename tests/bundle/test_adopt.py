@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mpmri_monai import artefacts
-from mpmri_monai.bundle.adopt import adopt, contents
+from mpmri_monai.bundle.adopt import adopt, contents, write_contents
 from mpmri_monai.errors import BundleError
 
 
@@ -53,6 +53,21 @@ def test_an_unfinished_run_is_refused(run, bundle, lost):
     with pytest.raises(BundleError, match=lost):
         adopt(run, bundle)
     assert not (bundle / "models").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"classes": ["cat"], "weights_sha256": "0"}'])
+def test_a_run_of_another_kind_is_refused(run, bundle, content):
+    """One on natural images has no sequences."""
+    (run / "reference.json").write_text(content)
+    with pytest.raises(BundleError, match=r"reference\.json|MR sequences"):
+        adopt(run, bundle)
+    assert not (bundle / "models").exists()
+
+
+def test_contents_are_of_a_folder_that_is_there(tmp_path):
+    with pytest.raises(BundleError, match="the folder of a bundle"):
+        write_contents(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_weights_of_another_run_are_refused(run, bundle):

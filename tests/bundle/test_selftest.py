@@ -140,6 +140,12 @@ def test_what_keeps_a_bundle_from_answering_is_said_as_it_is(bundle):
         selftest(bundle)
 
 
+def test_a_record_without_its_weights_is_said(bundle):
+    (bundle / "models" / "model.pt").unlink()
+    with pytest.raises(WeightsError, match="found none"):
+        renew(bundle)
+
+
 def test_weights_of_another_record_are_not_expected_anything_of(bundle):
     shutil.copy(bundle / "models" / "pretrained.pt", bundle / "models" / "model.pt")
     with pytest.raises(WeightsError):
