@@ -58,7 +58,7 @@ def outside_training(
     dropped = bool(model.reference.get("sequence_dropout"))
     if not same_start(ranges.get("timing", {}), times_s):
         times_s = {}
-    found = [*_extent(samples[0].extent_mm, *ranges["extent_mm"])]
+    found = [*_extent(samples[0].extent_mm, ranges.get("extent_mm"))]
     for name in model.fusion:
         index = samples[0].sequences.index(name)
         seen = [sample for sample in samples if sample.present[index]]
@@ -91,7 +91,10 @@ def why_abstain(certainty: float, model: TrainedModel, outside: Sequence[Outside
     return "; ".join(reasons) or None
 
 
-def _extent(extent: float, low: float, high: float) -> Iterator[Outside]:
+def _extent(extent: float, seen: Sequence[float] | None) -> Iterator[Outside]:
+    if not seen:
+        return
+    low, high = seen
     span = f"while training saw {low:.1f} to {high:.1f} mm"
     if extent < low:
         yield Outside(f"too small: it measures {extent:.1f} mm, {span}", extent < low * (1 - EXTENT_SHARE))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from mpmri_monai import artefacts, sequences
 from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
@@ -17,6 +18,7 @@ from mpmri_monai.evaluation.abstention import CertaintyThresholds
 from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.temperature import Temperature
 from mpmri_monai.networks import LayeredNetwork, build_network, load_weights
+from mpmri_monai.networks.weights import fitting_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.training import AveragingInferer, Inferer
 from mpmri_monai.transforms.batch import as_size
@@ -70,6 +72,8 @@ class TrainedModel:
         self.size = as_size(self.reference["pixels"])
         self.averaging = bool(self.reference.get("averaging", False))
         self.settings = Settings(**(self.reference["samples"] | {"background": False}))
+        if self.size != self.settings.size:
+            raise _other_reference(self.folder / "reference.json", "one whose pixels are not those of its samples")
 
     @property
     def seen_size(self) -> tuple[int, ...]:
@@ -157,10 +161,30 @@ class TrainedModel:
         return fitted
 
     def network(self) -> LayeredNetwork:
-        """Return the network with its weights, ready to answer."""
-        network = build_network(**self.reference["network"])
+        """Return the network with its weights, ready to answer.
+
+        Raises:
+            BundleError: the reference describes none.
+            WeightsError: it describes another one than the weights are of.
+        """
+        described = self.reference["network"]
+        try:
+            with torch.device("meta"):  # which takes no memory, however large a network somebody describes
+                fitting_weights(build_network(**described), self.weights)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _other_reference(self.folder / "reference.json", "arguments of no network") from error
+        network = build_network(**described)
         load_weights(network, self.weights)
         return network.eval()
+
+
+FORMS: dict[str, type | tuple[type, ...]] = {
+    "task": str, "sequences": list, "protocol": str, "fusion": (str, list), "required": list,
+    "sequence_dropout": (int, float), "network": dict, "pixels": (int, list), "averaging": bool, "samples": dict,
+    "weights_sha256": str, "trained_on": dict, "present": dict, "ranges": dict, "tsic": dict, "fitted": list,
+    "results": dict,
+}  # fmt: skip
+"""What each entry of a reference is, where it is there: in that of a foreign bundle it may be anything."""
 
 
 def _read_reference(path: Path) -> dict[str, Any]:
@@ -170,8 +194,29 @@ def _read_reference(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BundleError(expected="a reference in JSON", found="something else", where=str(path)) from error
     if not isinstance(reference, dict) or reference.get("schema") != REFERENCE_SCHEMA or wanted - set(reference):
-        raise BundleError(expected=f"a reference of schema {REFERENCE_SCHEMA}", found="another", where=str(path))
+        raise _other_reference(path, "another")
+    wrong = [name for name, form in FORMS.items() if name in reference and not isinstance(reference[name], form)]
+    if not wrong and not _are_ranges(reference["ranges"]):
+        wrong = ["ranges"]
+    if wrong:
+        raise _other_reference(path, f"one with another kind of {', '.join(wrong)}")
     return reference
+
+
+def _other_reference(path: Path, found: str) -> BundleError:
+    return BundleError(
+        expected=f"a reference of schema {REFERENCE_SCHEMA}, as training writes it", found=found, where=str(path)
+    )
+
+
+def _are_ranges(ranges: dict[str, Any]) -> bool:
+    """Return whether all ranges, of quantities or by sequence, are the smallest and the largest, or empty."""
+    tables = [one if isinstance(one, dict) else {"": one} for one in ranges.values()]
+    limits = [one for table in tables for one in table.values()]
+    return all(
+        isinstance(one, list) and len(one) in (0, 2) and all(isinstance(value, int | float) for value in one)
+        for one in limits
+    )
 
 
 def _are_names(classes: object) -> bool:

@@ -137,6 +137,15 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     Raises:
         WeightsError: a tensor is missing, unexpected or of another shape; the network is left as it was.
     """
+    network.load_state_dict(fitting_weights(network, path))
+
+
+def fitting_weights(network: nn.Module, path: Path | str) -> dict[str, Tensor]:
+    """Return the tensors of ``path``, which must be exactly those that ``network`` wants, on whatever device it is.
+
+    Raises:
+        WeightsError: a tensor is missing, unexpected or of another shape.
+    """
     state = read_weights(path)
     own = network.state_dict()
     missing = [name for name in own if name not in state]
@@ -159,4 +168,4 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
             fix="give the fusion, size, widths and pooling that these weights were trained with",
             code="E_WEIGHTS",
         )
-    network.load_state_dict(state)
+    return state

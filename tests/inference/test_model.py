@@ -1,6 +1,7 @@
 """A trained model of any architecture, from its weights and its reference."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,7 +71,8 @@ def test_an_averaging_model_sees_the_stored_crop(folder):
 
 
 def test_weights_of_another_geometry_and_unknown_architectures_are_refused(folder):
-    model, _ = folder(VOLUME, VOLUME | {"size": [6, 9, 9]}, GRID, [6, 9, 9])
+    taller = GRID.model_copy(update={"grid": GRID.grid.model_copy(update={"slices": 6})})
+    model, _ = folder(VOLUME, VOLUME | {"size": [6, 9, 9]}, taller, [6, 9, 9])
     with pytest.raises(WeightsError):
         model.network()
     model.reference["network"]["architecture"] = "mclt"
@@ -83,3 +85,34 @@ def test_classes_of_elsewhere_have_names_as_manifests_have_them(folder, classes)
     """They become columns, codes and words of a report."""
     with pytest.raises(BundleError, match="classes with names of"):
         folder(PLANE, PLANE, Settings(), 32, task="kind", classes=classes)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"pixels": "x"},
+        {"pixels": [1, 2, 3, 4]},
+        {"pixels": 16},
+        {"samples": []},
+        {"fitted": 5},
+        {"ranges": {"extent_mm": ["a", "b"]}},
+        {"ranges": {"signal": {"T2": [1.0]}}},
+        {"sequences": None},
+        {"task": ["brain"]},
+        {"required": 5},
+        {"trained_on": "x"},
+        {"results": [1]},
+    ],
+)
+def test_a_reference_of_elsewhere_may_be_anything_and_is_refused_in_words(folder, entry):
+    settings = SimpleNamespace(model_dump=lambda mode: entry.get("samples", Settings().model_dump(mode=mode)))
+    others = {name: value for name, value in entry.items() if name != "samples"}
+    with pytest.raises(BundleError, match="reference of schema"):
+        folder(PLANE, PLANE, settings, **{"pixels": 32} | others)
+
+
+@pytest.mark.parametrize("network", [{"in_channels": 10**9}, {"embedding": 10**12}, {"embedding": "x"}])
+def test_no_memory_is_taken_for_a_network_that_the_weights_are_not_of(folder, network):
+    model, _ = folder(PLANE, PLANE | network, Settings(), 32)
+    with pytest.raises((BundleError, WeightsError)):
+        model.network()
