@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from mpmri_monai.errors import ConfigError, MpmriError
 LOOPBACK = "127.0.0.1"
 OWN_TITLE = "MPMRI"
 """What this software calls itself to a PACS, which has to know the name."""
-ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.\-]*|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/(?P<title>[^\\\s]{1,16})")
+ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.\-]*|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/(?P<title>[!-\[\]-~]{1,16})")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
 """How long to wait for a connection, and for each answer on it (a PACS may have to load from tape)."""
@@ -90,9 +91,15 @@ def connected(
     if receiver is not None:
         handlers = [(evt.EVT_C_STORE, receiver.store), (evt.EVT_DATA_RECV, receiver.count)]
     with _silent():
-        association = entity.associate(
-            address.host, address.port, ae_title=address.title, ext_neg=roles, evt_handlers=handlers
-        )
+        try:
+            association = entity.associate(
+                address.host, address.port, ae_title=address.title, ext_neg=roles, evt_handlers=handlers
+            )
+        except (socket.gaierror, UnicodeError) as error:
+            raise PacsError(
+                expected="the host of a PACS", found="no host of this name", fix="check HOST in HOST:PORT/AET",
+                code="E_PACS_CONNECT",
+            ) from error  # fmt: skip
         if not association.is_established:
             raise _refused(association, address)
         try:

@@ -81,6 +81,8 @@ def test_a_match_that_names_nothing_is_not_asked_for(pacs, errors, tmp_path, nam
         ("127.0.0.1:{port}/OTHER", {}, "E_PACS_REFUSED", "not called OTHER"),
         ("127.0.0.1:{port}/STANDIN", {"own_title": "NOBODY"}, "E_PACS_REFUSED", "does not know the title"),
         ("127.0.0.1:1/STANDIN", {}, "E_PACS_CONNECT", "no answer"),
+        ("pacs.invalid:104/STANDIN", {}, "E_PACS_CONNECT", "no host of this name"),
+        ("a..b:104/STANDIN", {}, "E_PACS_CONNECT", "no host of this name"),
     ],
 )
 def test_an_association_that_is_refused_says_why(pacs, errors, tmp_path, address, options, code, words):
@@ -160,7 +162,8 @@ def test_nothing_is_logged_or_printed(pacs, files, errors, tmp_path, caplog, cap
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", "host:104", "host:0/A", "host:70000/A", "host:104/" + "A" * 17, "a b:1/A"]
+    "text",
+    ["", "host", "host:104", "host:0/A", "host:70000/A", "host:104/" + "A" * 17, "a b:1/A", "h:1/É", "h:1/A\x07"],
 )
 def test_addresses_that_are_none(text):
     with pytest.raises(ConfigError, match="HOST:PORT/AET"):
@@ -189,6 +192,15 @@ def test_addresses():
 def test_queries_that_do_not_name_a_study(texts):
     with pytest.raises(ConfigError, match="E_PACS_QUERY"):
         parse_query(texts)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"StudyInstanceUID": "abc"}, {"PatientID": "x" * 100}, {"PatientID": "É"}, {**ACCESSION, "StudyDate": "today"}],
+)
+def test_values_that_no_study_has_end_in_words(pacs, errors, tmp_path, query):
+    with pytest.raises((PacsError, ConfigError)):
+        fetch(pacs.address, query, tmp_path / "study")
 
 
 def test_a_query_as_it_is_typed():
