@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mpmri_monai import artefacts, sequences
+from mpmri_monai.bundle.adopt import METADATA, read_table
 from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
 from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, PROTOCOL
 from mpmri_monai.errors import BundleError, WeightsError
@@ -227,7 +228,4 @@ def _are_names(classes: object) -> bool:
 
 
 def _name_and_version(bundle_root: Path) -> dict[str, str]:
-    path = bundle_root / "configs" / "metadata.json"
-    if not path.is_file():
-        raise BundleError(expected="configs/metadata.json", found="none", where=str(bundle_root))
-    return {"name": bundle_root.name, "version": str(artefacts.read_json(path).get("version", "unknown"))}
+    return {"name": bundle_root.name, "version": str(read_table(bundle_root, METADATA).get("version", "unknown"))}

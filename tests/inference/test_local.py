@@ -1,16 +1,24 @@
 """Who of the local patients the bundle has seen, and lesions as they are answered."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.errors import ConfigError, LeakageError
+from mpmri_monai.errors import BundleError, ConfigError, LeakageError
 from mpmri_monai.evaluation.fitted import VAL, Seen, salted
 from mpmri_monai.evaluation.predictions import check_predictions
 from mpmri_monai.evaluation.temperature import Temperature
-from mpmri_monai.inference.local import as_answered, pick_device, refuse_seen, seen_among, temperature_among
+from mpmri_monai.inference.local import (
+    as_answered,
+    pick_device,
+    refuse_seen,
+    seen_among,
+    temperature_among,
+    trusted_bundle,
+)
 from mpmri_monai.sequences import TASKS
 
 TASK = TASKS["hcc_grade"]
@@ -72,3 +80,14 @@ def test_a_device_that_the_machine_has_not_is_refused_in_words():
     assert pick_device("cpu") == "cpu"
     with pytest.raises(ConfigError, match="E_DEVICE"):
         pick_device("abacus")
+
+
+@pytest.mark.parametrize("metadata", ["[]", "1", None])
+def test_a_bundle_without_a_table_of_metadata_is_refused(shipped, tmp_path, metadata):
+    bundle = tmp_path / "b"
+    shutil.copytree(shipped, bundle)
+    (bundle / "configs" / "metadata.json").unlink()
+    if metadata is not None:
+        (bundle / "configs" / "metadata.json").write_text(metadata)
+    with pytest.raises(BundleError, match=r"configs/metadata\.json"), trusted_bundle(bundle):
+        pass
