@@ -71,6 +71,9 @@ def infer(
         list[str] | None, typer.Option(metavar="KEYWORD=VALUE", help="Which one, such as AccessionNumber=….")
     ] = None,
     to_pacs: Annotated[str | None, typer.Option(metavar="HOST:PORT/AET", help="Send the DICOM objects.")] = None,
+    own_title: Annotated[
+        str | None, typer.Option(metavar="AET", help="The name by which the PACS knows this machine. [default: MPMRI]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: cuda where there is one]")] = None,
     accept_risk: Accepted = None,
 ) -> None:
@@ -100,6 +103,7 @@ def infer(
         from_pacs=from_pacs,
         query=tuple(query or ()),
         to_pacs=to_pacs,
+        own_title=own_title,
     )
     raise typer.Exit(infer_command([*(study or ()), *(more or ())], mask or (), asked, places, dry_run))
 

@@ -27,7 +27,7 @@ from mpmri_monai.report import LesionAnswer, answer_picture
 from mpmri_monai.report.dicom_answer import remove_objects
 from mpmri_monai.report.study_report import REPORT, write_study_report
 from mpmri_monai.report.study_report_pictures import LesionPictures, acquired_views
-from mpmri_monai.report.study_report_words import cautions
+from mpmri_monai.report.study_report_words import cautions, heading, noun
 from mpmri_monai.training import prediction_rows
 
 RESULT_SCHEMA = "mpmri-monai/result/1"
@@ -145,7 +145,7 @@ def refuse_other_study(folder: Path, code: str) -> None:
     One patient's picture beside another one's numbers is the worst that a folder could hold.
     """
     path = folder / RESULT
-    if path.is_file() and artefacts.read_json(path).get("study", {}).get("code") != code:
+    if path.is_file() and _code_in(path) != code:
         raise OutputError(
             expected="a new folder, or that of an earlier answer for this study",
             found=f"the answer for another study in {folder}",
@@ -154,12 +154,20 @@ def refuse_other_study(folder: Path, code: str) -> None:
         )
 
 
+def _code_in(path: Path) -> str | None:
+    """Return the code of the study that an answer is about; None of a file that is no answer."""
+    try:
+        return str(artefacts.read_json(path)["study"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def result_of(described: DescribedStudy, model: TrainedModel, lesions: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the content of ``result.json``, see docs/inference.md; no identifier is in it."""
     return {
         "schema": RESULT_SCHEMA,
         "research_use_only": True,
-        "bundle": model.bundle | {"weights_sha256": model.weights_sha256},
+        "bundle": model.identity,
         "study": {
             "code": described.study.study,
             "sequences": described.roles,
@@ -186,7 +194,7 @@ def write_answer(
     (folder / RESULT).unlink(missing_ok=True)  # it is there only beside the files that belong to it
     (folder / PREDICTIONS).unlink(missing_ok=True)
     remove_objects(folder / DICOM)
-    answers = [_seen(lesion, pictures[lesion["id"]]) for lesion in result["lesions"]]
+    answers = [_seen(lesion, pictures[lesion["id"]], noun(result)) for lesion in result["lesions"]]
     answer_picture(folder / PICTURE, answers)
     write_study_report(folder, result, pictures, model.reference)
     if rows is not None:
@@ -194,7 +202,7 @@ def write_answer(
     artefacts.write_json(folder / RESULT, result)
 
 
-def _seen(answer: Mapping[str, Any], pictures: LesionPictures) -> LesionAnswer:
+def _seen(answer: Mapping[str, Any], pictures: LesionPictures, noun: str) -> LesionAnswer:
     """Return a lesion's middle slice as the network saw it, with what it said."""
     return LesionAnswer(
         lesion=answer["id"],
@@ -204,6 +212,7 @@ def _seen(answer: Mapping[str, Any], pictures: LesionPictures) -> LesionAnswer:
         present=pictures.present,
         probabilities=answer["probabilities"],
         predicted=answer["predicted"],
+        noun=noun,
     )
 
 
@@ -211,7 +220,7 @@ def print_answer(folder: Path, result: Mapping[str, Any]) -> None:
     """Print what the answer is, and where it lies."""
     for lesion in result["lesions"]:
         shown = ", ".join(f"{name} {p:.2f}" for name, p in lesion["probabilities"].items())
-        print(f"Lesion {lesion['id']}: {lesion['predicted'] or 'no answer'} ({shown})")
+        print(f"{heading(lesion, noun(result))}: {lesion['predicted'] or 'no answer'} ({shown})")
         reasons = lesion["abstained_because"] or ""
         if reasons:
             print(f"  no answer because: {reasons}")

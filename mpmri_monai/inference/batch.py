@@ -51,7 +51,7 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
     Args:
         questions: the studies, as they were given.
         reader: answers.
-        out: folder of the answers; earlier ones in it stay, in the tables too when the same weights gave them.
+        out: folder of the answers; earlier ones in it stay, in the tables too when the same bundle gave them.
         dicom_out: also write DICOM objects.
 
     Returns:
@@ -61,12 +61,13 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
         OutputError: the table cannot be written.
         ManifestError: the folder's table is none.
     """
-    made_by = (reader.model.weights_sha256, reader.detector and reader.detector.weights_sha256, dicom_out)
-    earlier_ones = [entry for entry in read_batch(out, _bundle(reader)) if entry.state == DONE]
+    bundle = reader.model.identity
+    made_by = (bundle, reader.detector and reader.detector.identity, dicom_out)
+    earlier_ones = [entry for entry in read_batch(out, bundle) if entry.state == DONE]
     known = {entry.key: entry for entry in earlier_ones if _is_there(out, entry)}
     entries: list[Entry] = []
     for number, question in enumerate(questions, start=1):
-        key = question.key(reader.model.bundle, *made_by)
+        key = question.key(*made_by)
         earlier = known.get(key)
         if earlier is not None:
             print(f"Study {number} of {len(questions)}: answered before ({earlier.study})")
@@ -77,7 +78,7 @@ def answer_all(questions: Sequence[Question], reader: Reader, out: Path, dicom_o
             entry = _answered(question, number, key, partial(reader.answer, out=out, dicom_out=dicom_out, others=taken))
         entries.append(entry)
         known = {k: one for k, one in known.items() if one.study is None or one.study != entry.study} | {key: entry}
-        _write(out, reader, list(known.values()))
+        _write(out, bundle, list(known.values()))
     return entries
 
 
@@ -87,7 +88,7 @@ def read_batch(out: Path, bundle: Mapping[str, str]) -> list[Entry]:
 
     Args:
         out: folder of the answers.
-        bundle: name, version and weights, as they stand in the table.
+        bundle: as of `TrainedModel.identity`, which stands in the table.
 
     Raises:
         ManifestError: ``batch.json`` is none.
@@ -126,10 +127,6 @@ def _answered(question: Question, number: int, key: str, answer: Callable[[Quest
     return Entry(number, key, FAILED, reason=reason)
 
 
-def _bundle(reader: Reader) -> dict[str, str]:
-    return reader.model.bundle | {"weights_sha256": reader.model.weights_sha256}
-
-
 def _result(out: Path, entry: Entry) -> Path:
     return out / str(entry.study) / RESULT
 
@@ -140,11 +137,11 @@ def _is_there(out: Path, entry: Entry) -> bool:
     return path.is_file() and file_digest(path) == entry.result
 
 
-def _write(out: Path, reader: Reader, entries: Sequence[Entry]) -> None:
+def _write(out: Path, bundle: Mapping[str, str], entries: Sequence[Entry]) -> None:
     content = {
         "schema": BATCH_SCHEMA,
         "research_use_only": True,
-        "bundle": _bundle(reader),
+        "bundle": bundle,
         "studies": [asdict(entry) for entry in entries],
     }
     artefacts.write_json(out / BATCH, content)

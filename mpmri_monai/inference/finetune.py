@@ -146,7 +146,7 @@ def _content(trainings: Trainings, unseen: str, scores: list[dict[str, Any]], de
     return {
         "schema": SCHEMA,
         "research_use_only": True,
-        "bundle": model.bundle | {"weights_sha256": model.weights_sha256},
+        "bundle": model.identity,
         "cohort": {
             "name": local.manifest.name,
             "manifest_digest": local.manifest.digest(),

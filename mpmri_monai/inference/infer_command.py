@@ -39,6 +39,8 @@ class Places:
     query: tuple[str, ...] = ()
     """``KEYWORD=VALUE``, of the one study to fetch."""
     to_pacs: str | None = None
+    own_title: str | None = None
+    """By which the PACS knows this machine; None for the usual one."""
 
 
 def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Question, places: Places, dry: bool) -> int:
@@ -57,10 +59,11 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
         PacsError: the PACS does not give the study.
     """
     _refuse_alone("--query", places.query, "--from-pacs", places.from_pacs)
+    _refuse_alone("--own-title", places.own_title, "--from-pacs or --to-pacs", places.from_pacs or places.to_pacs)
     _refuse_alone("--detector", places.detector, "--find", asked.find)
     with ExitStack() as stack:
         if places.from_pacs:
-            studies = [*studies, stack.enter_context(_fetched(places.from_pacs, places.query))]
+            studies = [*studies, stack.enter_context(_fetched(places.from_pacs, places.query, places.own_title))]
         questions = questions_of(studies, masks, asked)
         model = stack.enter_context(_model(places.bundle, places.accepted))
         detector = None
@@ -75,7 +78,7 @@ def infer_command(studies: Sequence[Path], masks: Sequence[Path], asked: Questio
         reader = Reader.of(model, places.device, detector)
         entries = answer_all(questions, reader, places.out, places.dicom_out or places.to_pacs is not None)
         if places.to_pacs:
-            _send(places.to_pacs, entries, places.out)
+            _send(places.to_pacs, entries, places.out, places.own_title)
     _print_end(entries, places.out)
     return 0 if all(entry.state == DONE for entry in entries) else 1
 
@@ -164,24 +167,26 @@ def _dry(question: Question, model: TrainedModel, detector: TrainedModel | None)
 
 
 @contextmanager
-def _fetched(address: str, query: Sequence[str]) -> Iterator[Path]:
+def _fetched(address: str, query: Sequence[str], own_title: str | None) -> Iterator[Path]:
     """Yield a private folder with the study that a PACS has; it goes when the answer is there."""
-    from mpmri_monai.inference.pacs import fetch, parse_query  # the extra ``pacs``
+    from mpmri_monai.inference.pacs import OWN_TITLE, fetch, parse_query  # the extra ``pacs``
 
     private = PrivateFolder("pacs")
     try:
-        yield fetch(address, parse_query(query), private.path / "study")
+        wanted = parse_query(query)
+        yield fetch(address, wanted, private.path / "study", own_title=own_title or OWN_TITLE)
     finally:
         private.remove()
 
 
-def _send(address: str, entries: Sequence[Entry], out: Path) -> None:
-    from mpmri_monai.inference.pacs import send  # the extra ``pacs``
+def _send(address: str, entries: Sequence[Entry], out: Path, own_title: str | None) -> None:
+    from mpmri_monai.inference.pacs import OWN_TITLE, send  # the extra ``pacs``
 
     for entry in entries:
         if entry.state == DONE:
             files = sorted((out / str(entry.study) / DICOM).glob("*.dcm"))
-            print(f"{send(address, files)} objects of {entry.study} are in the PACS.")
+            count = send(address, files, own_title or OWN_TITLE)
+            print(f"{count} objects of {entry.study} are in the PACS.")
 
 
 def _print_end(entries: Sequence[Entry], out: Path) -> None:

@@ -114,8 +114,10 @@ def _about_missing(name: str, slices: int, of: int, model: TrainedModel) -> str:
     what = f"{name} is missing" + (f" on {slices} of {of} slices" if slices < of else "")
     if name not in model.required:
         return f"{what}; this network was made to do without it"
-    if share == 1:
+    if share == 1 and not model.reference.get("sequence_dropout"):
         return f"{what}, and training never saw it missing: do not rely on this answer"
+    if share == 1:
+        return f"{what}; training left it out at random, and this bundle asks for it all the same"
     return f"{what}, as it was in {1 - share:.1%} of the training samples"
 
 

@@ -77,6 +77,12 @@ class TrainedModel:
             raise _other_reference(self.folder / "reference.json", "one whose pixels are not those of its samples")
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What an answer rests on: name and version of the bundle, and the digests of its weights and its reference."""
+        reference = artefacts.file_digest(self.folder / "reference.json")
+        return self.bundle | {"weights_sha256": self.weights_sha256, "reference_sha256": reference}
+
+    @property
     def seen_size(self) -> tuple[int, ...]:
         """What the loader gives the inferer: the central crop, or for averaging the stored crop whole."""
         return self.settings.stored_shape if self.averaging else self.size

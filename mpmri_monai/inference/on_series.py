@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpmri_monai.cohort import Lesion
+from mpmri_monai.errors import MaskError
 from mpmri_monai.inference.study import DescribedDataset, DescribedStudy
 from mpmri_monai.report.dicom_answer import RegionOnSeries
 from mpmri_monai.samples.harder_background import PORTAL
@@ -16,14 +17,20 @@ from mpmri_monai.volumes import Mask, Stack, fits, same_grid
 def regions_on_series(dataset: DescribedDataset) -> dict[str, RegionOnSeries]:
     """Return each lesion on the grid of its series, by its id; for a box that is the reference's.
 
+    A box that is so thin that it lies between two slices is not in it: no voxel of a series could stand for it.
+
     Raises:
         MaskError: as `RegionOnSeries.on`.
     """
-    lesions, stacks = dataset.regions.lesions, dataset.stacks
-    return {
-        name: RegionOnSeries.on(stacks[sequence_of(mask, stacks)], mask, f"lesion {name}")
-        for name, mask in lesions.items()
-    }
+    found, stacks = {}, dataset.stacks
+    boxes = {lesion.id for lesion in dataset.study.lesions if lesion.region.center_mm is not None}
+    for name, mask in dataset.regions.lesions.items():
+        try:
+            found[name] = RegionOnSeries.on(stacks[sequence_of(mask, stacks)], mask, f"lesion {name}")
+        except MaskError as error:
+            if error.code != "E_MASK_EMPTY" or name not in boxes:
+                raise
+    return found
 
 
 def source_files(described: DescribedStudy) -> list[Path]:

@@ -132,7 +132,7 @@ def _refused(association: Any, address: Address) -> PacsError:
             code="E_PACS_CONNECT",
         )
     reason = {
-        UNKNOWN_CALLER: "it does not know the title of this machine; have it entered there, or give its title here",
+        UNKNOWN_CALLER: "it does not know the title of this machine; have it entered there, or name it by --own-title",
         UNKNOWN_CALLED: f"it is not called {address.title}; check the title after the / of its address",
     }.get(answer.diagnostic, "ask who looks after the PACS; it gave no reason that names a setting")
     return PacsError(

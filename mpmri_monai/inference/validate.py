@@ -105,7 +105,7 @@ def validate(
         content = {
             "schema": SCHEMA,
             "research_use_only": True,
-            "bundle": model.bundle | {"weights_sha256": model.weights_sha256},
+            "bundle": model.identity,
             "cohort": _cohort(local, unseen),
             **judged(lesions, local, model, choices),
             "recalibration": None,

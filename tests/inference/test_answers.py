@@ -35,3 +35,10 @@ def test_an_answer_for_another_study_is_not_written_over(tmp_path):
     (tmp_path / "result.json").write_text(json.dumps({"study": {"code": "study-2"}}))
     with pytest.raises(OutputError, match="another study"):
         AnswerWriter(tmp_path, dataset, MODEL)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"study": 1}'])
+def test_what_is_no_answer_is_not_written_over_either(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(OutputError, match="another study"):
+        AnswerWriter(tmp_path, SimpleNamespace(study=SimpleNamespace(study="study-1")), MODEL)

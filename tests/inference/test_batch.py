@@ -19,7 +19,7 @@ from mpmri_monai.inference.seconds import Seconds
 class Reader:
     """Answers a study by what is written in its only file; counts how often it is asked."""
 
-    model = SimpleNamespace(weights_sha256="w", bundle={"name": "b", "version": "1"})
+    model = SimpleNamespace(identity={"name": "b", "version": "1", "reference_sha256": "r"})
     detector = None
 
     def __init__(self):
@@ -92,7 +92,7 @@ def test_a_repeat_does_only_what_is_missing(studies, tmp_path):
     assert [entry.study for entry in entries] == ["study-a", "study-good", "study-c"]
 
 
-def test_changed_files_other_questions_other_weights_and_lost_answers_are_answered_anew(studies, tmp_path):
+def test_changed_files_other_questions_other_bundles_and_lost_answers_are_answered_anew(studies, tmp_path):
     out, questions = tmp_path / "out", studies("a", "b", "c", "d")
     answer_all(questions, Reader(), out)
     (out / "study-b/result.json").unlink()
@@ -101,7 +101,7 @@ def test_changed_files_other_questions_other_weights_and_lost_answers_are_answer
     answer_all(changed, reader, out)
     assert reader.asked == ["b", "c", "e"]
     newer = Reader()
-    newer.model = SimpleNamespace(weights_sha256="other", bundle=Reader.model.bundle)
+    newer.model = SimpleNamespace(identity=Reader.model.identity | {"reference_sha256": "other"})
     answer_all(questions[:1], newer, out)
     assert newer.asked == ["a"]
 
@@ -186,7 +186,7 @@ def test_one_table_is_of_one_bundle(studies, tmp_path):
     first, second = studies("a", "b")
     answer_all([first], Reader(), tmp_path / "out")
     newer = Reader()
-    newer.model = SimpleNamespace(weights_sha256="other", bundle=Reader.model.bundle)
+    newer.model = SimpleNamespace(identity=Reader.model.identity | {"reference_sha256": "other"})
     answer_all([second], newer, tmp_path / "out")
     assert pd.read_csv(tmp_path / "out/answers.csv")["study"].tolist() == ["study-b"]
     assert (tmp_path / "out/study-a/result.json").is_file()

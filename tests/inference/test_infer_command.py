@@ -53,6 +53,7 @@ def test_options_that_mean_nothing_alone_are_refused(typed, dicom, tmp_path):
     given = ("-i", dicom.dicom, "--mask", dicom.lesion_mask, "-o", tmp_path / "out")
     assert "--from-pacs" in str(typed(*given, "--query", "PatientID=1").exception)
     assert "--find" in str(typed(*given, "--detector", tmp_path).exception)
+    assert "--to-pacs" in str(typed(*given, "--own-title", "READER").exception)
 
 
 def test_a_place_that_takes_no_answers_is_named_before_any_is_made(typed, dicom, tmp_path):
@@ -107,18 +108,19 @@ def test_without_a_detector_beside_the_bundle_one_has_to_be_named(typed, bundle,
 def test_a_study_comes_from_a_pacs_and_its_answer_goes_there(typed, dicom, tmp_path, monkeypatch):
     from mpmri_monai.inference import pacs
 
-    def fetch(address, query, folder):
-        assert (address, query) == ("127.0.0.1:104/PACS", {"AccessionNumber": "7"})
+    def fetch(address, query, folder, own_title):
+        assert (address, query, own_title) == ("127.0.0.1:104/PACS", {"AccessionNumber": "7"}, "READER")
         return shutil.copytree(dicom.dicom, folder)
 
     sent = []
     monkeypatch.setattr(pacs, "fetch", fetch)
-    monkeypatch.setattr(pacs, "send", lambda address, files: sent.extend(files) or len(files))
+    monkeypatch.setattr(pacs, "send", lambda address, files, own_title: sent.extend([own_title, *files]) or len(files))
     monkeypatch.setenv("MPMRI_CACHE", str(tmp_path / "cache"))
     address = ("127.0.0.1:104/PACS",)
-    options = ("--from-pacs", *address, "--query", "AccessionNumber=7", "--to-pacs", *address)
+    options = ("--from-pacs", *address, "--query", "AccessionNumber=7", "--to-pacs", *address, "--own-title", "READER")
     assert typed(*options, "--mask", dicom.lesion_mask, "-o", tmp_path / "out").exit_code == 0
-    assert {"answer.dcm", "regions-1.dcm"} <= {path.name for path in sent}
+    assert sent[0] == "READER"
+    assert {"answer.dcm", "regions-1.dcm"} <= {path.name for path in sent[1:]}
     assert {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()} <= {"lock"}
 
 
