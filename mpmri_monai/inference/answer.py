@@ -174,6 +174,7 @@ def result_of(described: DescribedStudy, model: TrainedModel, lesions: list[dict
             "missing": [name for name in model.fusion if name not in described.roles],
             "phase_times_s": {name: round(time, 1) for name, time in described.times_s.items()},
             "lesions_from": described.source,
+            "searched_by": described.searched_by,
             "notes": list(described.notes),
         },
         "averaging": model.averaging,

@@ -36,9 +36,9 @@ def find_lesions(
     """
     detector, missing = detector_of(model), not_shown(study, model, allow_missing)
     findings = find_in_study(study, folder, detector, device)
-    notes = [f"Searched by {' '.join(model.bundle.values())}, weights {model.weights_sha256[:12]}."]
+    notes = []
     if missing:
-        notes.append(f"It looked without {', '.join(missing)}: doubt what it found, and what it did not.")
+        notes.append(f"The detector looked without {', '.join(missing)}: doubt what it found, and what it did not.")
     return replace(findings, notes=(*notes, *findings.notes))
 
 

@@ -132,7 +132,7 @@ class Reader:
         findings = find_lesions(described.study, Path(), self.detector, self.device, allow_missing)
         likely = [one for one in findings.found.candidates if one.score >= FOUND_SCORE]
         notes = [*([OF_CANDIDATES] if likely else []), *findings.notes, *_about_rest(len(likely))]
-        return described.with_found(likely[:MOST_FOUND], notes)
+        return described.with_found(likely[:MOST_FOUND], self.detector.identity, notes)
 
     def _nothing(self, described: DescribedStudy, folder: Path, seconds: Seconds, dicom_out: bool) -> Answered:
         """Say that the detector found nothing; that there is nothing it does not say."""

@@ -49,6 +49,8 @@ class DescribedStudy:
     """Score of each lesion that was found."""
     notes: tuple[str, ...] = ()
     """What a reader has to know of how the lesions were found."""
+    searched_by: Mapping[str, str] | None = None
+    """The detector that looked for lesions, as of `TrainedModel.identity`."""
 
     @property
     def roles(self) -> dict[str, str]:
@@ -61,12 +63,14 @@ class DescribedStudy:
         times = {name: self.catalogue.volume(volume).time_s for name, volume in self.roles.items()}
         return {name: time for name, time in times.items() if time is not None}
 
-    def with_found(self, candidates: Sequence[Candidate], notes: Sequence[str] = ()) -> DescribedStudy:
+    def with_found(
+        self, candidates: Sequence[Candidate], searched_by: Mapping[str, str], notes: Sequence[str] = ()
+    ) -> DescribedStudy:
         """Return the study with the candidates of a detector as lesions C1, C2, …, and what is to be said of them."""
         lesions = _boxes([(one.center_mm, one.size_mm) for one in candidates], "C")
         scores = {lesion.id: one.score for lesion, one in zip(lesions, candidates, strict=True)}
         study = self.study.model_copy(update={"lesions": lesions}).scanned_with(self.study.scan_options)
-        return replace(self, study=study, source=FOUND, scores=scores, notes=tuple(notes))
+        return replace(self, study=study, source=FOUND, scores=scores, notes=tuple(notes), searched_by=searched_by)
 
 
 def describe_study(

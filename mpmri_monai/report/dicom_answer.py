@@ -71,8 +71,12 @@ def write_dicom_answer(
 
 def _first(result: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
     """Return what is to be said before any answer: a PACS does not hold the page that says it."""
-    synthetic = words.synthetic(reference)
-    return [*([f"Trained on synthetic data. {synthetic}"] if synthetic else []), *words.notes(result)]
+    synthetic, detector = words.synthetic(reference), words.searched_by(result)
+    return [
+        *([f"Trained on synthetic data. {synthetic}"] if synthetic else []),
+        *([f"Searched by {detector}."] if detector else []),
+        *words.notes(result),
+    ]
 
 
 def _segments(

@@ -42,8 +42,9 @@ def segmentation(
         CatalogueError: the images do not say where they lie (E_NOGEOM).
     """
     found = {lesion["id"] for lesion in result["lesions"] if lesion.get("score") is not None}
+    detector = result["study"]["searched_by"]
     described = [
-        _segment(number, name, region, images, name in found)
+        _segment(number, name, region, images, detector if name in found else None)
         for number, (name, region) in enumerate(regions.items(), start=1)
     ]
     voxels = np.stack([region.mask.voxels for region in regions.values()], axis=-1).astype(np.uint8)
@@ -89,21 +90,24 @@ def tracking_uid(region: RegionOnSeries, images: list[Dataset]) -> str:
 
 
 def _segment(
-    number: int, name: str, region: RegionOnSeries, images: list[Dataset], found: bool
+    number: int, name: str, region: RegionOnSeries, images: list[Dataset], detector: Mapping[str, str] | None
 ) -> hd.seg.SegmentDescription:
     """Describe a segment: a region that a person gave is manual, a found one is the work of a detector, which is not
     the bundle that answers."""
     kinds = hd.seg.SegmentAlgorithmTypeValues
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=f"{MANUFACTURER} detector", family=codes.DCM.ArtificialIntelligence, version=__version__
+    algorithm = detector and hd.AlgorithmIdentificationSequence(
+        name=detector["name"][:LONGEST_TEXT],
+        family=codes.DCM.ArtificialIntelligence,
+        version=detector["version"][:LONGEST_TEXT],
+        parameters={"weights_sha256": detector["weights_sha256"]},
     )
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=f"Lesion {name}"[:LONGEST_TEXT],
         segmented_property_category=ABNORMAL_STRUCTURE,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=kinds.AUTOMATIC if found else kinds.MANUAL,
-        algorithm_identification=algorithm if found else None,
+        algorithm_type=kinds.AUTOMATIC if detector else kinds.MANUAL,
+        algorithm_identification=algorithm,
         tracking_uid=tracking_uid(region, images),
         tracking_id=name,
     )

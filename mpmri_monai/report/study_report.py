@@ -169,6 +169,7 @@ def _made(result: Mapping[str, Any]) -> list[list[str]]:
     rows = [
         ["bundle", f"{result['bundle']['name']} {result['bundle']['version']}"],
         ["weights (sha256)", result["bundle"]["weights_sha256"]],
+        *([["searched by", words.searched_by(result)]] if words.searched_by(result) else []),
         *([f"{name} is volume", volume] for name, volume in sequences.items()),
         ["temperature", "none fitted" if temperature is None else f"{temperature:.4f}"],
         ["sets of classes", "none fitted" if sets is None else f"{sets['kind']}, coverage {sets['coverage']:g}"],

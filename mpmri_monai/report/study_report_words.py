@@ -202,6 +202,12 @@ OUTLINES = {
 """What the line in the pictures is, by ``result["study"]["lesions_from"]``."""
 
 
+def searched_by(result: Mapping[str, Any]) -> str:
+    """Return the detector that looked for lesions, with its version and weights; empty where none did."""
+    detector = result["study"].get("searched_by")
+    return f"{detector['name']} {detector['version']}, weights {detector['weights_sha256'][:12]}" if detector else ""
+
+
 def noun(result: Mapping[str, Any]) -> str:
     """Return what is answered about: a lesion, or the study as a whole."""
     return "study" if result["study"].get("lesions_from") == "whole study" else "lesion"

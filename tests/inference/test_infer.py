@@ -115,10 +115,14 @@ def test_lesions_are_given_in_exactly_one_way(answer, question, change):
         answer(replace(question, **change))
 
 
+IDENTITY = {"name": "detector", "version": "1", "weights_sha256": "d" * 64, "reference_sha256": "e" * 64}
+
+
 class Detector:
     """Stands for a detector's bundle; what it finds is given."""
 
     def __init__(self, monkeypatch, *candidates):
+        self.identity = IDENTITY
         found = type("Found", (), {"candidates": candidates})
         findings = type("Findings", (), {"found": found, "notes": ("the body was searched",)})
         monkeypatch.setattr(infer, "find_lesions", lambda *arguments: findings)
@@ -131,6 +135,7 @@ def test_what_a_detector_finds_is_answered_with_its_score(answer, reader, questi
     (lesion,) = result["lesions"]
     assert (lesion["id"], lesion["score"]) == ("C1", 0.9)
     assert result["study"]["lesions_from"] == "found"
+    assert result["study"]["searched_by"] == IDENTITY
     assert result["study"]["notes"] == [infer.OF_CANDIDATES, "the body was searched"]
 
 

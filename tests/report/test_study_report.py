@@ -160,7 +160,9 @@ def test_a_whole_study_is_no_lesion(tmp_path):
 
 def test_how_lesions_were_found_is_said_before_any_answer(tmp_path):
     note = "There is no liver mask: the whole body was searched."
-    found = page(tmp_path, result(lesion(score=0.9), lesions_from="found", notes=[note]))
+    detector = {"name": "finder", "version": "3", "weights_sha256": "ab" * 32}
+    found = page(tmp_path, result(lesion(score=0.9), lesions_from="found", notes=[note], searched_by=detector))
+    assert "finder 3, weights abababababab" in found.rest
     assert 0 < found.one.index(note) < found.one.index("Lesion L1")
     assert "not outlined by a person" in found.one and "of 100 such" not in found.one
 

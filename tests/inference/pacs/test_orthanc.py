@@ -96,7 +96,7 @@ def sent(orthanc, tmp_path_factory):
     lesion = {"id": "L1", "probabilities": {"background": 0.2, "hcc": 0.8}, "predicted": "hcc", "extent_mm": 20.0}
     result = {
         "bundle": {"name": "hcc_detection", "version": "0.2.0", "weights_sha256": "ab" * 32},
-        "study": {"code": "study-1", "lesions_from": "mask", "notes": []},
+        "study": {"code": "study-1", "lesions_from": "mask", "searched_by": None, "notes": []},
         "lesions": [lesion | {"present": {"T2": True}, "warnings": []}],
     }
     answer = write_dicom_answer(folder / "answer", result, regions, [header.path for header in record.files])

@@ -34,7 +34,7 @@ def result(*lesions):
         "schema": "mpmri-monai/result/1",
         "research_use_only": True,
         "bundle": {"name": "hcc_grade", "version": "0.2.0", "weights_sha256": "0123456789abcdef" * 4},
-        "study": {"code": "study-1", "lesions_from": "mask", "notes": []},
+        "study": {"code": "study-1", "lesions_from": "mask", "searched_by": None, "notes": []},
         "calibration": {"temperature": None, "conformal_sets": {"kind": "conformal_by_class", "coverage": 0.9}},
         "lesions": list(lesions),
     }

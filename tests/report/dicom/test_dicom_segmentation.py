@@ -46,6 +46,7 @@ def test_it_refers_to_the_phase_that_was_drawn_on(answered, phases, tmp_path):
 
 def test_what_the_segments_say(answered, tmp_path):
     answered.result["lesions"][1]["score"] = 0.8  # a candidate that the detector found
+    answered.result["study"]["searched_by"] = {"name": "finder", "version": "3", "weights_sha256": "ab" * 32}
     seg, *_ = write_dicom_answer(tmp_path / "out", answered.result, answered.regions, answered.files)
     dataset = pydicom.dcmread(seg)
     assert dataset.SegmentationType == "BINARY"
@@ -55,7 +56,7 @@ def test_what_the_segments_say(answered, tmp_path):
     assert (given_.SegmentAlgorithmType, found.SegmentAlgorithmType) == ("MANUAL", "AUTOMATIC")
     assert given_.TrackingUID != found.TrackingUID
     (algorithm,) = found.SegmentationAlgorithmIdentificationSequence
-    assert algorithm.AlgorithmName == "mpmri_monai detector"  # the bundle that answers did not find it
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("finder", "3")  # not the bundle that answers
 
 
 def test_a_lesion_keeps_its_tracking_uid_and_another_one_has_another(answered, tmp_path):
