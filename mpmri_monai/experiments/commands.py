@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import math
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -241,8 +242,23 @@ def _executed(plan: Plan, stages: Sequence[Stage], context: Context, workers: Wo
             others = [entry for place, entry in enumerate(plan["stages"]) if place != number]
             runs = checked_runs(stage, {run["name"] for entry in others for run in entry["runs"]})
             if stage.adaptive:
-                plan = with_runs(plan, number, runs)
+                before, plan = plan["stages"][number]["runs"], with_runs(plan, number, runs)
+                _discard_others(before, plan["stages"][number]["runs"], context)
                 keep_plan(plan, context)
             seconds = plan["stages"][number]["seconds"]
             execute(runs, math.nan if seconds is None else seconds, context, workers, data, watch)
     return plan
+
+
+def _discard_others(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], context: Context) -> None:
+    """Remove what was trained under the name of a run that is another now.
+
+    A choice changes when trainings that had failed are there on resuming: what the earlier one came to would be taken
+    for the result of this one.
+    """
+    earlier = {run["name"]: run["options"] for run in before}
+    for run in now:
+        folder = context.out / "runs" / run["name"]
+        if earlier.get(run["name"], run["options"]) != run["options"] and folder.is_dir():
+            print(f"Trained again, for another choice was made: {run['name']}", file=sys.stderr)
+            shutil.rmtree(folder)

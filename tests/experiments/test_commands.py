@@ -15,6 +15,7 @@ import torch
 
 from mpmri_monai.artefacts import write_json
 from mpmri_monai.errors import ConfigError, EvaluationError, OutputError, SplitError
+from mpmri_monai.evaluation import read_predictions, write_predictions
 from mpmri_monai.experiments import registry
 from mpmri_monai.experiments.arguments import context_of
 from mpmri_monai.experiments.collect import command
@@ -60,6 +61,23 @@ def test_an_experiment_is_planned_done_and_collected_and_goes_on_where_it_was(gi
 
     with pytest.raises(ConfigError, match="seed: 0 → 1"):
         experiment_command("tiny", given(seed=1))
+
+
+def test_what_another_choice_came_to_is_not_taken_for_this_one(given, capsys):
+    """A choice may change on resuming, when trainings that had failed are there."""
+    context = given()
+    assert experiment_command("tiny", context) == 0
+    winner = context.out / "runs" / "winner" / "predictions.csv"
+    (before,) = set(read_predictions(winner)["repeat"])
+    other = context.out / "runs" / "grade" / f"repeat{1 - before}" / "predictions.csv"
+    table = read_predictions(other)
+    write_predictions(other, table.assign(p_well=1.0, p_moderately=0.0, p_poorly=0.0))
+    assert experiment_command("tiny", context) == 0
+    assert set(read_predictions(winner)["repeat"]) == {1 - before}
+    assert "another choice was made: winner" in capsys.readouterr().err
+    done = winner.stat().st_mtime_ns
+    assert experiment_command("tiny", context) == 0
+    assert winner.stat().st_mtime_ns == done and "another choice" not in capsys.readouterr().err
 
 
 @pytest.mark.slow
