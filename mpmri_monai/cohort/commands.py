@@ -105,7 +105,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 
 def _name_of(folder: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "_", folder.resolve().name).strip("_") or "cohort"
+    return re.sub(r"[^A-Za-z0-9]+", "_", folder.resolve().name).strip("_")[:64] or "cohort"
 
 
 def _class_table(manifest: Manifest, key: str) -> Table:

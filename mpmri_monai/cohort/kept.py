@@ -47,9 +47,9 @@ def kept_results(
 
 @cache
 def code_digest() -> str:
-    """Return the sha256 in hex of this package's code: results of other code are not used again."""
+    """Return the sha256 in hex of this package's code and protocols: results of others are not used again."""
     package = Path(mpmri_monai.__file__).parent
-    return digest([file_digest(path) for path in sorted(package.rglob("*.py"))])
+    return digest([file_digest(path) for kind in ("*.py", "*.yaml") for path in sorted(package.rglob(kind))])
 
 
 def _work(task: tuple[Callable[[Job], Result], Job, Path | None]) -> Result:

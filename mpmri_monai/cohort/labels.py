@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, near_match
@@ -73,18 +74,35 @@ def read_labels(path: Path | str, classes: Mapping[str, Sequence[str]], sequence
             expected="a label table that can be read", found=error.strerror or "no file", where=str(path)
         ) from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        where_it_breaks = str(error).rpartition(": ")[2]  # such as: Expected 11 fields in line 3, saw 12
         raise ManifestError(
-            expected="a label table in CSV (comma-separated, UTF-8)", found="something else", where=str(path)
+            expected="a label table in CSV (comma-separated, UTF-8)",
+            found=where_it_breaks if isinstance(error, pd.errors.ParserError) else "something else",
+            where=str(path),
         ) from error
-    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much on the left for names of the rows
+        raise ManifestError(
+            expected="no more cells in a row than the table has columns",
+            found=f"{len(table.columns) + table.index.nlevels} cells under {len(table.columns)} columns",
+            where=path.name,
+            fix="leave no comma at the end of a row that the first line does not have",
+            code="E_LABELS",
+        )
+    table = _without_blanks(table.rename(columns=str.strip).apply(lambda column: column.str.strip()))
     _check_columns(table, path, classes)
     for column in OPTIONAL_COLUMNS:
         if column not in table:
             table[column] = ""
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    for number, row in zip(table.index + 2, table.to_dict("records"), strict=True):
         _check_row(row, f"{path.name}, line {number}", classes, sequences)
     _check_studies(table, path)
     return table
+
+
+def _without_blanks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without rows and nameless columns that are empty, as spreadsheets leave them at its end."""
+    empty = [str(name).startswith("Unnamed: ") and column.eq("").all() for name, column in table.items()]
+    return table.loc[table.ne("").any(axis=1), ~np.array(empty, dtype=bool)]
 
 
 def _check_columns(table: pd.DataFrame, path: Path, classes: Mapping[str, Sequence[str]]) -> None:
@@ -109,6 +127,8 @@ def _check_columns(table: pd.DataFrame, path: Path, classes: Mapping[str, Sequen
 def _column_fix(
     unknown: Sequence[str], missing: Sequence[str], known: Sequence[str], classes: Mapping[str, Sequence[str]]
 ) -> str | None:
+    if any(";" in column or "\t" in column for column in unknown):
+        return "save the table with commas between its cells"
     near = near_match(unknown[0], known) if unknown else None
     if near is None and (unknown or set(missing) & set(classes)):
         column = unknown[0] if unknown else "KEY"
@@ -166,6 +186,14 @@ def _check_studies(table: pd.DataFrame, path: Path) -> None:
                     where=f"{path.name}, study {study}",
                     code="E_LABELS",
                 )
+        if rows["lesion"].eq("").any() and rows["lesion"].ne("").any():
+            raise ManifestError(
+                expected="a lesion on every row of a study that has lesions",
+                found="a row without a lesion among them",
+                where=f"{path.name}, study {study}",
+                fix="give the row its lesion and mask, or take it out: such a row labels a study without lesions",
+                code="E_LABELS",
+            )
         repeated = rows.loc[rows["lesion"].duplicated(), "lesion"]
         if len(repeated):
             raise ManifestError(

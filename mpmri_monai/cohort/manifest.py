@@ -193,7 +193,7 @@ def load_manifest(path: Path | str) -> Manifest:
             where=str(path),
             fix="name the manifest.json of a cohort; `mpmri phantom` and `mpmri manifest` write one",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(expected="a manifest in JSON", found=str(error), where=str(path)) from error
     return parse_manifest(content, path.parent, where=str(path))
 

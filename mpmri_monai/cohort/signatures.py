@@ -22,7 +22,7 @@ def signature_of(names: Iterable[str], folder: Path) -> Signature:
     found = []
     for name in set(names):
         path = folder / name
-        for file in _files_under(path) if path.is_dir() else [path] * path.is_file():
+        for file in filter(Path.is_file, _files_under(path) if path.is_dir() else [path]):  # no link to nowhere
             status = file.stat()
             found.append((os.path.relpath(file, folder), status.st_size, status.st_mtime_ns))
     return sorted(found)

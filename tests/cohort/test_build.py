@@ -113,6 +113,9 @@ def test_row_without_lesion_labels_the_study(cohort, scanner):
         ("P003-L2", "P003/../L2", "a lesion of at most 64"),
         ("P002,P002-1,A", "P002,P002-1,", "a site"),
         ("P003-1,A,P003/dicom,P003-L2", "P003-1,B,P003/dicom,P003-L2", "one site on all rows"),
+        (",", ";", "commas between its cells"),
+        ("P001,P001-1", "note,P001,P001-1", "no more cells in a row"),
+        ("P002,P002-1", "note,P002,P002-1", "11 fields in line 3, saw 12"),
     ],
 )
 def test_faulty_table_is_refused_before_any_scan(cohort, scanner, old, new, message):
@@ -127,6 +130,33 @@ def test_table_from_a_spreadsheet(cohort, scanner):
     plain = build(cohort)[0]
     (cohort / "labels.csv").write_bytes(("\ufeff" + text.replace(",", ", ").replace("\n", "\r\n")).encode())
     assert build(cohort)[0] == plain
+
+
+def test_empty_rows_and_columns_at_the_end_of_a_table_mean_nothing(cohort, scanner):
+    plain = build(cohort)[0]
+    header, *rows = (cohort / "labels.csv").read_text().splitlines()
+    wider = [f"{line},," for line in (header, *rows)]
+    (cohort / "labels.csv").write_text("\n".join([*wider, "," * (header.count(",") + 2)]) + "\n")
+    assert build(cohort)[0] == plain
+
+
+def test_rows_with_more_cells_than_columns_are_not_shifted(cohort, scanner):
+    header, *rows = (cohort / "labels.csv").read_text().splitlines()
+    (cohort / "labels.csv").write_text("\n".join([header, *(f"note,{row}" for row in rows)]) + "\n")
+    with pytest.raises(ManifestError, match="no more cells in a row"):
+        build(cohort)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_without_lesion_among_those_of_lesions_is_refused(cohort, scanner, first):
+    header, *rows = (cohort / "labels.csv").read_text().splitlines()
+    lesion = next(row for row in rows if row.startswith("P001"))
+    cells = dict(zip(header.split(","), lesion.split(","), strict=True))
+    cells |= dict.fromkeys(("lesion", "mask", "value", "segment", "drawn_on"), "")
+    without = ",".join(cells[name] for name in header.split(","))
+    (cohort / "labels.csv").write_text("\n".join([header, *([without, *rows] if first else [*rows, without])]) + "\n")
+    with pytest.raises(ManifestError, match="a row without a lesion among them"):
+        build(cohort)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"patient,study\n"])

@@ -61,5 +61,12 @@ def test_nothing_is_kept_without_a_folder(tmp_path):
     assert DONE == [1, 1]
 
 
-def test_the_code_is_part_of_every_key():
+def test_the_code_and_the_protocols_are_part_of_every_key(tmp_path, monkeypatch):
     assert len(code_digest()) == 64
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr("mpmri_monai.__file__", str(tmp_path / "__init__.py"))
+    digests = []
+    for name, text in (("code.py", "a"), ("code.py", "b"), ("liver.yaml", "a"), ("liver.yaml", "b")):
+        (tmp_path / name).write_text(text)
+        digests.append(code_digest.__wrapped__())
+    assert len(set(digests)) == len(digests)

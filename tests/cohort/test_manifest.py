@@ -159,6 +159,9 @@ def test_unreadable_files_are_refused_in_words(tmp_path):
     (tmp_path / "broken.json").write_text('{"schema": ')
     with pytest.raises(ManifestError, match="in JSON"):
         load_manifest(tmp_path / "broken.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ManifestError, match="in JSON"):
+        load_manifest(tmp_path / "deep.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ManifestError):
         load_manifest(tmp_path / "list.json")

@@ -15,3 +15,13 @@ def test_every_file_of_a_study_has_a_part_in_its_signature(content, tmp_path):
     assert signature_of(files_of(first), tmp_path) == [("P001/dicom/deep/a", 2, 5)]
     os.utime(file, ns=(0, 6))
     assert signature_of(files_of(first), tmp_path) == [("P001/dicom/deep/a", 2, 6)]
+
+
+def test_links_count_by_what_they_lead_to(tmp_path):
+    study, target = tmp_path / "study", tmp_path / "elsewhere"
+    study.mkdir()
+    target.write_bytes(b"123")
+    os.utime(target, ns=(0, 7))
+    (study / "a").symlink_to(target)
+    (study / "nowhere").symlink_to(tmp_path / "gone")
+    assert signature_of(["study"], tmp_path) == [("study/a", 3, 7)]

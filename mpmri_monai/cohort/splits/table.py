@@ -134,7 +134,7 @@ def read_splits(path: Path | str) -> pd.DataFrame:
         if splits.empty or (splits["patient"] == "").any():
             raise ValueError("no row, or a row without a patient")
         return splits.astype({"repeat": int, "outer": int})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ManifestError(
             expected=f"a splits table with the columns {','.join(COLUMNS)}",
             found=(error.strerror or "no file") if isinstance(error, OSError) else str(error),

@@ -58,6 +58,7 @@ def test_missing_fold_is_refused(patients_of):
         "patient,role\na,test\n",
         ",".join(COLUMNS) + "\n",
         ",".join(COLUMNS) + "\npatient,a,,,0,0,,tst\n",
+        ",".join(COLUMNS) + f"\npatient,a,,,{10**30},0,,test\n",
         ",".join(COLUMNS) + "\npatient,a,,,zero,0,,test\n",
         ",".join(COLUMNS) + "\nperson,a,,,0,0,,test\n",
         ",".join(COLUMNS) + "\npatient,a,,,0,0, ,test\n",
