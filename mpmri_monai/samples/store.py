@@ -27,6 +27,8 @@ SCHEMA = "mpmri-monai/store/2"
 TEXT = ("patient", "study", "site", "lesion", "sample", "kind")
 NUMBERS = ("extent_mm", "pitch_mm", "x_mm", "y_mm", "z_mm")
 BY_SEQUENCE = ("present", "offset", "signal", "level")
+UNREADABLE = (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError)
+"""What numpy raises of a file that is empty, cut off, damaged or something else."""
 SHIFT = "shift"
 """One more by sequence, where sequences were aligned."""
 
@@ -108,7 +110,7 @@ class Store:
                             fix="run the same command again",
                         )
                     yield arrays, places, number[rows[places]]
-            except (OSError, BadZipFile, KeyError, ValueError) as error:
+            except UNREADABLE as error:
                 raise StoreError(
                     expected="a whole file of samples",
                     found=f"one that cannot be read ({type(error).__name__})",
@@ -171,7 +173,7 @@ def read_record(path: Path, key: str) -> StudyRecord | None:
         if record["schema"] != SCHEMA or record["key"] != key:
             return None
         return StudyRecord(record["key"], record["content"], record["voxels"], record["rows"])
-    except (OSError, BadZipFile, KeyError, ValueError):
+    except UNREADABLE:
         return None
 
 

@@ -82,3 +82,17 @@ def test_record_names_the_voxels_it_was_made_from(store, cohort, samples):
         record = json.loads(str(arrays["record"]))
     assert record["voxels"] == samples[0].voxels
     assert set(record["voxels"]) == {"T2", "OUT", "S0", "S3"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no samples", "null", "[]"])
+def test_a_file_that_is_none_is_built_again(store, cohort, tmp_path, content):
+    path = study_file(store.folder, "P1-1")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, record=np.array(content))
+    assert read_record(path, "key") is None
+    with pytest.raises(StoreError, match="P1-1"):
+        store.images(range(len(store.table)))
+    again = prepare(cohort, Settings(), tmp_path / "cache", progress=False)
+    assert again.digest() == store.digest()
