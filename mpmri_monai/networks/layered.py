@@ -86,7 +86,7 @@ class LayeredNetwork(nn.Module):
             ConfigError: there is no such depth.
         """
         count = len(self.layer_names)
-        if not -1 <= depth <= count:
+        if type(depth) is not int or not -1 <= depth <= count:
             raise ConfigError(expected=f"a depth of 0 to {count} layers, or -1 for all", found=repr(depth))
         self._frozen = 0 if depth == -1 else count - depth
         frozen = self.frozen_layers

@@ -107,6 +107,6 @@ def convolution_names(layers: int) -> tuple[str, ...]:
     Raises:
         ConfigError: not 1 to 3 layers.
     """
-    if layers not in range(1, LARGEST_DEPTH + 1):
+    if type(layers) is not int or not 1 <= layers <= LARGEST_DEPTH:
         raise ConfigError(expected=f"1 to {LARGEST_DEPTH} convolution layers", found=repr(layers))
     return tuple(f"conv{number + 1}" for number in range(layers))

@@ -23,7 +23,11 @@ class SpatialPyramidPooling(nn.Module):
 
     def __init__(self, levels: Sequence[int] = (1, 2)) -> None:
         super().__init__()
-        if not levels or any(type(level) is not int or level < 1 for level in levels):
+        if (
+            not isinstance(levels, Sequence)
+            or not levels
+            or any(type(level) is not int or level < 1 for level in levels)
+        ):
             raise ConfigError(expected="pyramid levels, whole numbers from 1 on, as [1, 2]", found=repr(levels))
         self.levels = tuple(levels)
 

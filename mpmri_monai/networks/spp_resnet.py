@@ -13,6 +13,7 @@ from mpmri_monai.errors import ConfigError
 from mpmri_monai.networks.initialise import draw_convolutions
 from mpmri_monai.networks.layered import LayeredNetwork
 from mpmri_monai.networks.pyramid import SpatialPyramidPooling
+from mpmri_monai.networks.volume import at_least, checked_dropout
 
 STAGE_CHANNELS = (16, 32, 64)
 LAYERS = {
@@ -66,7 +67,7 @@ class SPPResNet(LayeredNetwork):
             step, and no gradient brings them back.
 
     Raises:
-        ConfigError: for an unknown pooling, impossible levels, embedding or dropout.
+        ConfigError: for an unknown pooling, impossible channels, classes, levels, embedding or dropout.
     """
 
     layer_parts = LAYERS
@@ -82,14 +83,10 @@ class SPPResNet(LayeredNetwork):
         size_feature: bool = False,
         embedding_relu: bool = True,
     ) -> None:
+        at_least(1, in_channels=in_channels, num_classes=num_classes, embedding=embedding)
         super().__init__(in_channels)
         if pooling not in ("spp", "gap"):
             raise ConfigError(expected="pooling 'spp' or 'gap'", found=repr(pooling))
-        if embedding < 1 or not 0 <= dropout < 1:
-            raise ConfigError(
-                expected="an embedding of at least 1 and 0 <= dropout < 1",
-                found=f"embedding {embedding}, dropout {dropout}",
-            )
         self.conv1 = nn.Conv2d(in_channels, STAGE_CHANNELS[0], 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(STAGE_CHANNELS[0])
         self.stage1 = _stage(STAGE_CHANNELS[0], STAGE_CHANNELS[0], stride=1)
@@ -97,7 +94,7 @@ class SPPResNet(LayeredNetwork):
         self.pool = SpatialPyramidPooling(levels) if pooling == "spp" else _GlobalAverage()
         self.embedding = nn.Linear(STAGE_CHANNELS[-1] * self.pool.cells, embedding)
         self.rectify = nn.ReLU() if embedding_relu else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = checked_dropout(dropout)
         self.size_feature = size_feature
         self.classifier = nn.Linear(embedding + int(size_feature), num_classes)
         draw_convolutions(self)

@@ -97,7 +97,11 @@ class VolumeNetwork(LayeredNetwork):
 
 def checked_size(size: Sequence[int]) -> tuple[int, int, int]:
     """Return ``size`` as a tuple; raise ConfigError when it is not three whole numbers from 1 on."""
-    if len(size) != 3 or any(type(length) is not int or length < 1 for length in size):
+    if (
+        not isinstance(size, Sequence)
+        or len(size) != 3
+        or any(type(length) is not int or length < 1 for length in size)
+    ):
         raise ConfigError(
             expected="a size of three whole numbers, as [4, 25, 25] (slices, rows, columns)",
             found=repr(size),
@@ -130,7 +134,7 @@ def at_least(least: int, **numbers: int) -> None:
 
 def checked_dropout(dropout: float) -> nn.Dropout:
     """Return the dropout layer; raise ConfigError when ``dropout`` is no probability below 1."""
-    if not 0 <= dropout < 1:
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise ConfigError(expected="0 <= dropout < 1", found=repr(dropout))
     return nn.Dropout(dropout)
 

@@ -148,7 +148,7 @@ def _refuse_other_geometry(network: LayeredNetwork, state: dict[str, Tensor], pa
     name = network.reads_every_voxel
     if name not in state:
         return
-    found, wanted = state[name].shape[-1], network.get_parameter(name).shape[-1]
+    found, wanted = sum(state[name].shape[-1:]), network.get_parameter(name).shape[-1]  # a lone number reads none
     if found != wanted:
         raise WeightsError(
             expected=f"weights of the same geometry, whose {name} reads {wanted} values of a crop",

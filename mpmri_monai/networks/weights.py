@@ -108,6 +108,8 @@ def _what_is_no_tensor(state: object) -> str | None:
             return f"a {type(value).__name__} under {str(name)[:40]!r}"
         if value.layout is not torch.strided or value.dtype not in PLAIN_NUMBERS or value.device.type != "cpu":
             return f"a {value.layout} tensor of {value.dtype} on {value.device} under {name[:40]!r}"
+        if not value.numel():
+            return f"a tensor without any number under {name[:40]!r}"
     # a tensor may be a view that is larger than what the file stores of it
     if sum(value.numel() * value.element_size() for value in state.values()) > LARGEST_FILE_BYTES:
         return f"tensors of more than {LARGEST_FILE_BYTES} bytes"

@@ -85,10 +85,23 @@ def test_unknown_pooling_is_refused():
         SPPResNet(pooling="max")
 
 
-@pytest.mark.parametrize("arguments", [{"embedding": 0}, {"dropout": 1.5}, {"dropout": -0.1}])
-def test_impossible_layers_are_refused(arguments):
-    with pytest.raises(ConfigError, match="dropout"):
-        SPPResNet(**arguments)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("embedding", 0),
+        ("embedding", 16.5),
+        ("embedding", "16"),
+        ("in_channels", 0),
+        ("num_classes", 0),
+        ("dropout", 1.5),
+        ("dropout", -0.1),
+        ("dropout", "half"),
+        ("levels", 2),
+    ],
+)
+def test_impossible_layers_are_refused(option, value):
+    with pytest.raises(ConfigError, match=f"{option}|{value}"):
+        SPPResNet(**{option: value})
 
 
 def test_without_rectification_the_logits_are_linear_in_the_embedding():

@@ -320,6 +320,12 @@ def test_a_classifier_of_crops_of_another_size_is_another_geometry_and_changes_n
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
+def test_a_dense_layer_that_is_a_lone_number_is_another_geometry(tmp_path):
+    torch.save(classifier().state_dict() | {"dense.weight": torch.tensor(1.0)}, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="geometry"):
+        warm_start(classifier(), tmp_path / "model.pt")
+
+
 def test_a_dense_layer_of_another_width_is_fresh(tmp_path):
     save_weights(classifier(dense=16), tmp_path / "model.pt")
     report = warm_start(classifier(dense=8), tmp_path / "model.pt")

@@ -109,3 +109,10 @@ def test_a_single_changed_bit_is_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="damaged"):
         read_weights(path)
+
+
+def test_a_tensor_without_numbers_is_refused(tmp_path):
+    state = SPPResNet().state_dict() | {"conv1.weight": torch.zeros(16, 0, 3, 3)}
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=r"without any number under 'conv1\.weight'"):
+        read_weights(tmp_path / "model.pt")
