@@ -55,11 +55,12 @@ def open_object(path: Path, name: str, classes: Collection[str], kind: str) -> D
     try:
         with without_warnings():
             deflated = read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-            dataset = None if deflated else dcmread(path)
+            dataset = Dataset() if deflated else dcmread(path)
+            held = str(dataset.get("SOPClassUID", ""))
     except Exception as error:  # whatever a damaged or foreign file makes pydicom raise
         raise mask_error(name, expected, "a file that cannot be read as one", "E_MASK_FILE", EXPORT_AS) from error
-    if dataset is None:
+    if deflated:
         raise mask_error(name, "a file that is not deflated as a whole", "a deflated one", "E_LIMIT")
-    if str(dataset.get("SOPClassUID", "")) not in classes:
+    if held not in classes:
         raise mask_error(name, expected, "another kind of DICOM object", "E_MASK_FILE", EXPORT_AS)
     return dataset

@@ -147,7 +147,9 @@ def _damage_named(name: str) -> Iterator[None]:
     try:
         with without_warnings():
             yield
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+    except MaskError:
+        raise
+    except Exception as error:
         raise mask_error(name, "a mask with numbered regions", "a damaged one", "E_MASK_FILE") from error
 
 

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from mpmri_monai.catalogue import Caution
 from mpmri_monai.catalogue.headers.references import image_references
 from mpmri_monai.catalogue.quiet import without_warnings
+from mpmri_monai.errors import MaskError
 from mpmri_monai.volumes.contours import ON_CONTOUR, fill, nested
 from mpmri_monai.volumes.geometry import Geometry
 from mpmri_monai.volumes.mask_objects import MaskSource, open_object
@@ -135,7 +136,9 @@ def _points(dataset: Dataset, roi: int, name: str) -> list[NDArray[np.float64]]:
         for item in dataset.get("ROIContourSequence", ()):
             if int(item.ReferencedROINumber) == roi:
                 found += [_closed(contour, name) for contour in _contours(item)]
-    except (AttributeError, TypeError, ValueError) as error:
+    except MaskError:
+        raise
+    except Exception as error:  # whatever damaged values make pydicom raise
         raise mask_error(name, "contours that can be read", "damaged ones", "E_MASK_FILE") from error
     if not found:
         numbers = listed(np.array(roi_numbers(dataset)))

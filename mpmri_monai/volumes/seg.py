@@ -108,10 +108,10 @@ def _images(items: Iterable[Dataset]) -> frozenset[str]:
 @without_warnings()
 def seg_mask(dataset: Dataset, segment: int, name: str, image: Geometry | None = None) -> Mask:
     """Return a segment of an open file; see `read_seg_mask`."""
-    numbers = segment_numbers(dataset)
-    if segment not in numbers:
-        raise mask_error(name, f"segment {segment}", f"segments {listed(np.array(numbers))}", "E_MASK_FILE")
     try:
+        numbers = segment_numbers(dataset)
+        if segment not in numbers:
+            raise mask_error(name, f"segment {segment}", f"segments {listed(np.array(numbers))}", "E_MASK_FILE")
         frames = _frames(dataset, segment)
         _check_room(len(frames.indices), dataset.Rows, dataset.Columns, name)
         pixels = _pixels(dataset, segment, frames.indices)

@@ -179,3 +179,18 @@ def test_absent_regions_and_other_files_are_named(make, tmp_path):
     (image,) = (tmp_path / "study").iterdir()
     with pytest.raises(MaskError, match="another kind of DICOM object"):
         read_rtstruct_mask(image, 4, geometry, "lesion")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"\x06\x30\x84\0IS\x02\x005 ", b"\x06\x30\x84\0IS\x02\0iu"), (b"\x08\0\x16\0UI", b"\x08\0\x16\0U-")],
+)
+def test_damaged_values_are_no_bare_traceback(make, tmp_path, old, new):
+    geometry = grid(make)
+    path = make.write_rtstruct(tmp_path / "rt", {5: [drawn(geometry, 3, box(2, 8))]})
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(MaskError, match="E_MASK_FILE"):
+        read_rtstruct_mask(path, 5, geometry, "lesion")

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from mpmri_monai.errors import GeometryError
@@ -22,6 +23,17 @@ MAX_HEADER_BYTES = 16 * 2**20
 """Voxels begin no later than this: nibabel reads all that lies before them into memory (bytes)."""
 HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 """By the size of the header, which is its first value (bytes)."""
+DAMAGE = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,  # of an offset that is infinite
+    zlib.error,
+)
+"""What nibabel raises on files that end early, are damaged or hostile."""
 UNITS = ("mm", "unknown")
 """Units of length that are taken for mm; nearly every file without units is in mm."""
 FORMS_TOLERANCE_VOXELS = 0.5
@@ -73,7 +85,7 @@ def _open(path: Path) -> nibabel.Nifti1Image:
         if kind and kind(start[: kind.sizeof_hdr], check=False).get_data_offset() > MAX_HEADER_BYTES:
             raise unusable(path, f"more than {MAX_HEADER_BYTES >> 20} MiB before the voxels", code="E_LIMIT")
         image = nibabel.load(path)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+    except DAMAGE as error:
         raise unusable(path, "a file that nibabel cannot read") from error
     if not isinstance(image, nibabel.Nifti1Image):  # NIfTI-2 is a subclass
         raise unusable(path, "an image of another format")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from pathlib import Path
 
 from mpmri_monai.catalogue.headers.classic import identity, image_header
@@ -71,24 +70,34 @@ def read_headers(path: Path) -> Headers:
 
 def _headers(path: Path, elements: Elements, file: io.FileIO, size: int, end: int) -> Headers:
     try:
-        meta = Elements(elements.dataset.file_meta)
-        if elements.cut_short or meta.cut_short:
-            raise fault("E_TRUNCATED", "a file ends inside its header")
-        sop_class = elements.text(0x00080016) or meta.text(0x00020002)
-        if not sop_class:
-            raise fault("E_HEADER", "a DICOM file does not say what it holds")
-        if sop_class in ENHANCED:
-            return frame_headers(path, elements, pixel_layout(elements, file, size, end))
-        if sop_class != MR_IMAGE:
-            kind = next((name for start, name in OBJECT_KINDS if sop_class.startswith(start)), "OTHER")
-            return _object_header(path, elements, kind)
-        if _several(elements):
-            return _object_header(path, elements, "MULTI")
-        return (image_header(path, elements, pixel_layout(elements, file, size, end)),)
+        return _images_or_object(path, elements, file, size, end)
     except CatalogueError as error:
-        return Unreadable(*identity(elements), error.code or "E_HEADER", error.found, elements.texts(0x00080008))
-    except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError, struct.error):  # pydicom raises all
-        return Unreadable(*identity(elements), "E_HEADER", "a file has header values that cannot be read")
+        code, found = error.code or "E_HEADER", error.found
+    except Exception:  # pydicom raises whatever damaged values lead to: struct, lookup, arithmetic, recursion errors
+        code, found = "E_HEADER", "a file has header values that cannot be read"
+    try:
+        return Unreadable(*identity(elements), code, found, elements.texts(0x00080008))
+    except Exception:  # the damaged value may be one of these
+        return Unreadable("", "", "", None, code, found)
+
+
+def _images_or_object(
+    path: Path, elements: Elements, file: io.FileIO, size: int, end: int
+) -> tuple[FileHeader, ...] | ObjectHeader:
+    meta = Elements(elements.dataset.file_meta)
+    if elements.cut_short or meta.cut_short:
+        raise fault("E_TRUNCATED", "a file ends inside its header")
+    sop_class = elements.text(0x00080016) or meta.text(0x00020002)
+    if not sop_class:
+        raise fault("E_HEADER", "a DICOM file does not say what it holds")
+    if sop_class in ENHANCED:
+        return frame_headers(path, elements, pixel_layout(elements, file, size, end))
+    if sop_class != MR_IMAGE:
+        kind = next((name for start, name in OBJECT_KINDS if sop_class.startswith(start)), "OTHER")
+        return _object_header(path, elements, kind)
+    if _several(elements):
+        return _object_header(path, elements, "MULTI")
+    return (image_header(path, elements, pixel_layout(elements, file, size, end)),)
 
 
 def _several(elements: Elements) -> bool:

@@ -195,3 +195,20 @@ def test_rules_of_a_site_name_files_and_settle_one_study(study, tmp_path):
     assert catalogue.volume(catalogue.roles["T2"]).nifti.name == "x_t2w.nii" and not catalogue.problems
     assert [decision.role for decision in catalogue.decisions] == ["T2", "S0"]
     assert "which the site's rules ignore" in str(catalogue.set_aside)
+
+
+@pytest.mark.parametrize("length", [4, 100, 347])
+def test_a_file_that_ends_inside_its_header_is_refused(study, length):
+    (file,) = study("p_T2.nii")
+    file.path.write_bytes(file.path.read_bytes()[:length])
+    with pytest.raises(GeometryError, match="cannot read"):
+        open_nifti(file.path)
+
+
+def test_voxels_that_begin_nowhere_are_refused(study):
+    (file,) = study("p_T2.nii")
+    content = bytearray(file.path.read_bytes())
+    content[108:112] = np.float32(np.inf).tobytes()
+    file.path.write_bytes(content)
+    with pytest.raises(GeometryError, match="cannot read"):
+        open_nifti(file.path)

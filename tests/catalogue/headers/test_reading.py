@@ -4,6 +4,7 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from pydicom import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -208,3 +209,35 @@ def test_any_damage_gives_a_header_a_refusal_or_nothing(make, tmp_path):
             content[place] = generator.integers(256)
         path.write_bytes(content)
         read_header(path)  # must not raise
+
+
+def spoilt(dataset, path, old, new):
+    """Write a file with other bytes in one place, which pydicom would not write."""
+    content = saved(dataset, path).read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_series_number_too_short_for_its_kind_is_damage(make, tmp_path):
+    image = make.image(1, 0, SeriesNumber=7, EchoTime=2.0)
+    path = spoilt(image, tmp_path / "one", b"\x20\0\x11\0IS", b"\x20\0\x11\0FD")
+    assert read_header(path).code == "E_HEADER"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_character_set_that_names_another_kind_of_codec_is_damage(make, tmp_path):
+    image = make.image(1, 0, SpecificCharacterSet="ISO_IR 100", SeriesDescription="J\xe9r\x1bme")
+    path = spoilt(image, tmp_path / "one", b"ISO_IR 100", b"zlib      ")
+    assert read_header(path).code == "E_HEADER"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_segmentation_of_an_endless_frame_number_is_damage(make, tmp_path):
+    image = make.image(1, 0, SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
+    source = Dataset()
+    source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber = "2.25.1", 7777
+    image.SourceImageSequence = [source]
+    path = spoilt(image, tmp_path / "one", b"7777", b"inf ")
+    assert read_header(path).code == "E_HEADER"
