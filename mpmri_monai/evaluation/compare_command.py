@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from mpmri_monai import sequences
@@ -95,14 +96,14 @@ def _print(found: dict[str, Any], level: str) -> None:
     first = found["comparisons"][0]
     table = Table(
         Column("model", overflow="fold"), "metric", "value", "reference", "difference", "p", "p (Holm)",
-        title=f"Against {found['reference']}: {first['n']} {level}s of {first['patients']} patients",
+        title=f"Against {escape(found['reference'])}: {first['n']} {level}s of {first['patients']} patients",
         caption=f"With 95 % interval; {first['method']}. {found['correction']}; "
         f"{first['limits']}. Research use only.",
     )  # fmt: skip
     for one in found["comparisons"]:
         for metric, values in one["metrics"].items():
             table.add_row(
-                one["name"],
+                escape(one["name"]),
                 metric.replace("_", " "),
                 _number(values["a"]),
                 _number(values["b"]),
@@ -112,12 +113,12 @@ def _print(found: dict[str, Any], level: str) -> None:
             )
     console.print(table)
     for one in found["comparisons"]:
-        mcnemar = one["mcnemar"]
+        name, mcnemar = escape(one["name"]), one["mcnemar"]
         if mcnemar["p"] is None:
-            console.print(f"{one['name']}: McNemar's test is not given: {mcnemar['why']}", highlight=False)
+            console.print(f"{name}: McNemar's test is not given: {mcnemar['why']}", highlight=False)
         else:
             console.print(
-                f"{one['name']}: right where the reference is wrong {mcnemar['only_a']}, the other way round "
+                f"{name}: right where the reference is wrong {mcnemar['only_a']}, the other way round "
                 f"{mcnemar['only_b']}; McNemar's exact p {_number(mcnemar['p'])}",
                 highlight=False,
             )

@@ -120,6 +120,9 @@ def _checked(chosen: Experiment, context: Context) -> Context:
             raise BundleError(
                 expected="the folder of a bundle", found=f"no configs/train.json in {bundle}", code="E_BUNDLE"
             )
+    names = [bundle.resolve().name for bundle in context.bundles]
+    if len(set(names)) < len(names):  # runs and settings of a plan know a bundle by its name
+        raise ConfigError(expected="bundles of different names", found=", ".join(names), code="E_OPTION")
     unknown = sorted(set(context.options) - set(chosen.options))
     if unknown:
         raise ConfigError(

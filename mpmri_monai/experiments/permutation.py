@@ -86,15 +86,19 @@ class Permutation:
 
 
 def _null(context: Context, question: Question, levels: Iterable[str]) -> pd.DataFrame:
-    """Return the metric of each permutation, one column a level; only of permutations with all their runs."""
-    planned = pd.Series([run.cell for run in context.planned()]).value_counts()
+    """Return the metric of each permutation, one column a level.
+
+    Only of permutations that have every repetition that the true labels have, and of no other repetition: more of them
+    would vary less.
+    """
+    repeats = {run.options["split#repeat"] for run in context.runs(OBSERVED)}
     tables: dict[str, list[pd.DataFrame]] = {}
     for run in context.runs():
-        if run.cell != OBSERVED:
+        if run.cell != OBSERVED and run.options["split#repeat"] in repeats:
             tables.setdefault(run.cell, []).append(context.run_predictions(run))
     rows = {}
     for cell, parts in tables.items():
-        if len(parts) == planned[cell]:
+        if len(parts) == len(repeats):
             table = pd.concat(parts, ignore_index=True)
             rows[cell] = {level: scored(table, question.task, level).values([METRIC])[METRIC] for level in levels}
     return pd.DataFrame.from_dict(rows, orient="index").astype(float)
@@ -110,10 +114,19 @@ def _headline(value: dict[str, Any], test: dict[str, Any]) -> list[str]:
 
 
 def _warnings(context: Context, done: int) -> list[str]:
-    planned = len({run.cell for run in context.planned()} - {OBSERVED})
-    if done == planned:
-        return []
-    return [f"{planned - done} of {planned} permutations are not finished and do not count; p is not that of the plan."]
+    planned = pd.Series([run.cell for run in context.planned()])
+    permutations, repeats = planned.nunique() - 1, int((planned == OBSERVED).sum())
+    true, warnings = len(context.runs(OBSERVED)), []
+    if done < permutations:
+        warnings.append(
+            f"{permutations - done} of {permutations} permutations are not finished and do not count; p is not that of "
+            "the plan."
+        )
+    if true < repeats:
+        warnings.append(
+            f"{true} of {repeats} holdouts are finished with the labels as they are; the others count nowhere."
+        )
+    return warnings
 
 
 def _protocol(context: Context, question: Question, count: int) -> list[str]:

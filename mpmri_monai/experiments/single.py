@@ -122,9 +122,9 @@ def _table(results: Mapping[str, Any], tops: Mapping[str, Any], floor: Mapping[s
 
 
 def _ranked(context: Context, question: Question, tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Return the ranking by macro AUC, where every sequence was tested as often and on the same patients."""
-    patients = {frozenset(_tested(table)["patient"]) for table in tables.values()}
-    if len(tables) < 2 or len(patients) > 1 or len({len(context.runs(name)) for name in tables}) > 1:
+    """Return the ranking by macro AUC, where every sequence was tested on the same patients in each repetition."""
+    tested = [_tested(table)[["repeat", "patient"]].itertuples(index=False, name=None) for table in tables.values()]
+    if len(tables) < 2 or len(set(map(frozenset, tested))) > 1:
         return []
     found = ranking(tables, question.task, LEVEL, "macro_auc", seed=context.seed)
     rows = [[_cell(cell) for cell in row] for row in found.itertuples(index=False)]

@@ -38,6 +38,14 @@ def test_a_better_model_is_told_from_a_guess(runs, tmp_path, capsys):
     assert "McNemar's test is not given" in printed  # some patients have two lesions
 
 
+def test_a_model_is_called_as_its_folder_is(runs, capsys):
+    for name in ("better", "worse"):
+        (runs / name).rename(runs / f"{name}[bold]")
+    assert compare_command([runs / "worse[bold]", runs / "better[bold]"], "lesion", None) == 0
+    printed = capsys.readouterr().out
+    assert "Against worse[bold]" in printed and "better[bold]: McNemar" in printed
+
+
 def test_models_of_any_label_are_compared(tmp_path, drawn):
     organs = dict(zip(GRADES, ("spleen", "liver", "kidney"), strict=True))
     for name, skill in (("better", 3.0), ("worse", 0.0)):

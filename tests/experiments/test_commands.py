@@ -178,6 +178,12 @@ def test_options_that_the_experiment_lacks_are_refused(given):
         experiment_command("tiny", given(options=["wrong=1"]))
 
 
+def test_two_bundles_of_one_name_are_refused(given, tmp_path):
+    other = shutil.copytree(BUNDLE, tmp_path / BUNDLE.name)
+    with pytest.raises(ConfigError, match="bundles of different names"):
+        experiment_command("tiny", replace(given(), bundles=(BUNDLE, other)))
+
+
 def test_two_commands_do_not_work_in_one_folder(given, tmp_path):
     code = (
         f"import fcntl, sys; f = open({str(tmp_path / 'out' / '.lock')!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); print()"

@@ -68,6 +68,21 @@ def test_a_permutation_that_failed_does_not_count_and_is_said_to(context, truth)
     assert content["warnings"][0].startswith(f"1 of {COUNT} permutations")
 
 
+def test_permuted_labels_get_no_holdout_that_the_true_ones_have_not(tmp_path, truth):
+    """More holdouts vary less, and a p-value that compares different numbers of them is none."""
+    options = {"permutations": "2"}
+    context = make_context(tmp_path, truth, BUNDLE, options=options, repeats=2)
+    finish_all(Permutation(), context, Observer(truth, failing="observed/repeat1"))
+    content = Permutation().collect(context)
+    assert content["warnings"] == [
+        "1 of 2 holdouts are finished with the labels as they are; the others count nowhere."
+    ]
+    (tmp_path / "one").mkdir()
+    one = make_context(tmp_path / "one", truth, BUNDLE, options=options)
+    finish_all(Permutation(), one, Observer(truth))
+    assert content["figures"] == Permutation().collect(one)["figures"]
+
+
 def test_one_permutation_has_no_spread(tmp_path, truth):
     context = make_context(tmp_path, truth, BUNDLE, options={"permutations": "1"})
     finish_all(Permutation(), context, Observer(truth))

@@ -106,6 +106,16 @@ def test_sequences_stand_beside_their_ceilings_and_are_ranked(context, truth):
     )
 
 
+def test_sequences_tested_in_other_repetitions_are_not_ranked(context, truth):
+    """As many repetitions, and the same patients over all of them, but not the same trainings."""
+    context = replace(context, repeats=3)
+    finish_all(Single(), context, TrainedObserver(truth))
+    for sequence in SEQUENCES:
+        repeat = 0 if sequence == "T2" else 2
+        (context.out / "runs" / sequence / f"repeat{repeat}" / "predictions.csv").unlink()
+    assert [table["key"] for table in Single().collect(context)["tables"]] == ["single"]
+
+
 def test_sequences_without_a_finished_run_are_named(context, truth):
     finish_all(Single(), context, TrainedObserver(truth, failing="S5"))
     assert Single().collect(context)["warnings"] == ["No finished run of S5."]
