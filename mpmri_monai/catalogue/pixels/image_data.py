@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
+from pydicom.encaps import encapsulate, generate_frames
 
 from mpmri_monai.catalogue.headers.elements import Elements
 from mpmri_monai.catalogue.headers.layout import UNDEFINED_LENGTH
-from mpmri_monai.catalogue.pixels.codestream import comments_in
+from mpmri_monai.catalogue.pixels.codestream import without_text
 from mpmri_monai.catalogue.sharing.allowlist import tag_of
 
 PIXEL_DATA = tag_of("PixelData")
-OFFSET_TABLES = (tag_of("ExtendedOffsetTable"), tag_of("ExtendedOffsetTableLengths"))
-"""Where compressed frames begin, and how long they are."""
-OFFSET_BYTES = 8
-ITEM = b"\xfe\xff\x00\xe0"
-"""A fragment of compressed pixels begins with this and its length in four bytes."""
 
 
 def image_data(source: Dataset, elements: Elements) -> dict[int, DataElement | RawDataElement]:
     """Return the elements that hold the pixels of a file.
 
-    Of compressed pixels stays everything but the text of comments. Of native ones stays what the image is made of:
-    bytes behind the last pixel are left out, and bits above the stored ones, where older files keep overlays with
-    burned-in names (PS3.5, 8.1.1), are zeros or repeat the sign.
+    Only what the image is made of stays. Of compressed pixels comments become blanks, and what lies around, between or
+    behind the images is left out. Of native ones bytes behind the last pixel are left out, and bits above the stored
+    ones, where older files keep overlays with burned-in names (PS3.5, 8.1.1), are zeros or repeat the sign.
 
     Args:
         source: data set of the whole file.
         elements: of ``source``.
+
+    Raises:
+        ValueError: compressed pixels that are damaged, or compressed in a way that is not known.
     """
     pixels = source.get_item(PIXEL_DATA) if PIXEL_DATA in source else None
     if not isinstance(pixels, RawDataElement) or pixels.value is None:
         return {}
     if pixels.length == UNDEFINED_LENGTH:
-        without = pixels._replace(value=_without_comments(pixels.value))
-        return {PIXEL_DATA: without, **dict(_offset_tables(source, int(elements.number(0x00280008) or 1)))}
+        return {PIXEL_DATA: pixels._replace(value=_without_text(pixels.value, elements))}
     value = _native(pixels.value, elements, "<" if pixels.is_little_endian else ">")
     return {PIXEL_DATA: pixels._replace(value=value, length=len(value))}
 
 
-def _without_comments(value: bytes) -> bytes:
-    """Put blanks in place of comments; a fragment that goes on with a frame has none."""
-    content, at = bytearray(value), 0
-    while at + len(ITEM) + 4 <= len(value) and value.startswith(ITEM, at):
-        start = at + len(ITEM) + 4
-        at = start + int.from_bytes(value[start - 4 : start], "little")
-        for place in comments_in(value[start:at]):
-            length = max(0, place.stop - place.start)
-            content[start + place.start : start + place.start + length] = b" " * length
-    return bytes(content)
-
-
-def _offset_tables(source: Dataset, frames: int) -> Iterator[tuple[int, RawDataElement]]:
-    for tag in OFFSET_TABLES:
-        table = source.get_item(tag) if tag in source else None
-        if isinstance(table, RawDataElement) and len(table.value or b"") == OFFSET_BYTES * frames:
-            yield tag, table
+def _without_text(value: bytes, elements: Elements) -> bytes:
+    """Compressed images one after the other, each in a fragment of its own, and nothing between or behind them."""
+    rows, columns = map(elements.integer, (0x00280010, 0x00280011))
+    frames = generate_frames(value, number_of_frames=int(elements.number(0x00280008) or 1))
+    return encapsulate([without_text(frame, rows * columns) for frame in frames])
 
 
 def _native(value: bytes, elements: Elements, order: str) -> bytes:
