@@ -92,7 +92,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
         typed = table.astype(dict.fromkeys(texts, str) | dict.fromkeys(INTEGER_COLUMNS, int))
         typed = typed.astype(dict.fromkeys(probabilities, np.float64))
         typed = typed.astype(dict.fromkeys(present, int)).astype(dict.fromkeys(present, bool))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise EvaluationError(
             expected="repeat and outer as whole numbers, p_… as numbers, present_… as 1 or 0",
             found=str(error),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,13 +43,17 @@ def context_of(
         )
     if precision not in PRECISIONS:
         raise ConfigError(expected=f"a precision among {', '.join(PRECISIONS)}", found=precision, code="E_OPTION")
+    pairs = [_pair(option) for option in options or ()]
+    twice = sorted(key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1)
+    if twice:
+        raise ConfigError(expected="each --option once", found=f"{', '.join(twice)} again", code="E_OPTION")
     return Context(
         bundles=tuple(bundles),
         manifest=manifest,
         out=out,
         repeats=repeats,
         seed=seed,
-        options=dict(_pair(option) for option in options or ()),
+        options=dict(pairs),
         asked={key: value for key, value in (("task", task), ("fusion", fusion)) if value is not None},
         common={"threads": 1, "num_workers": 0, "results": "predictions", "precision": precision},
         cache=cache_folder(),

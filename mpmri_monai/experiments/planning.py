@@ -55,12 +55,12 @@ def known_plan(plan: Plan, out: Path) -> Plan | None:
     """Return the plan that ``out`` holds, with its estimates and the runs found since; None when it holds none.
 
     Raises:
-        ConfigError: it is another plan; says what differs.
+        ConfigError: it is another plan, and says what differs; or the file is none of this package.
     """
     path = out / PLAN
     if not path.is_file():
         return None
-    before = read_json(path)
+    before = _read_plan(path)
     asked, started = plan["settings"], before["settings"]
     changed = [
         f"{key}: {_short(started.get(key))} → {_short(asked.get(key))}"
@@ -133,6 +133,23 @@ def shown_plan(plan: Plan, workers: int) -> Table:
         total = "unknown" if math.isnan(seconds) else in_words(seconds * stage["count"])
         table.add_row(stage["title"], str(stage["count"]), cells, str(stage["epochs"]), each, total)
     return table
+
+
+def _read_plan(path: Path) -> Plan:
+    try:
+        found = read_json(path)
+        schema = found["schema"]
+    except (ValueError, TypeError, KeyError):
+        schema = None
+    if schema != SCHEMA:
+        raise ConfigError(
+            expected=f"a plan of {SCHEMA}",
+            found="a file that is damaged, or of something else",
+            where=str(path),
+            fix="name another --out",
+            code="E_PLAN",
+        )
+    return found
 
 
 def _entry(run: Run) -> dict[str, Any]:

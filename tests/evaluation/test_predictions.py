@@ -57,6 +57,7 @@ def test_probabilities_of_float32_are_written_alike(predictions, tmp_path):
         (lambda t: t.drop(columns=["p_well", "p_moderately", "p_poorly"]), "p_<class>"),
         (lambda t: pd.concat([t, t.head(2)]), "2 again"),
         (lambda t: t.assign(repeat="first"), "whole numbers"),
+        (lambda t: t.assign(repeat="9" * 30), "whole numbers"),
         (lambda t: t.assign(label=None), "NaN or None"),
     ],
 )

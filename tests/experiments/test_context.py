@@ -56,6 +56,8 @@ def test_options_have_the_type_of_their_default(tmp_path):
 def test_what_is_typed_is_checked(tmp_path):
     given = ([tmp_path], tmp_path / "m.json", tmp_path / "out")
     assert context_of(*given, options=["rungs=1=2"]).options == {"rungs": "1=2"}
+    with pytest.raises(ConfigError, match="epochs again"):
+        context_of(*given, options=["epochs=1", "epochs=2"])
     assert context_of(*given).common["threads"] == 1
     with pytest.raises(ConfigError, match="no --manifest"):
         context_of([tmp_path], None, tmp_path)

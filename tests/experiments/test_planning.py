@@ -57,6 +57,13 @@ def test_no_plan_in_a_new_folder(bundle, tmp_path):
     assert known_plan(_plan(bundle), tmp_path) is None
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '["schema"]', '{"schema": "of something else/1"}'])
+def test_a_file_that_is_no_plan_is_refused(bundle, tmp_path, content):
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(ConfigError, match="E_PLAN"):
+        known_plan(_plan(bundle), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("other", "told"),
     [
