@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,10 @@ class Context:
         try:
             if isinstance(default, bool):
                 return {"true": True, "false": False, "yes": True, "no": False}[typed.lower()]
-            return type(default)(typed)
+            value = type(default)(typed)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(typed)
+            return value
         except (ValueError, KeyError) as error:
             kind = KINDS[type(default)]
             raise ConfigError(expected=f"{kind} for --option {name}", found=repr(typed), code="E_OPTION") from error

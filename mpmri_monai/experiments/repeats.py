@@ -67,7 +67,7 @@ class Repeats:
             "protocol": [f"{question.sentence} Fusion {question.fusion}.", *holdouts_in_words(context, CELL)],
             "limits": small_classes([result]),
             "tables": [metrics_by_level(result, floor, top), _operating(predictions, question.task, context.seed)],
-            "figures": [_epochs(context), _roc(predictions, question.task)],
+            "figures": [*_epochs(context), _roc(predictions, question.task)],
             "calibration": calibrate(self._with_inner(context, predictions), question.task, context.seed),
         }
 
@@ -128,18 +128,29 @@ def _operating(predictions: pd.DataFrame, task: Task, seed: int) -> dict[str, An
     }
 
 
-def _epochs(context: Context) -> dict[str, Any]:
+def _epochs(context: Context) -> list[dict[str, Any]]:
+    """Return the figure of accuracy over the epochs; none where a classical head has no epochs, or runs stopped early
+    in different ones, over which there is no mean."""
+    runs = context.runs(CELL)
+    if not all((context.folder(run) / "history.csv").is_file() for run in runs):
+        return []
+    histories = [context.history(run) for run in runs]
+    if len({len(history) for history in histories}) > 1:
+        return []
     shown = {"training": "train_accuracy"}
-    if context.history(context.runs(CELL)[0])["val_accuracy"].notna().any():
+    if all(history["val_accuracy"].notna().any() for history in histories):
         shown["validation"] = "val_accuracy"
     curves = [mean_over_epochs(context, CELL, column, name) for name, column in shown.items()]
-    return {
-        "key": "epochs",
-        "title": "Accuracy over epochs",
-        "caption": "Mean ± SD over the repetitions. Training accuracy is that of augmented samples during the epoch.",
-        "kind": "epochs",
-        "data": {"curves": curves},
-    }
+    return [
+        {
+            "key": "epochs",
+            "title": "Accuracy over epochs",
+            "caption": "Mean ± SD over the repetitions. Training accuracy is that of augmented samples during the "
+            "epoch.",
+            "kind": "epochs",
+            "data": {"curves": curves},
+        }
+    ]
 
 
 def _roc(predictions: pd.DataFrame, task: Task) -> dict[str, Any]:

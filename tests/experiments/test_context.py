@@ -51,6 +51,8 @@ def test_options_have_the_type_of_their_default(tmp_path):
     assert context.option("absent", 7) == 7
     with pytest.raises(ConfigError, match="option bad"):
         context.option("bad", 1)
+    with pytest.raises(ConfigError, match="a number for --option masked"):
+        Context((), tmp_path, tmp_path, options={"masked": "nan"}).option("masked", 0.5)
 
 
 def test_what_is_typed_is_checked(tmp_path):

@@ -86,6 +86,18 @@ def test_one_inner_fold_is_refused(context):
         Repeats().stages(replace(context, options={"inner_folds": "1"}))
 
 
+@pytest.mark.parametrize("stopped_early", [True, False])
+def test_repetitions_without_common_epochs_have_no_curve_over_them(context, truth, stopped_early):
+    """A bundle may stop early, or have a classical head, which has no epochs."""
+    finish_all(Repeats(), context, TrainedObserver(truth))
+    path = context.out / "runs" / CELL / "repeat0" / "history.csv"
+    if stopped_early:
+        pd.read_csv(path).head(1).to_csv(path, index=False)
+    else:
+        path.unlink()
+    assert [figure["key"] for figure in Repeats().collect(context)["figures"]] == ["roc"]
+
+
 def test_every_sequence_is_trained_alone(context):
     (stage,) = Single().stages(context)
     runs = stage.runs()
