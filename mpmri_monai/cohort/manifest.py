@@ -45,6 +45,9 @@ FilePath = Annotated[str, StringConstraints(min_length=1)]
 PROTOCOL = "liver"
 """The protocol of a manifest that names none."""
 
+LARGEST_BOX_MM = 2000.0
+"""Side of a region given as a box; a body is no longer, and planes through a box that is would fill the memory."""
+
 Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
@@ -83,8 +86,8 @@ class Region(_Record):
                 "a region is {mask, value}, {mask, segment}, {mask, roi} or {center_mm, size_mm}; "
                 f"this one gives {{{', '.join(sorted(given))}}}"
             )
-        if self.size_mm is not None and min(self.size_mm) <= 0:
-            raise ValueError("size_mm must be positive along every axis")
+        if self.size_mm is not None and not 0 < min(self.size_mm) <= max(self.size_mm) <= LARGEST_BOX_MM:
+            raise ValueError(f"size_mm must be positive and at most {LARGEST_BOX_MM:g} along every axis")
         return self
 
 

@@ -30,8 +30,8 @@ def lesion_coverage(mask: Mask, geometry: Geometry) -> float:
     parts = _part_offsets_mm(mask.geometry)
     if not len(points):
         return 0.0
-    inside = [_inside(geometry, points + offset).mean() for offset in parts]
-    return float(np.mean(inside))
+    few, many = sorted((points, parts), key=len)  # a mask has many voxels of few parts, a box one of very many
+    return float(np.mean([_inside(geometry, many + one).mean() for one in few]))
 
 
 def coverage_table(lesions: Mapping[str, Mask], sequences: Mapping[str, Geometry]) -> dict[str, dict[str, float]]:

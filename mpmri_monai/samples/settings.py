@@ -25,6 +25,9 @@ BackgroundKind = Literal["liver", "edge", "vessel", "body"]
 LATER = ("align", "grid", "window", "background_kinds")
 """Options that came later; left out where they change nothing, so that older stores and recipes keep their hashes."""
 
+MOST_POINTS = 2**24
+"""Points of a stored crop: taking one of 256³ holds about 2 GB, one of the largest grid a side allows 50 GB."""
+
 
 class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +107,13 @@ class Settings(_Options):
             raise ValueError("background_kinds names one of them twice")
         if self.grid is not None and self.background_kinds != ("liver",):
             raise ValueError("on a grid the only one of background_kinds is liver")
+        return self
+
+    @model_validator(mode="after")
+    def _small_enough(self) -> Settings:
+        if math.prod(self.stored_shape) > MOST_POINTS:
+            stored = " x ".join(map(str, self.stored_shape))
+            raise ValueError(f"{stored} points to store, more than {MOST_POINTS}: a smaller grid or reach is needed")
         return self
 
     @model_serializer(mode="wrap")

@@ -94,6 +94,7 @@ def test_misspelt_key_is_refused_with_the_near_match(content, tmp_path, place, k
         {"value": 1},
         {"center_mm": [0, 0, 0]},
         {"center_mm": [0, 0, 0], "size_mm": [1, 1, 0]},
+        {"center_mm": [0, 0, 0], "size_mm": [1, 1, 1e12]},
         {"center_mm": [0, 0, float("nan")], "size_mm": [1, 1, 1]},
         {"mask": "a.nii", "value": 0},
     ],

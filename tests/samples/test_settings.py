@@ -1,9 +1,11 @@
+import math
 import pickle
 
 import pytest
 
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.samples import Grid, Settings
+from mpmri_monai.samples.settings import MOST_POINTS
 
 
 def test_default_crop_has_room_for_a_scale_of_one_and_a_half():
@@ -51,6 +53,15 @@ def test_stored_grid_shares_its_centre_with_what_the_network_sees(slices, reach)
     settings = Settings(grid=Grid(slices=slices, pixels=25), reach=reach)
     for stored, seen in zip(settings.stored_shape, settings.size, strict=True):
         assert stored >= reach * seen and (stored - seen) % 2 == 0
+
+
+@pytest.mark.parametrize("reach", [1.0, 1.6])
+def test_a_grid_that_would_fill_the_memory_is_refused(reach):
+    assert math.prod(Settings(grid=Grid(slices=160, pixels=192), reach=1).stored_shape) < MOST_POINTS
+    with pytest.raises(ConfigError, match=f"more than {MOST_POINTS}"):
+        Settings(grid=Grid(slices=512, pixels=512), reach=reach)
+    with pytest.raises(ConfigError, match=f"more than {MOST_POINTS}"):
+        Settings(grid={"slices": 160, "pixels": 192}, reach=2)
 
 
 def test_patches_have_no_margin():
