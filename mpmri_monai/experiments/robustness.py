@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai.artefacts import make_folder
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.evaluation import compare, evaluate, read_predictions, write_predictions
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.perturbed import CLEAN, KINDS, UNCHANGED, Condition, Kind, TrainedRun
@@ -18,6 +19,7 @@ from mpmri_monai.experiments.repetitions import repetitions
 from mpmri_monai.experiments.texts import with_interval
 from mpmri_monai.processes import in_processes
 from mpmri_monai.training import pin_threads
+from mpmri_monai.training.classical import NETWORK_HEAD
 
 REPEATS = 3
 CELL = "trained"
@@ -38,6 +40,7 @@ class Robustness:
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the one stage of trainings; perturbing their test images is part of collecting."""
         question = Question.of(context)
+        _check_asked_again(question)
         repeats = REPEATS if context.repeats is None else context.repeats
         runs = repetitions(CELL, question.bundle, recipe(context, question), repeats, context.seed)
         return [Stage("trainings whose test images are then perturbed", len(runs), runs[0], lambda: runs)]
@@ -66,6 +69,22 @@ class Robustness:
             "tables": [_table(results)],
             "figures": [_figure(results)],
         }
+
+
+def _check_asked_again(question: Question) -> None:
+    """Refuse, before anything is trained, a bundle whose runs `TrainedRun` does not answer for as they did."""
+    config = question.config
+    others = {
+        "samples on a 3D grid": config["samples"].get("grid") is not None,
+        "a classical head": config.get("head", NETWORK_HEAD) != NETWORK_HEAD,
+        "averaging over crops": config.get("averaging", False),
+    }
+    if any(others.values()):
+        raise ConfigError(
+            expected="a bundle that samples planes, whose network answers from one crop of each",
+            found=f"{question.bundle.name} with {' and '.join(name for name, there in others.items() if there)}",
+            code="E_OPTION",
+        )
 
 
 def perturbed_predictions(context: Context) -> dict[Condition, pd.DataFrame]:

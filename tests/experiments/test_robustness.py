@@ -12,7 +12,7 @@ import torch
 
 from experiments.finished_runs import make_context, observed_phantom
 from mpmri_monai.artefacts import write_json
-from mpmri_monai.errors import EvaluationError
+from mpmri_monai.errors import ConfigError, EvaluationError
 from mpmri_monai.evaluation import compare, evaluate, read_predictions, write_predictions
 from mpmri_monai.evaluation.predictions import PROBABILITY
 from mpmri_monai.experiments import robustness
@@ -153,3 +153,15 @@ def test_the_report_has_every_condition_beside_clean_images_and_asks_no_network_
     json.dumps(content, allow_nan=False)
     monkeypatch.setattr(TrainedRun, "predictions", None)
     assert set(perturbed_predictions(context)) == set(CONDITIONS)
+
+
+def test_bundles_that_answer_otherwise_are_refused_before_they_are_trained(tmp_path):
+    brain = BUNDLE.parent / "mctl_brain"
+    with pytest.raises(ConfigError, match="mctl_brain with samples on a 3D grid"):
+        Robustness().stages(make_context(tmp_path, observed_phantom(), brain))
+    configs = tmp_path / "own" / "configs"
+    configs.mkdir(parents=True)
+    config = json.loads((BUNDLE / "configs" / "train.json").read_text()) | {"head": "logistic", "averaging": True}
+    (configs / "train.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="own with a classical head and averaging over crops"):
+        Robustness().stages(make_context(tmp_path, observed_phantom(), configs.parent))
