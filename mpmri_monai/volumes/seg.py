@@ -175,6 +175,8 @@ def _pixels(dataset: Dataset, segment: int, indices: tuple[int, ...]) -> NDArray
     """Voxels of the segment, (frame, row, column)."""
     kind = dataset.get("SegmentationType", "BINARY")
     level = HALF * float(dataset.MaximumFractionalValue) if kind == "FRACTIONAL" else HALF
+    if not level > 0:
+        raise ValueError("fractions of nothing")
     pixels = np.zeros((len(indices), dataset.Rows, dataset.Columns), bool)
     if not indices:
         return pixels

@@ -87,6 +87,11 @@ def test_fractions_count_from_one_half_on(make, study, tmp_path):
     voxels[3, 2, 1:5] = 0.2, 0.49, 0.51, 1.0
     path = make.write_seg(tmp_path / "seg", study.images, voxels[..., None], "FRACTIONAL", fractional_type="OCCUPANCY")
     assert places(read_seg_mask(path, 1, "lesion"), study.geometry) == [(3, 2, 3), (3, 2, 4)]
+    seg = pydicom.dcmread(path)
+    seg.MaximumFractionalValue = 0  # half of nothing would be every voxel
+    seg.save_as(path)
+    with pytest.raises(MaskError, match="E_MASK_FILE"):
+        read_seg_mask(path, 1, "lesion")
 
 
 def test_compressed(make, study, tmp_path):

@@ -64,6 +64,7 @@ DAMAGE = (
     struct.error,
     EOFError,
     OverflowError,
+    IndexError,  # a member without a name
     RuntimeError,  # RecursionError and NotImplementedError (an unknown compression) are among them
     ValueError,
 )

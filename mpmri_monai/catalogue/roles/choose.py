@@ -40,7 +40,10 @@ def assign(volumes: Sequence[VolumeRecord], protocol: Protocol, fixed: Mapping[s
         found = [family for family in families(free) if is_dynamic(family, protocol.dynamic, open_phases)]
         dynamic = {volume.id for family in found for volume in family}
         if open_phases:
-            name_phases(found, protocol.dynamic, open_phases, given)
+            fixed_phases = [
+                given.records[given.roles[p.sequence]] for p in protocol.dynamic.phases if p not in open_phases
+            ]
+            name_phases(found, protocol.dynamic, open_phases, fixed_phases, given)
     if protocol.echo_pair is not None:
         others = [volume for volume in free if volume.id not in dynamic]
         _echo_pair(others, protocol.echo_pair, protocol.dynamic, _contrast_s(protocol.dynamic, given), given)

@@ -8,7 +8,7 @@ from mpmri_monai.catalogue.record import Caution, Evidence, Problem, VolumeRecor
 from mpmri_monai.catalogue.roles.assignment import Assignment, rival, series_numbers
 from mpmri_monai.catalogue.roles.enhancement import Curve, signal_curve
 from mpmri_monai.catalogue.roles.protocol import Dynamic, Phase
-from mpmri_monai.catalogue.series.phases import ACQUISITION, clock_times, same_grid
+from mpmri_monai.catalogue.series.phases import ACQUISITION, clock_times, same_acquisition, same_grid
 from mpmri_monai.catalogue.series.timing import Match, contrast_start, match, nearest
 
 LATEST_ARRIVAL = 3
@@ -25,8 +25,13 @@ def is_dynamic(family: Family, dynamic: Dynamic, phases: Sequence[Phase]) -> boo
     return fits and len(family) >= max(1, min(dynamic.minimum_volumes, required))
 
 
-def name_phases(families: Sequence[Family], dynamic: Dynamic, phases: Sequence[Phase], given: Assignment) -> None:
-    """Give ``phases`` to the volumes of the one dynamic acquisition among ``families``, or leave them open."""
+def name_phases(
+    families: Sequence[Family], dynamic: Dynamic, phases: Sequence[Phase], fixed: Family, given: Assignment
+) -> None:
+    """Give ``phases`` to the volumes of the one dynamic acquisition among ``families``, or leave them open.
+
+    ``fixed`` are the volumes that a person gave the other phases.
+    """
     roles = [phase.sequence for phase in phases]
     for family in families:
         for volume in family:
@@ -44,7 +49,7 @@ def name_phases(families: Sequence[Family], dynamic: Dynamic, phases: Sequence[P
     elif any(volume.time_s is None for volume in family):
         _by_order(family, phases, given)
     elif dynamic.delays_from == "arrival":
-        _by_arrival(family, dynamic, phases, given)
+        _by_arrival(family, dynamic, phases, fixed, given)
     else:
         _by_delays(family, dynamic, phases, given)
 
@@ -86,7 +91,7 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
         given.leave_open([p.sequence for p in phases], family, _phase_problem(family, times, matched, phases))
         return
     curve = signal_curve([family[index] for index in matched.volumes])
-    fault = None if curve is None else _implausible(curve, [phase.sequence for phase in matched.phases])
+    fault = None if curve is None else _implausible(curve, matched.phases)
     if fault and curve is not None and curve.rises and not _on_clock_of_acquisition(family):
         message = f"the phases have no clock but that of their reconstruction or export, and in its order {fault}"
         given.leave_open([phase.sequence for phase in phases], family, Problem("E_PHASE", message))
@@ -127,14 +132,16 @@ def _phase_problem(family: Family, times: Sequence[float], matched: Match, phase
     return Problem("E_PHASE", f"{found}; expected {len(phases)}{misfit}{lacking}{too_many}")
 
 
-def _implausible(curve: Curve, names: Sequence[str]) -> str | None:
+def _implausible(curve: Curve, phases: Sequence[Phase]) -> str | None:
     """What speaks against an order of phases in their signal; None when nothing does."""
     if not curve.rises:
         return f"no signal rises over the phases, as it would with contrast ({curve})"
+    if not phases[0].before_contrast:
+        return None
     if not curve.begins_low:
-        return f"the signal is not lowest in {names[0]}, which is to be before contrast ({curve})"
+        return f"the signal is not lowest in {phases[0].sequence}, which is to be before contrast ({curve})"
     if curve.arrival > LATEST_ARRIVAL:
-        return f"the signal rises only at {names[curve.arrival]} ({curve})"
+        return f"the signal rises only at {phases[curve.arrival].sequence} ({curve})"
     return None
 
 
@@ -149,7 +156,7 @@ def _by_order(family: Family, phases: Sequence[Phase], given: Assignment) -> Non
         given.leave_open(roles, family, Problem("E_PHASE", message))
         return
     curve = signal_curve(family)
-    fault = None if curve is None else _implausible(curve, roles)
+    fault = None if curve is None else _implausible(curve, phases)
     if fault and curve is not None and curve.rises:
         message = f"{wanted} phases without a usable clock ({series_numbers(family)}), and in their order {fault}"
         given.leave_open(roles, family, Problem("E_PHASE", message))
@@ -165,11 +172,16 @@ def _by_order(family: Family, phases: Sequence[Phase], given: Assignment) -> Non
 # -- a time series, by the arrival of contrast ------------------------------------------------------------------------
 
 
-def _by_arrival(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given: Assignment) -> None:
-    """Take the volumes of a time series that are nearest to the delays of the phases."""
+def _by_arrival(family: Family, dynamic: Dynamic, phases: Sequence[Phase], fixed: Family, given: Assignment) -> None:
+    """Take the volumes of a time series that are nearest to the delays of the phases.
+
+    The arrival is seen in those of the series that are fixed, too: without them the signal would seem to rise earlier.
+    """
     roles = [phase.sequence for phase in phases]
     times = [volume.time_s for volume in family if volume.time_s is not None]
-    curve = signal_curve(family)
+    own = [volume for volume in fixed if same_acquisition(family[0], volume) and same_grid(family[0], volume)]
+    seen = sorted((volume.time_s, volume.id, volume) for volume in (*family, *own) if volume.time_s is not None)
+    curve = signal_curve([volume for _, _, volume in seen])
     fault = "the signal cannot be read" if curve is None else None
     if curve is not None and not (curve.rises and curve.begins_low):
         fault = f"the signal does not rise from the first of them on ({curve})"
@@ -177,7 +189,7 @@ def _by_arrival(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given
         message = f"the arrival of contrast is not seen in {len(family)} volumes ({series_numbers(family)}): {fault}"
         given.leave_open(roles, family, Problem("E_PHASE", message))
         return
-    arrival = curve.arrival_s(times)
+    arrival = curve.arrival_s([time for time, _, _ in seen])
     start = contrast_start(family)
     if start is not None and start > arrival:
         message = f"the signal rises at {arrival:.0f} s, before the header's start of contrast at {start:.0f} s"
@@ -219,6 +231,6 @@ def _give(
 
 def _window(phase: Phase) -> str:
     low, high = (f"{abs(limit):.4g}" for limit in phase.window_s)
-    if phase.delay_s == 0:
+    if phase.before_contrast:
         return "before contrast"
     return f"{low} to {high} s" if phase.window_s[1] < 86400 else f"after {low} s"

@@ -43,6 +43,11 @@ class Phase(Rules):
     window_s: tuple[float, float]
     """Earliest and latest delay (s)."""
 
+    @property
+    def before_contrast(self) -> bool:
+        """Whether it is the phase before contrast."""
+        return self.delay_s == 0
+
 
 class PhaseEntry(Rules):
     """A dynamic phase as a protocol file gives it."""

@@ -100,8 +100,9 @@ class SiteRules(Rules):
                 name: {"name": entry.name, "delay_s": rules.delays_s.get(name, entry.delay_s)}
                 for name, entry in dynamic.phases_.items()
             },
-            "allow_missing": rules.allow_missing,
-            "allow_extra": rules.allow_extra,
+            "allow_missing": dynamic.allow_missing,
+            "allow_extra": dynamic.allow_extra,
+            **{name: value for name, value in rules if name in rules.model_fields_set and name != "delays_s"},
         }
         try:
             return Dynamic.model_validate(content)

@@ -64,7 +64,7 @@ def match(
 
     Args:
         times_s: of the volumes, rising (s); at least one.
-        phases: in order, the first of them before contrast.
+        phases: in order; the one before contrast may have been found already.
         required: sequences of the phases that may not be missing.
         start_s: of contrast, on the same axis (s); None infers it.
         arrival: index of the first volume with contrast, where it is known.
@@ -83,8 +83,8 @@ def _starts(times_s: Sequence[float], phases: Sequence[Phase]) -> list[float]:
 def _assigned(times_s: Sequence[float], phases: Sequence[Phase], start_s: float, arrival: int | None) -> Match:
     chosen = nearest(times_s, phases, start_s)
     if arrival is not None:
-        before = phases[0].sequence
-        chosen = {name: volume for name, volume in chosen.items() if (name == before) == (volume < arrival)}
+        before = {phase.sequence for phase in phases if phase.before_contrast}
+        chosen = {name: volume for name, volume in chosen.items() if (name in before) == (volume < arrival)}
     kept = tuple(phase for phase in phases if phase.sequence in chosen)
     volumes = tuple(chosen[phase.sequence] for phase in kept)
     # Before contrast, and in the last phase, any time is as good as another.
@@ -104,18 +104,19 @@ def _rank(required: Container[str], phases: Sequence[Phase], found: Match) -> tu
 def nearest(times_s: Sequence[float], phases: Sequence[Phase], arrival_s: float) -> dict[str, int]:
     """Choose for each of ``phases`` the volume of a time series whose delay after ``arrival_s`` is nearest to its own.
 
-    The first phase is the last volume before the arrival. A phase into whose window no volume falls is left out.
+    The phase before contrast is the last volume before the arrival. A phase into whose window no volume falls is left
+    out.
 
     Returns:
         Sequence -> index of its volume.
     """
     chosen: dict[str, int] = {}
-    for place, phase in enumerate(phases):
+    for phase in phases:
         low, high = phase.window_s
         fitting = [index for index, time in enumerate(times_s) if low < time - arrival_s <= high]
         if not fitting:
             continue
-        if place == 0:
+        if phase.before_contrast:
             chosen[phase.sequence] = fitting[-1]
         else:
             _, best = min((abs(times_s[index] - arrival_s - phase.delay_s), index) for index in fitting)

@@ -129,6 +129,13 @@ def test_encrypted_archives_are_refused(tmp_path, cache):
     assert not unpacked(cache)
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    path = zip_of(tmp_path / "a.zip", ("NAME", b"a" * 100))
+    path.write_bytes(path.read_bytes().replace(b"NAME", bytes(4)))
+    with pytest.raises(CatalogueError, match="E_ARCHIVE"):
+        unpack(path)
+
+
 def test_an_unknown_compression_is_refused(tmp_path):
     path = zip_of(tmp_path / "a.zip", ("a", b"a" * 100))
     content = bytearray(path.read_bytes())

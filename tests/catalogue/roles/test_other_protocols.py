@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from mpmri_monai.catalogue.roles.site_rules import SiteRules
+
 MPRAGE = {
     "ScanningSequence": ["GR", "IR"],
     "MRAcquisitionType": "3D",
@@ -76,7 +78,7 @@ def test_angiography_and_perfusion_are_no_t1(make, scanned):
     assert series_of(scanned(images, "brain")) == {"T1": 2, "T1CE": 9, "T2": 3, "FLAIR": 4}
 
 
-def prostate(make, rise=(0, 0, 0, 50, 60, 50, 40, 30)):
+def prostate(make, rise=(0, 0, 0, 50, 60, 50, 40, 30), step_s=30):
     images = stack(make, 2, 0, **T2)
     for number, b_value in enumerate((50.0, 800.0, 1400.0)):
         kinds = ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]
@@ -84,7 +86,7 @@ def prostate(make, rise=(0, 0, 0, 50, 60, 50, 40, 30)):
     images += stack(make, 8, 100, ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], **DIFFUSION)
     dynamic = {"ScanningSequence": "GR", "MRAcquisitionType": "3D", "EchoTime": 1.4, "RepetitionTime": 4.0}
     for point, percent in enumerate(rise):
-        images += stack(make, 20 + point, 300 + 30 * point, brighter=percent, **dynamic)
+        images += stack(make, 20 + point, 300 + step_s * point, brighter=percent, **dynamic)
     return images
 
 
@@ -141,3 +143,11 @@ def test_a_single_t1_that_names_no_agent_is_taken_as_plain_and_said_to_be(scanne
     tags = {"ScanningSequence": "GR", "MRAcquisitionType": "3D", "EchoTime": 2.3, "RepetitionTime": 8.0}
     catalogue = scanned([make.image(2, k, **tags) for k in range(6)], "brain")
     assert series_of(catalogue) == {"T1": 2} and codes(catalogue) == {"W_CONTRAST"}
+
+
+def test_a_plain_volume_that_is_fixed_does_not_change_the_others(make, scanned):
+    images = prostate(make, rise=(0, 0, 0, 30, 50, 55, 60, 60, 60, 55, 55, 50), step_s=15)
+    free = scanned(images, "prostate")
+    content = {"schema": "mpmri-monai/site-rules/1", "volumes": {free.roles["DCE0"]: "DCE0"}}
+    fixed = scanned(images, "prostate", site_rules=SiteRules.model_validate(content))
+    assert free.ok and fixed.roles == free.roles

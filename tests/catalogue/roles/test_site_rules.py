@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mpmri_monai.catalogue.roles.protocol import protocol
@@ -134,6 +135,19 @@ def test_phases_that_are_fixed_leave_the_others_to_the_clock(make, scanned):
     assert series_of(catalogue) == dict(zip(NAMES, (30, 11, 12, 13, 14, 15), strict=True))
 
 
+def test_the_first_of_the_other_phases_is_not_taken_for_the_one_before_contrast(make, scanned):
+    delays = (-90, -40, 16, 26, 60, 180, 300)
+    images = make.dynamic(delays_s=delays, one_series=False)
+    for dataset in images:  # dark before contrast
+        if dataset.SeriesNumber < 12:
+            dataset.PixelData = bytes(np.frombuffer(dataset.PixelData, np.uint16) // 50 + 20)
+    volumes = scanned(images).volumes
+    plain = next(volume.id for volume in volumes if volume.series_number == 11)
+    catalogue = scanned(images, site_rules=rules(volumes={plain: "S0"}, phases={"allow_extra": True}))
+    assert series_of(catalogue) == dict(zip(NAMES, range(11, 17), strict=True))
+    assert "W_RISE" not in {caution.code for volume in catalogue.volumes for caution in volume.warnings}
+
+
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
@@ -182,6 +196,15 @@ def test_rules_that_do_not_fit_the_protocol_are_refused(content, said):
     with pytest.raises(ConfigError, match="E_RULES") as caught:
         rules(**content).applied_to(protocol("liver"))
     assert said in str(caught.value)
+
+
+def test_rules_about_other_things_leave_what_a_protocol_says_of_its_phases():
+    liver = protocol("liver")
+    own = liver.model_copy(update={"dynamic": liver.dynamic.model_copy(update={"allow_missing": ("S1",)})})
+    assert rules().applied_to(own).dynamic.allow_missing == ("S1",)
+    extra = rules(phases={"allow_extra": True}).applied_to(own).dynamic
+    assert extra.allow_missing == ("S1",) and extra.allow_extra
+    assert rules(phases={"allow_missing": []}).applied_to(own).dynamic.allow_missing == ()
 
 
 def test_rules_without_content_change_nothing():
