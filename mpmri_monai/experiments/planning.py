@@ -61,12 +61,7 @@ def known_plan(plan: Plan, out: Path) -> Plan | None:
     if not path.is_file():
         return None
     before = _read_plan(path)
-    asked, started = plan["settings"], before["settings"]
-    changed = [
-        f"{key}: {_short(started.get(key))} → {_short(asked.get(key))}"
-        for key in sorted(asked.keys() | started.keys())
-        if asked.get(key) != started.get(key)
-    ]
+    changed = _differences(before["settings"], plan["settings"])
     if before["experiment"] != plan["experiment"]:
         changed.insert(0, f"experiment: {before['experiment']} → {plan['experiment']}")
     if not changed and [_outline(stage) for stage in before["stages"]] != [_outline(stage) for stage in plan["stages"]]:
@@ -163,6 +158,18 @@ def _outline(stage: Mapping[str, Any]) -> list[Any]:
     """
     runs = [{**run, "bundle": Path(run["bundle"]).name} for run in stage["runs"]]
     return [stage["title"], stage["count"], stage["epochs"], [] if stage["adaptive"] else runs]
+
+
+def _differences(started: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Return what settings were and what they are; of options and the like each by itself."""
+    changed = []
+    for key in sorted(asked.keys() | started.keys()):
+        was, now = started.get(key), asked.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            changed += [f"{key} {text}" for text in _differences(was, now)]
+        elif was != now:
+            changed.append(f"{key}: {_short(was)} → {_short(now)}")
+    return changed
 
 
 def _number(seconds: float | None) -> float:

@@ -18,7 +18,7 @@ from mpmri_monai.experiments.planning import (
     with_runs,
 )
 
-SETTINGS = {"seed": 0, "manifest": "abc"}
+SETTINGS = {"seed": 0, "manifest": "abc", "options": {"views": "2"}}
 
 
 @pytest.fixture
@@ -67,7 +67,8 @@ def test_a_file_that_is_no_plan_is_refused(bundle, tmp_path, content):
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"settings": {"seed": 1, "manifest": "abc"}}, "seed: 0 → 1"),
+        ({"settings": {**SETTINGS, "seed": 1}}, "found seed: 0 → 1"),
+        ({"settings": {**SETTINGS, "options": {"views": "2", "epochs": "7"}}}, "found options epochs: absent → 7"),
         ({"options": {"levels": (1, 2, 3)}}, "other runs"),
         ({"name": "single"}, "experiment: repeats → single"),
     ],
