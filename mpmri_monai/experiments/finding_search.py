@@ -84,7 +84,7 @@ def detector_of(run: TrainedRun) -> Detector:
         settings=run.cohort.settings,
         window=run.pixels,
         finding=finding,
-        sizes_mm=box_sizes_mm(float(extents.min()), float(extents.max())),
+        sizes_mm=box_sizes_mm(float(extents.min()), float(extents.max()), run.cohort.settings),
     )
 
 

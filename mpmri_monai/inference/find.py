@@ -83,7 +83,7 @@ def detector_of(model: TrainedModel) -> Detector:
         settings=model.settings,
         window=model.seen_size[-1],
         finding=1 - classes.index(BACKGROUND),
-        sizes_mm=box_sizes_mm(*model.reference["ranges"]["extent_mm"]),
+        sizes_mm=box_sizes_mm(*model.reference["ranges"]["extent_mm"], model.settings),
     )
 
 

@@ -106,9 +106,10 @@ class Lattice:
     """How many windows went through the network."""
 
 
-def box_sizes_mm(smallest: float, largest: float) -> tuple[float, ...]:
+def box_sizes_mm(smallest: float, largest: float, settings: Settings) -> tuple[float, ...]:
     """Return sides of boxes, evenly spaced on a logarithmic scale, that suit lesions from ``smallest`` to ``largest``
-    (mm)."""
+    (mm); no smaller than those that samples of lesions were cut with."""
+    smallest, largest = (max(extent, settings.minimum_box_mm) for extent in (smallest, largest))
     count = max(1, int(np.ceil(np.log(largest / smallest) / np.log(SIZE_STEP))))
     return tuple(float(smallest * (largest / smallest) ** ((i + 0.5) / count)) for i in range(count))
 

@@ -141,7 +141,7 @@ def test_every_window_is_the_sample_that_would_be_taken_there(study, settings, a
 
 def test_bright_spots_are_found_in_place_and_size(study):
     stacks, liver = study
-    found = search(stacks, liver, detector(Bright(), ("T2",), box_sizes_mm(12, 36), UNTRIMMED))
+    found = search(stacks, liver, detector(Bright(), ("T2",), box_sizes_mm(12, 36, UNTRIMMED), UNTRIMMED))
     assert [candidate.score for candidate in found.candidates] == sorted(
         (candidate.score for candidate in found.candidates), reverse=True
     )
@@ -190,12 +190,17 @@ def test_a_region_outside_the_images_is_refused(study):
 
 
 def test_sizes_are_no_farther_apart_than_needed():
-    sizes = box_sizes_mm(13.1, 53.9)
+    sizes = box_sizes_mm(13.1, 53.9, Settings())
     assert len(sizes) == 5
     np.testing.assert_allclose(np.diff(np.log(sizes)), np.log(53.9 / 13.1) / 5)
     for extent in np.geomspace(13.1, 53.9, 50):
         assert min(max(extent / size, size / extent) for size in sizes) <= 2**0.25 + 1e-9
-    assert box_sizes_mm(20, 20) == (20.0,)
+    assert box_sizes_mm(20, 20, Settings()) == (20.0,)
+
+
+def test_no_box_is_smaller_than_those_of_training_samples():
+    assert box_sizes_mm(4, 40, Settings(minimum_box_mm=15)) == box_sizes_mm(15, 40, Settings())
+    assert box_sizes_mm(3, 6, Settings()) == (10.0,)
 
 
 @pytest.fixture
