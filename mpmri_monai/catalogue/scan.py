@@ -12,7 +12,7 @@ from mpmri_monai.catalogue.containers.nifti import nifti_volumes
 from mpmri_monai.catalogue.containers.study_files import Contents, read_study
 from mpmri_monai.catalogue.headers.header import FileHeader, ObjectHeader, Unreadable
 from mpmri_monai.catalogue.headers.references import refers_to
-from mpmri_monai.catalogue.record import Catalogue, ObjectRecord, VolumeRecord
+from mpmri_monai.catalogue.record import Catalogue, Caution, ObjectRecord, VolumeRecord
 from mpmri_monai.catalogue.roles.assignment import Assignment
 from mpmri_monai.catalogue.roles.choose import assign
 from mpmri_monai.catalogue.roles.protocol import Protocol
@@ -73,6 +73,7 @@ def scan(
     given = assign([*_in_phases(originals), *copies], wanted, {copy.id: IGNORE for copy in copies} | dict(fixed))
     if contents.nifti:
         _name_nifti(contents, wanted, naming, fixed, given, findings)
+    _warn_of_frames(given)
     volumes = tuple(given.records.values())
     _list_set_aside(contents, volumes, fixed, findings)
     return Catalogue(
@@ -114,6 +115,19 @@ def _name_nifti(
             by_person = volume.id in fixed
             rule = "fixed by the site's rules" if by_person else "the file's name"
             given.give(role, volume, rule, f"volume {volume.id}" if by_person else "as in the naming table")
+
+
+def _warn_of_frames(given: Assignment) -> None:
+    """Say which sequences have positions in another frame of reference than most of them."""
+    frames = {name: volume.header.frame_of_reference for name, volume in given.records.items() if volume.header}
+    own = {role: frame for role, name in given.roles.items() if (frame := frames.get(name))}
+    if len(set(own.values())) < 2:
+        return
+    usual = Counter(own.values()).most_common(1)[0][0]
+    others = " ".join(role for role, frame in own.items() if frame == usual)
+    message = f"in another frame of reference than {others}: if the patient was moved, a lesion lies elsewhere in it"
+    moved = [given.records[given.roles[role]] for role, frame in own.items() if frame != usual]
+    given.warn(moved, Caution("W_FRAME", message))
 
 
 def _list_set_aside(

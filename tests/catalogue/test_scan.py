@@ -351,3 +351,15 @@ def test_volumes_whose_images_carry_one_identifier_keep_ids_of_their_own(make, s
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.1234"
     catalogue = scanned(images)
     assert list(catalogue.roles) == ["IN", "OUT"] and len(set(catalogue.roles.values())) == 2
+
+
+@pytest.mark.parametrize("one_series", [True, False])
+def test_sequences_in_another_frame_of_reference_are_named(make, scanned, one_series):
+    images = make.liver(one_series=one_series)
+    assert "W_FRAME" not in {caution.code for volume in scanned(images).volumes for caution in volume.warnings}
+    for image in images:
+        if image.SeriesNumber == 3:
+            image.FrameOfReferenceUID = "2.25.55"
+    catalogue = scanned(images)
+    warned = {volume.role: caution.message for volume in catalogue.volumes for caution in volume.warnings}
+    assert set(warned) == {"T2"} and "IN OUT S0 S1 S2 S3 S4 S5" in warned["T2"] and catalogue.ok
