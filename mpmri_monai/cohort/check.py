@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mpmri_monai.catalogue import Catalogue, VolumeRecord, scan
 from mpmri_monai.cohort.build import Finding, volume_warnings
@@ -11,6 +12,9 @@ from mpmri_monai.cohort.leaks import patients_sharing_images
 from mpmri_monai.cohort.manifest import DicomImage, Manifest, Region, Study
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.processes import in_processes
+
+MOST_NAMED = 3
+"""Patients that a finding about many of them names."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,14 @@ def single_studies(manifest: Manifest) -> list[Manifest]:
 
 
 def cohort_findings(manifest: Manifest) -> list[Finding]:
-    """Return what no study alone shows: shared images, a missing table, classes that nothing has."""
+    """Return what no study alone shows: shared images and masks, a missing table, classes that nothing has."""
     findings = [
         Finding("error", ", ".join(patients), "E_SHARED: these patients share an image")
         for patients in patients_sharing_images(manifest)
     ]
     if manifest.truth is not None and not manifest.path(manifest.truth).is_file():
         findings.append(Finding("error", "truth", f"no file {manifest.truth}"))
-    return [*findings, *_unused_classes(manifest)]
+    return [*findings, *_shared_masks(manifest), *_unused_classes(manifest)]
 
 
 def inspect_study(manifest: Manifest, study: Study, scanned: Mapping[str, Catalogue] | None = None) -> Inspection:
@@ -123,6 +127,18 @@ def _missing_files(manifest: Manifest, study: Study) -> Iterator[str]:
         path = item.mask if isinstance(item, Region) else item
         if isinstance(path, str) and not manifest.path(path).is_file():
             yield f"no file for {name}"
+
+
+def _shared_masks(manifest: Manifest) -> Iterator[Finding]:
+    """Name masks that lesions of several patients are in: right for an atlas, else a row that was copied."""
+    owners: dict[Path, set[str]] = {}
+    for study in manifest.studies:
+        for lesion in study.lesions:
+            if lesion.region.mask is not None:
+                owners.setdefault(manifest.path(lesion.region.mask).resolve(), set()).add(study.patient)
+    for patients in sorted(sorted(names) for names in owners.values() if len(names) > 1):
+        where = ", ".join(patients[:MOST_NAMED]) + (", …" if len(patients) > MOST_NAMED else "")
+        yield Finding("warning", where, f"W_MASK_SHARED: the lesions of {len(patients)} patients are in one mask file")
 
 
 def _unused_classes(manifest: Manifest) -> Iterator[Finding]:

@@ -297,6 +297,14 @@ def _study_problems(study: Study, manifest: Manifest) -> Iterator[str]:
     for name, count in Counter(lesion.id for lesion in study.lesions).items():
         if count > 1:
             yield f"study {study.study}: lesion {name} is listed {count} times"
+    images = [(image, sequence) for sequence, image in study.images.items()]
+    regions = [(lesion.region, lesion.id) for lesion in study.lesions]
+    for what, named in (("sequences", images), ("lesions", regions)):
+        first: dict[Any, str] = {}
+        for content, name in named:
+            other = first.setdefault(content, name)
+            if other != name:
+                yield f"study {study.study}: {what} {other} and {name} are the same"
     for lesion in study.lesions:
         where = f"study {study.study}, lesion {lesion.id}"
         if lesion.id.startswith("BG-"):

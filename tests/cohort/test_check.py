@@ -92,3 +92,10 @@ def test_copied_dicom_folder_under_another_patient_is_a_leak(content, tmp_path, 
 
 def test_saved_elsewhere_it_still_checks(manifest, tmp_path):
     assert check_manifest(save_manifest(manifest, tmp_path / "elsewhere" / "m.json")) == []
+
+
+def test_a_mask_file_of_several_patients_is_a_warning(manifest):
+    content = manifest.content()
+    content["studies"][1]["lesions"][0]["region"]["mask"] = content["studies"][0]["lesions"][0]["region"]["mask"]
+    found = [str(finding) for finding in check_manifest(parse_manifest(content, manifest.folder, "here"))]
+    assert found == ["P001, P002: W_MASK_SHARED: the lesions of 2 patients are in one mask file"]

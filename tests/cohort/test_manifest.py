@@ -179,3 +179,14 @@ def test_other_anatomy_declares_its_own_sequences():
         ],
     }
     assert parse_manifest(content, Path(), "here").studies[0].lesions == ()
+
+
+def test_one_region_is_one_lesion_and_one_image_one_sequence(content, tmp_path):
+    lesions = content["studies"][0]["lesions"]
+    lesions.append({**lesions[0], "id": "P001-L2", "labels": {"grade": "well"}})
+    images = content["studies"][1]["images"]
+    images["IN"] = images["T2"]
+    with pytest.raises(ManifestError) as refused:
+        parse_manifest(content, tmp_path, "here")
+    assert "study P001-1: lesions P001-L1 and P001-L2 are the same" in str(refused.value)
+    assert "study P002-1: sequences T2 and IN are the same" in str(refused.value)
