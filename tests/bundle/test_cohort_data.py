@@ -316,7 +316,8 @@ def organs(manifest):
     content = json.loads(manifest.read_text())
     for i, study in enumerate(content["studies"]):
         study["lesions"] = [
-            {**study["lesions"][0], "id": f"L{k}", "labels": {"organ": ORGANS[(i + k) % 3]}} for k in (1, 2)
+            {"id": f"L{k}", "region": {"mask": "m.nii.gz", "value": k}, "labels": {"organ": ORGANS[(i + k) % 3]}}
+            for k in (1, 2)
         ]
     manifest.write_text(json.dumps(content | {"classes": {"organ": ORGANS}}))
     rows = [table().assign(lesion=f"L{k}", label_organ=[ORGANS[(i + k) % 3] for i in range(PATIENTS)]) for k in (1, 2)]

@@ -14,8 +14,8 @@ ORGANS = ["spleen", "liver", "kidney", "pancreas"]
 def organs(tmp_path):
     """Manifest of four patients, each with a box in every organ; its images are not there."""
     lesions = [
-        {"id": name, "region": {"center_mm": [0, 0, 0], "size_mm": [30, 30, 7]}, "labels": {"organ": name}}
-        for name in ORGANS
+        {"id": name, "region": {"center_mm": [9 * i, 0, 0], "size_mm": [30, 30, 7]}, "labels": {"organ": name}}
+        for i, name in enumerate(ORGANS)
     ]
     studies = [
         {"patient": f"P{i}", "study": f"P{i}", "site": "A", "images": {"T2": f"{i}.nii"}, "lesions": lesions}
