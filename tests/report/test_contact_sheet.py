@@ -78,7 +78,9 @@ def test_labels_of_a_study_without_lesions_are_told(looked_at):
 
 def test_a_mask_that_does_not_fit_is_said_and_the_images_are_shown_all_the_same(looked_at):
     study = looked_at.study(1, "well")
-    study["lesions"].append({**study["lesions"][0], "id": "P1-L2", "drawn_on": "T2"})
+    (looked_at.folder / "P1" / "again.nii.gz").write_bytes((looked_at.folder / "P1" / "lesions.nii.gz").read_bytes())
+    region = {"mask": "P1/again.nii.gz", "value": 1}
+    study["lesions"].append({**study["lesions"][0], "id": "P1-L2", "region": region, "drawn_on": "T2"})
     sheet = study_sheet(looked_at.manifest(study))
     (problem,) = [problem for problem in sheet.problems if "E_MASK" in problem]
     assert "P1-L2" in problem and str(looked_at.folder) not in problem
