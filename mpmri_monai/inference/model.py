@@ -13,7 +13,7 @@ from mpmri_monai import artefacts, sequences
 from mpmri_monai.bundle.adopt import METADATA, read_table
 from mpmri_monai.bundle.reference import REFERENCE_SCHEMA
 from mpmri_monai.cohort.manifest import NAME_IN_WORDS, NAME_PATTERN, PROTOCOL
-from mpmri_monai.errors import BundleError, ConfigError, WeightsError
+from mpmri_monai.errors import BundleError, WeightsError
 from mpmri_monai.evaluation import Fitted, read_fitted
 from mpmri_monai.evaluation.abstention import CertaintyThresholds
 from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
@@ -172,13 +172,14 @@ class TrainedModel:
 
         Raises:
             BundleError: the reference describes none.
+            ConfigError: as `build_network`.
             WeightsError: it describes another one than the weights are of.
         """
         described = self.reference["network"]
         try:
             with torch.device("meta"):  # which takes no memory, however large a network somebody describes
                 fitting_weights(build_network(**described), self.weights)
-        except (ConfigError, TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise _other_reference(self.folder / "reference.json", "arguments of no network") from error
         network = build_network(**described)
         load_weights(network, self.weights)

@@ -114,5 +114,5 @@ def test_a_reference_of_elsewhere_may_be_anything_and_is_refused_in_words(folder
 @pytest.mark.parametrize("network", [{"in_channels": 10**9}, {"embedding": 10**12}, {"embedding": "x"}])
 def test_no_memory_is_taken_for_a_network_that_the_weights_are_not_of(folder, network):
     model, _ = folder(PLANE, PLANE | network, Settings(), 32)
-    with pytest.raises((BundleError, WeightsError)):
+    with pytest.raises((BundleError, ConfigError, WeightsError)):
         model.network()
