@@ -55,6 +55,7 @@ def judge_weights(path: Path) -> Iterator[tuple[str, str]]:
             yield from problems
             if not problems:
                 yield from judge_pickle(archive.read(_pickle_of(archive)))
+    # zipfile's NotImplementedError: a compression or a version of the format that it does not know
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, struct.error) as error:
         yield "E_ARCHIVE", f"cannot be read: {error}"
 

@@ -18,7 +18,7 @@ from mpmri_monai.evaluation import Fitted, read_fitted
 from mpmri_monai.evaluation.abstention import CertaintyThresholds
 from mpmri_monai.evaluation.conformal import ClassConditionalSets, MarginalSets
 from mpmri_monai.evaluation.temperature import Temperature
-from mpmri_monai.networks import LayeredNetwork, build_network, load_weights
+from mpmri_monai.networks import LayeredNetwork, build_network
 from mpmri_monai.networks.weights import fitting_weights
 from mpmri_monai.samples import Settings
 from mpmri_monai.training import AveragingInferer, Inferer
@@ -178,11 +178,11 @@ class TrainedModel:
         described = self.reference["network"]
         try:
             with torch.device("meta"):  # which takes no memory, however large a network somebody describes
-                fitting_weights(build_network(**described), self.weights)
+                state = fitting_weights(build_network(**described), self.weights)
         except (TypeError, ValueError, RuntimeError) as error:
             raise _other_reference(self.folder / "reference.json", "arguments of no network") from error
         network = build_network(**described)
-        load_weights(network, self.weights)
+        network.load_state_dict(state)
         return network.eval()
 
 

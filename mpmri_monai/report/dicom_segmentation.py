@@ -25,6 +25,7 @@ from mpmri_monai.report.dicom_source import RegionOnSeries
 from mpmri_monai.volumes import Geometry
 
 SERIES_NUMBER = 9101
+UNNAMED_DETECTOR = {"name": "detector", "version": "not stated", "weights_sha256": "not stated"}
 
 
 def segmentation(
@@ -42,7 +43,7 @@ def segmentation(
         CatalogueError: the images do not say where they lie (E_NOGEOM).
     """
     found = {lesion["id"] for lesion in result["lesions"] if lesion.get("score") is not None}
-    detector = result["study"]["searched_by"]
+    detector = result["study"].get("searched_by") or UNNAMED_DETECTOR  # older answers do not name it
     described = [
         _segment(number, name, region, images, detector if name in found else None)
         for number, (name, region) in enumerate(regions.items(), start=1)

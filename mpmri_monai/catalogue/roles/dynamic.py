@@ -51,7 +51,7 @@ def name_phases(
     elif dynamic.delays_from == "arrival":
         _by_arrival(family, dynamic, phases, fixed, given)
     else:
-        _by_delays(family, dynamic, phases, given)
+        _by_delays(family, dynamic, phases, fixed, given)
 
 
 def _uneven(family: Family) -> Problem | None:
@@ -73,7 +73,7 @@ def _uneven(family: Family) -> Problem | None:
 # -- exactly these phases, by their delays --------------------------------------------------------------------------
 
 
-def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given: Assignment) -> None:
+def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], fixed: Family, given: Assignment) -> None:
     """Name the phases of an examination that holds just them."""
     times = [volume.time_s for volume in family if volume.time_s is not None]
     required = {phase.sequence for phase in phases if phase.sequence not in dynamic.allow_missing}
@@ -85,7 +85,7 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
         given.warn(family, Caution("W_START", message))
     if not stated:
         # Of more volumes than phases many fit the delays, and one without contrast could be called arterial.
-        arrival = _seen_arrival(family) if len(family) > len(phases) else None
+        arrival = _seen_arrival(family, fixed) if len(family) > len(phases) else None
         matched = match(times, phases, required, arrival=arrival)
     if not _complete(matched, dynamic, phases, len(family)):
         given.leave_open([p.sequence for p in phases], family, _phase_problem(family, times, matched, phases))
@@ -103,10 +103,24 @@ def _by_delays(family: Family, dynamic: Dynamic, phases: Sequence[Phase], given:
         given.warn([family[index] for index in matched.volumes], Caution("W_RISE", fault))
 
 
-def _seen_arrival(family: Family) -> int | None:
-    """Index of the first volume whose signal shows contrast; None when it cannot be seen."""
-    curve = signal_curve(family)
-    return curve.arrival if curve is not None and curve.rises and curve.begins_low else None
+def _seen_arrival(family: Family, fixed: Family) -> int | None:
+    """Index of the first volume of the family whose signal shows contrast; None when it cannot be seen."""
+    seen = _whole_series(family, fixed)
+    curve = signal_curve(seen)
+    if curve is None or not (curve.rises and curve.begins_low):
+        return None
+    before = {volume.id for volume in seen[: curve.arrival]}
+    return sum(volume.id in before for volume in family)
+
+
+def _whole_series(family: Family, fixed: Family) -> list[VolumeRecord]:
+    """Return the family with those of its acquisition that are fixed, in the order of their times.
+
+    Without them the signal would seem to rise at another phase.
+    """
+    own = [volume for volume in fixed if same_acquisition(family[0], volume) and same_grid(family[0], volume)]
+    timed = [(volume.time_s, volume.id, volume) for volume in (*family, *own) if volume.time_s is not None]
+    return [volume for _, _, volume in sorted(timed)]
 
 
 def _on_clock_of_acquisition(family: Family) -> bool:
@@ -173,15 +187,11 @@ def _by_order(family: Family, phases: Sequence[Phase], given: Assignment) -> Non
 
 
 def _by_arrival(family: Family, dynamic: Dynamic, phases: Sequence[Phase], fixed: Family, given: Assignment) -> None:
-    """Take the volumes of a time series that are nearest to the delays of the phases.
-
-    The arrival is seen in those of the series that are fixed, too: without them the signal would seem to rise earlier.
-    """
+    """Take the volumes of a time series that are nearest to the delays of the phases."""
     roles = [phase.sequence for phase in phases]
     times = [volume.time_s for volume in family if volume.time_s is not None]
-    own = [volume for volume in fixed if same_acquisition(family[0], volume) and same_grid(family[0], volume)]
-    seen = sorted((volume.time_s, volume.id, volume) for volume in (*family, *own) if volume.time_s is not None)
-    curve = signal_curve([volume for _, _, volume in seen])
+    seen = _whole_series(family, fixed)
+    curve = signal_curve(seen)
     fault = "the signal cannot be read" if curve is None else None
     if curve is not None and not (curve.rises and curve.begins_low):
         fault = f"the signal does not rise from the first of them on ({curve})"
@@ -189,7 +199,7 @@ def _by_arrival(family: Family, dynamic: Dynamic, phases: Sequence[Phase], fixed
         message = f"the arrival of contrast is not seen in {len(family)} volumes ({series_numbers(family)}): {fault}"
         given.leave_open(roles, family, Problem("E_PHASE", message))
         return
-    arrival = curve.arrival_s([time for time, _, _ in seen])
+    arrival = curve.arrival_s([volume.time_s for volume in seen if volume.time_s is not None])
     start = contrast_start(family)
     if start is not None and start > arrival:
         message = f"the signal rises at {arrival:.0f} s, before the header's start of contrast at {start:.0f} s"

@@ -148,6 +148,20 @@ def test_the_first_of_the_other_phases_is_not_taken_for_the_one_before_contrast(
     assert "W_RISE" not in {caution.code for volume in catalogue.volumes for caution in volume.warnings}
 
 
+def test_without_the_fixed_plain_phase_the_first_one_with_contrast_is_not_taken_for_it(make, scanned):
+    """More volumes than phases: the signal tells where contrast arrives, and is to be seen from the plain phase on."""
+    delays, levels = (-40, 16, 26, 60, 180, 300, 420), (20, 30, 90, 100, 90, 80, 70)
+    images = make.dynamic(delays_s=delays, one_series=False)
+    for dataset in images:
+        pixels = np.full((dataset.Rows, dataset.Columns), 1000, np.uint16)
+        pixels[: dataset.Rows // 2] = 40 * levels[dataset.SeriesNumber - 10]
+        dataset.PixelData = pixels.tobytes()
+    free = scanned(images, site_rules=rules(phases={"allow_extra": True}))
+    plain = rules(volumes={free.roles["S0"]: "S0"}, phases={"allow_extra": True})
+    wanted = dict(zip(NAMES, range(10, 16), strict=True))
+    assert series_of(free) == series_of(scanned(images, site_rules=plain)) == wanted
+
+
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,15 @@ def test_what_the_segments_say(answered, tmp_path):
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("finder", "3")  # not the bundle that answers
 
 
+def test_a_found_region_is_no_persons_work_though_its_detector_is_not_named(answered, tmp_path):
+    """As in a result of before detectors were named."""
+    answered.result["lesions"][1]["score"] = 0.8
+    del answered.result["study"]["searched_by"]
+    seg, *_ = write_dicom_answer(tmp_path / "out", answered.result, answered.regions, answered.files)
+    kinds = [segment.SegmentAlgorithmType for segment in pydicom.dcmread(seg).SegmentSequence]
+    assert kinds == ["MANUAL", "AUTOMATIC"]
+
+
 def test_a_lesion_keeps_its_tracking_uid_and_another_one_has_another(answered, tmp_path):
     def uids():
         seg, *_ = write_dicom_answer(tmp_path / "out", answered.result, answered.regions, answered.files)
