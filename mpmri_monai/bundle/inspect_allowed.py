@@ -27,8 +27,8 @@ _OWN = (
     | _of("mpmri_monai.natural", "NaturalDataset NaturalEvaluationLoader NaturalTrainingLoader")
     | _of(
         "mpmri_monai.training",
-        "Checkpoint EarlyStop EvaluationLoader GradualUnfreezing History Inferer MacroAUC Progress SampleDataset "
-        "Trainer TrainingLoader reconstruction.ReconstructionInferer",
+        "Checkpoint EarlyStop EvaluationLoader GradientClipping GradualUnfreezing History Inferer MacroAUC Progress "
+        "SampleDataset Trainer TrainingLoader reconstruction.ReconstructionInferer",
     )
     | _of("mpmri_monai.transforms", "FuseSequencesd batch.Views preprocessing rigid.RigidAugmentation")
 )

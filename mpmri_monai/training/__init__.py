@@ -4,6 +4,7 @@ from mpmri_monai.training.checkpoint import Checkpoint
 from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.determinism import pin_threads, seed_everything
 from mpmri_monai.training.fine_tuning import GradualUnfreezing, parameter_groups
+from mpmri_monai.training.gradients import GradientClipping
 from mpmri_monai.training.history import EarlyStop, History
 from mpmri_monai.training.inferer import Inferer, lay_out
 from mpmri_monai.training.loader import EvaluationLoader, TrainingLoader, check_balance, prepare_batch
@@ -17,6 +18,7 @@ __all__ = [
     "Checkpoint",
     "EarlyStop",
     "EvaluationLoader",
+    "GradientClipping",
     "GradualUnfreezing",
     "History",
     "Inferer",

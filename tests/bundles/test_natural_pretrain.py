@@ -107,6 +107,7 @@ def test_killed_and_resumed_equals_uninterrupted(pretrain, run_folder, tmp_path)
         {"precision": "fp16"},
         {"batch_size": 0},
         {"learning_rate": -1},
+        {"gradient_norm": -1},
     ],
 )
 def test_a_wrong_value_is_refused_before_a_folder_is_claimed(pretrain, tmp_path, wrong):
