@@ -11,7 +11,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -25,6 +24,7 @@ from mpmri_monai.sequences import Task
 from mpmri_monai.training.dataset import SampleData, SampleDataset
 from mpmri_monai.training.inferer import laid_out, lay_out
 from mpmri_monai.training.loader import EvaluationLoader, prepare_batch
+from mpmri_monai.training.naive_bayes import MeanNaiveBayes
 from mpmri_monai.training.neighbours import WeightedNeighbours
 from mpmri_monai.transforms.batch import VIEWS, view
 
@@ -94,9 +94,10 @@ def fit_classical(
     standardised; classes weigh the same in all. ``logistic`` is a multinomial logistic regression (L2, C = 1),
     ``svm`` a support vector machine with a Gaussian kernel (C = 1), ``forest`` a random forest of ``TREES`` trees,
     ``knn`` the vote of the nearest views, as many as ``NEIGHBOURS`` samples have, ``naive_bayes`` takes features for
-    independent and normally distributed in each class. The SVM's probabilities are sigmoids of its decision values
-    (Platt, 1999; one class against the rest), fitted on patients that it was not trained on: up to ``FOLDS`` folds of
-    the training patients, stratified by worst class. It sees voxels by their first ``COMPONENTS`` principal components.
+    independent and normally distributed in each class, all of them together for one (`MeanNaiveBayes`). The SVM's
+    probabilities are sigmoids of its decision values (Platt, 1999; one class against the rest), fitted on patients that
+    it was not trained on: up to ``FOLDS`` folds of the training patients, stratified by worst class. It sees voxels by
+    their first ``COMPONENTS`` principal components.
 
     Args:
         network: gives the features: its ``fixed_features`` and, with ``size_feature``, the logarithm of the lesion's
@@ -169,7 +170,7 @@ def _classifier(head: str, data: SampleData, task: Task, seed: int) -> Classifie
         case "knn":
             return WeightedNeighbours(NEIGHBOURS * VIEWS)
         case "naive_bayes":
-            return GaussianNB(var_smoothing=SMALLEST_VARIANCE)
+            return MeanNaiveBayes(var_smoothing=SMALLEST_VARIANCE)
     return CalibratedClassifierCV(SVC(), method="sigmoid", cv=_folds_of_patients(data, task, seed), ensemble=False)
 
 
