@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpmri_monai.artefacts import digest, read_json
+from mpmri_monai.bundle.recipes import NETWORK_HEAD
 from mpmri_monai.errors import MpmriError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run, Stage
@@ -61,7 +62,12 @@ def seconds_by_stage(stages: Sequence[Stage], context: Context, workers: Workers
 
 
 def epochs_of(run: Run) -> int:
-    """Return the epochs that ``run`` trains, its own or its bundle's."""
+    """Return the epochs that ``run`` trains, its own or its bundle's; 1 where a classical head is fitted, once.
+
+    The times of such runs differ by chance alone, which must not be taken for what epochs take.
+    """
+    if run.options.get("head", NETWORK_HEAD) != NETWORK_HEAD:
+        return 1
     own = run.options.get("max_epochs")
     return int(training_config(run.bundle)["max_epochs"] if own is None else own)
 

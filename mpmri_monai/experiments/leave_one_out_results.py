@@ -17,7 +17,7 @@ from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.mctl_tables_arms import PUBLISHED_MCTL, TRANSFERRED
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.question import Question, recipe
-from mpmri_monai.experiments.summary import small_classes
+from mpmri_monai.experiments.summary import epoch_in_words, small_classes
 from mpmri_monai.experiments.texts import NOT_DEFINED, NOTHING, number, value_range, with_interval
 from mpmri_monai.report.wording import certainty_sentence, metric_name, plural
 from mpmri_monai.sequences import Task
@@ -165,20 +165,13 @@ def _protocol(context: Context, question: Question, repeats: int, patients: int)
         f"{question.bundle.name}, fixed beforehand.",
         f"Each of {patients} patients is tested by a network of their own, {plural(repeats, 'time')}, from other seeds "
         "of weights, batches and augmentation. Nothing of the tested patient, and no augmented copy, takes part in it.",
-        _epoch_in_words(context.options.get("keep_best", question.config.get("keep_best", "auto")), val),
+        epoch_in_words(
+            context.options.get("keep_best", question.config.get("keep_best", "auto")),
+            f"{100 * val:.0f} % of the other patients" if val else "",
+        ),
         "A value pools all repetitions; its interval redraws patients, each with all repetitions.",
         NO_AUC,
     ]
-
-
-def _epoch_in_words(keep_best: str, val: float) -> str:
-    if keep_best == "no" or val == 0:
-        return "The last epoch counts: nobody chose one."
-    when = "" if keep_best == "yes" else ", where they are enough of each class; else the last epoch counts"
-    return (
-        f"{100 * val:.0f} % of the other patients choose the epoch whose weights are kept{when}. The tested patient "
-        "never does."
-    )
 
 
 def _metrics_table(result: Mapping[str, Any], by_repetition: pd.DataFrame, task: Task) -> dict[str, Any]:

@@ -23,12 +23,23 @@ from mpmri_monai.experiments.mctl_tables_found import Found
 from mpmri_monai.experiments.mctl_tables_plan import AUTOENCODER, OWN, Comparison
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.start_results import ACCURACY, UNFINISHED, against, verdict
-from mpmri_monai.experiments.summary import NOTHING, audited, mean_and_sd, small_classes, value_at
+from mpmri_monai.experiments.summary import (
+    NOTHING,
+    audited,
+    epoch_in_words,
+    mean_and_sd,
+    small_classes,
+    value_at,
+)
 from mpmri_monai.experiments.texts import NOT_DEFINED, value_range, with_interval
 from mpmri_monai.report.wording import certainty_sentence, plural
 from mpmri_monai.training.classical import COMPONENTS
 
 VERDICTS = {"better": "Transfer helps", "worse": "Transfer harms"}
+
+UNWEIGHTED = (
+    " (networks take classes as often as they come: where one is rare, they gain accuracy by that and lose sensitivity)"
+)
 
 PAPER_NUMBERS = (
     "The paper's numbers are of other patients, by leave-one-out, and no target for these. Its accuracy (93–94 %) lies "
@@ -146,8 +157,13 @@ def _protocol(comparison: Comparison) -> list[str]:
         f"Patients: {folds.scheme}{times}; the same for every arm. Copies of a sample made by augmentation stay with "
         "its patient, and are never scored.",
         *_pretraining_in_words(comparison),
-        f"Networks train {plural(epochs, 'epoch')} each.",
-        "Classical classifiers are fitted to the six turned and mirrored views of each training sample; the SVM sees "
+        f"Networks train {plural(epochs, 'epoch')} each. "
+        + epoch_in_words(
+            question.config.get("keep_best", "auto"),
+            "The validation patients" if (folds.table["role"] == "val").any() else "",
+        ),
+        "Classical classifiers are fitted to the six turned and mirrored views of each training sample, in which every "
+        f"class weighs the same{UNWEIGHTED if question.config.get('balance', 'none') == 'none' else ''}; the SVM sees "
         f"voxels by their first {COMPONENTS} principal components.",
         "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored.",
     ]

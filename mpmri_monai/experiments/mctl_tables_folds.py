@@ -79,6 +79,11 @@ class Folds:
         return len({fit.repeat for fit in self.fits})
 
     @property
+    def tested(self) -> set[str]:
+        """The patients whom some fit tests."""
+        return set(self.table.loc[self.table["role"] == "test", "patient"])
+
+    @property
     def one_by_one(self) -> bool:
         """Whether every fit tests one patient."""
         tested = self.table[self.table["role"] == "test"]

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mpmri_monai.bundle.provenance import count_seen, seen_by
 from mpmri_monai.cohort import load_manifest
-from mpmri_monai.errors import ConfigError
+from mpmri_monai.errors import ConfigError, LeakageError
 from mpmri_monai.experiments.context import ENCODER, OUT, Context
 from mpmri_monai.experiments.mctl_tables_arms import Arm
 from mpmri_monai.experiments.mctl_tables_folds import Folds
@@ -53,6 +54,7 @@ class Comparison:
 
         Raises:
             ConfigError: bundles or options that do not fit; as `Folds.of`.
+            LeakageError: the autoencoder has seen patients who are tested.
         """
         kinds = {True: [], False: []}
         for bundle in context.bundles:
@@ -68,8 +70,9 @@ class Comparison:
         _check_sources(context, given)
         question = Question.about(context, kinds[True][0])
         _check_classifier(question)
-        encoder_bundle = None if given else kinds[False][0]
-        return cls(context, question, encoder_bundle, Folds.of(context, question))
+        folds = Folds.of(context, question)
+        _refuse_seen(context, given, folds.tested)
+        return cls(context, question, None if given else kinds[False][0], folds)
 
     @property
     def source(self) -> str:
@@ -164,6 +167,23 @@ def _check_sources(context: Context, given: str) -> None:
     for option, file in (("pretrained", given), ("source", "" if source == OWN else source)):
         if file and not Path(file).is_file():
             raise ConfigError(expected=f"a file for --option {option}", found=f"no file {file}", code="E_OPTION")
+
+
+def _refuse_seen(context: Context, given: str, tested: set[str]) -> None:
+    """Refuse, before anything is trained, what the leak audit would find in the end: tested patients in the source."""
+    source = context.option("source", OWN)
+    if given:
+        found = count_seen(seen_by(given) or (), tested)  # of unknown ones the audit says that they are unknown
+    else:
+        found = 0 if source == OWN else len(tested & {study.patient for study in load_manifest(Path(source)).studies})
+    if found:
+        raise LeakageError(
+            expected="an autoencoder that sees no patient who is tested, told apart by their codes",
+            found=f"{found} of {len(tested)} tested patients",
+            where=Path(given or source).name,
+            fix="--option source=own; other codes in one of the cohorts, where these are other persons",
+            code="E_LEAK_PRETRAINED",
+        )
 
 
 def _check_classifier(question: Question) -> None:

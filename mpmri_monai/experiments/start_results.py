@@ -13,7 +13,7 @@ from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.summary import NOTHING
-from mpmri_monai.experiments.texts import with_interval
+from mpmri_monai.experiments.texts import NOT_DEFINED, with_interval
 from mpmri_monai.sequences import Task
 
 UNFINISHED = "not all folds finished"
@@ -91,5 +91,7 @@ def verdict(difference: Mapping[str, Any]) -> str:
 
 
 def against(difference: Mapping[str, Any]) -> str:
-    """Return a paired difference with its interval and what it shows."""
+    """Return a paired difference with its interval and what it shows, where it is defined."""
+    if difference["difference"] is None:
+        return NOT_DEFINED
     return f"{with_interval(difference, 'difference')}, {verdict(difference)}"

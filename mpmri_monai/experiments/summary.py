@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai.bundle.audit import audit_run
+from mpmri_monai.bundle.network import PATIENTS_TO_CHOOSE_BY
 from mpmri_monai.evaluation import coverage, evaluate, roi_baseline
 from mpmri_monai.evaluation.repeats_summary import over_epochs, roc_band
 from mpmri_monai.experiments.context import Context
@@ -85,6 +86,22 @@ def small_classes(results: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return how often intervals held in simulations of as few patients a class, where there are few; each once."""
     said = (coverage_sentence(result["levels"]["lesion"], coverage) for result in results)
     return [sentence for sentence in dict.fromkeys(said) if sentence]
+
+
+def epoch_in_words(keep_best: str, who: str) -> str:
+    """Return which epoch's weights count, by a configuration's ``keep_best``.
+
+    Args:
+        keep_best: ``auto``, ``yes`` or ``no``.
+        who: those who validate, in words; empty for nobody.
+    """
+    if keep_best == "no" or not who:
+        return "The last epoch counts: nobody chose one."
+    when = f", where they are at least {PATIENTS_TO_CHOOSE_BY} of each class; else the last epoch counts"
+    return (
+        f"{who} choose the epoch whose weights are kept{'' if keep_best == 'yes' else when}. No tested patient ever "
+        "does."
+    )
 
 
 def audited(context: Context, runs: Sequence[Run], whose: str = "") -> list[dict[str, str]]:

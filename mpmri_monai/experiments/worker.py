@@ -28,6 +28,9 @@ from mpmri_monai.samples import stores_kept
 LOG = "log.txt"
 TIMED_EPOCHS = (1, 1, 3)
 """Epochs of the runs that are timed: the first warms up, the others differ by what epochs take."""
+LONG_S = 60.0
+"""A first run that takes longer is the only one that is timed: beside such an epoch nothing else takes long, and four
+more of them would cost as much as a part of the experiment itself."""
 
 _one_at_a_time = threading.Lock()
 """Seeds, threads and the log belong to the process: a Dask worker with several threads takes runs in turn."""
@@ -73,7 +76,8 @@ def execute_run(job: RunJob) -> float:
 def time_run(job: RunJob) -> tuple[float, float]:
     """Return the seconds that a run like ``job`` takes beside its epochs, and the seconds of one epoch.
 
-    Short variants of it are run in a folder of their own beside its place, which is removed.
+    Short variants of it are run in a folder of their own beside its place, which is removed. Where one epoch takes
+    longer than `LONG_S` there is one of them, all of whose time counts as its epoch's.
     """
     make_folder(job.folder.parent)
     place = Path(tempfile.mkdtemp(prefix=".timing-", dir=job.folder.parent))
@@ -83,6 +87,8 @@ def time_run(job: RunJob) -> tuple[float, float]:
             folder = place / str(number)
             options = {**job.options, "max_epochs": epochs, "output_dir": str(folder)}
             seconds.append(execute_run(replace(job, folder=folder, options=options)))
+            if seconds[0] > LONG_S:
+                return 0.0, seconds[0]
     finally:
         shutil.rmtree(place, ignore_errors=True)
     epoch = max((seconds[2] - seconds[1]) / (TIMED_EPOCHS[2] - TIMED_EPOCHS[1]), 0.0)

@@ -80,3 +80,9 @@ def test_the_estimate_scales_one_timing_by_the_epochs_of_each_stage(tmp_path, co
     first, second, failed = seconds_by_stage(stages, context, workers, "data")
     assert (first, second) == (6.0, 11.0) and math.isnan(failed)
     assert len(workers.jobs) == 2
+
+
+def test_a_classical_head_is_fitted_once_whatever_the_epochs(tmp_path, context):
+    run = Run("a", "a", tmp_path, {"max_epochs": 30, "head": "svm"})
+    (seconds,) = seconds_by_stage([Stage("a", 1, run, list)], context, FakeWorkers({"a": (5.0, 0.5)}), "data")
+    assert seconds == 5.5

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mpmri_monai.artefacts import file_digest
 from mpmri_monai.cohort import SplitSettings, read_splits, write_splits
-from mpmri_monai.errors import ConfigError, SplitError
+from mpmri_monai.errors import ConfigError, LeakageError, SplitError
 from mpmri_monai.evaluation import write_predictions
+from mpmri_monai.evaluation.fitted import salted
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.estimate import job_of
 from mpmri_monai.experiments.mctl_tables import MctlTables
@@ -45,10 +47,11 @@ def _bundle(folder, config):
     return folder
 
 
-def _manifest(path, name):
+def _manifest(path, name, letter="P"):
+    patients = [(patient.replace("P", letter), label) for patient, label in PATIENTS]
     studies = [
         {"patient": patient, "study": f"{patient}-1", "site": "A", "labels": {"brain": label}, "images": {}}
-        for patient, label in PATIENTS
+        for patient, label in patients
     ]
     content = {"schema": "mpmri-monai/manifest/1", "name": name, "sequences": ["T2"]}
     path.write_text(json.dumps({**content, "classes": {"brain": list(CLASSES)}, "studies": studies}))
@@ -167,7 +170,7 @@ def test_an_autoencoder_of_a_fold_sees_its_training_patients_alone(context):
 
 
 def test_one_autoencoder_of_another_cohort_serves_every_fold(context, tmp_path):
-    source = _manifest(tmp_path / "source.json", "others")
+    source = _manifest(tmp_path / "source.json", "others", letter="S")
     context = replace(context, repeats=2, options={"source": str(source), "folds": "2", "patches": "50"})
     first, *others = MctlTables().stages(context)
     (run,) = first.runs()
@@ -187,6 +190,26 @@ def test_weights_that_are_given_need_no_autoencoder(context, tmp_path):
     stages = MctlTables().stages(context)
     assert {run.bundle.name for stage in stages for run in stage.runs()} == {"classifier"}
     assert sum(stage.count for stage in stages) == 5 * len(ARMS)
+
+
+def test_an_autoencoder_that_has_seen_tested_patients_is_refused_before_anything_is_trained(context, tmp_path):
+    with pytest.raises(LeakageError, match="12 of 12 tested patients"):
+        MctlTables().stages(replace(context, options={"source": str(context.manifest)}))
+    weights = tmp_path / "encoder.pt"
+    weights.write_bytes(b"weights")
+    seen = [{"salt": "00", "patients": [salted("00", "P03"), salted("00", "S01")]}]
+    record = {"weights_sha256": file_digest(weights), "trained_on": {"seen": seen}}
+    weights.with_suffix(".json").write_text(json.dumps(record))
+    context = replace(context, bundles=context.bundles[1:], options={"pretrained": str(weights)})
+    with pytest.raises(LeakageError, match="1 of 12 tested patients"):
+        MctlTables().stages(context)
+
+
+def test_which_epoch_counts_and_how_classes_weigh_is_said(context, collected):
+    (epochs,) = [line for line in collected(arms=("cnn",))["protocol"] if line.startswith("Networks train")]
+    assert "30 epochs each. The validation patients choose the epoch" in epochs and "at least 10 of each" in epochs
+    (classical,) = [line for line in collected(arms=())["protocol"] if line.startswith("Classical")]
+    assert "every class weighs the same (networks take classes as often as they come" in classical
 
 
 def test_the_grid_of_the_crops_is_shared_but_for_their_size(context):

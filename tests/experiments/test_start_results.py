@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpmri_monai.experiments.start_results import names_of, verdict
+from mpmri_monai.experiments.start_results import against, names_of, verdict
 from mpmri_monai.sequences import TASKS
 
 
@@ -19,6 +19,10 @@ from mpmri_monai.sequences import TASKS
 )
 def test_a_difference_is_shown_by_interval_and_p(low, high, p, said):
     assert verdict({"low": low, "high": high, "p_holm": p}) == said
+
+
+def test_a_difference_that_is_not_defined_shows_nothing():
+    assert against(dict.fromkeys(("difference", "low", "high", "p_holm"))) == "not defined"
 
 
 def test_more_than_two_classes_have_means_over_them():

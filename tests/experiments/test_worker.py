@@ -74,6 +74,21 @@ def test_timing_leaves_no_folder(job, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_long_epochs_are_timed_once(job, tmp_path, monkeypatch):
+    taken = {1: 70.0, 3: 200.0}
+    trained = []
+
+    def execute(short):
+        trained.append(short.options["max_epochs"])
+        return taken[trained[-1]]
+
+    monkeypatch.setattr("mpmri_monai.experiments.worker.execute_run", execute)
+    assert time_run(job("long")) == (0.0, 70.0) and trained == [1]
+    taken |= {1: 12.0, 3: 32.0}
+    assert time_run(job("short")) == (2.0, 10.0) and trained == [1, 1, 1, 3]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_run_in_a_worker_gives_the_bytes_of_the_command(job, tiny_cache):
     execute_run(job("before", seed=7))
