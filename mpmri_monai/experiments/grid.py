@@ -12,8 +12,9 @@ from itertools import groupby
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.grid_choice import CHOSEN, FIXED, Candidate, Grid
 from mpmri_monai.experiments.grid_results import grid_content
+from mpmri_monai.experiments.leave_one_out import labelled_patients
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.question import Question
+from mpmri_monai.experiments.question import Question, refuse_seen
 from mpmri_monai.report.wording import plural
 
 
@@ -31,6 +32,8 @@ class GridSearch:
     def stages(self, context: Context) -> list[Stage]:
         """Return a stage for every number of layers and filters, on which the time depends, and that outside."""
         grid = Grid(context, Question.of(context))
+        for weights in grid.weights:
+            refuse_seen(weights, labelled_patients(grid.question))
         outer = Stage(
             title="the choices of the outer folds, and the bundle's own size",
             count=2 * len(grid.folds),

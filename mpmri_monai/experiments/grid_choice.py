@@ -78,6 +78,11 @@ class Grid(Nested):
             )
         return Candidate(*(config[name] for name in VALUES))
 
+    @property
+    def weights(self) -> set[str]:
+        """What the bundle's own size and the candidates start from."""
+        return {self._options(candidate)["pretrained"] for candidate in (self.fixed, *self.candidates)}
+
     @cached_property
     def common(self) -> dict[str, Any]:
         """What all candidates share."""

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from mpmri_monai.bundle.provenance import SCRATCH
 from mpmri_monai.cohort import Study
 from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import Content, Context
 from mpmri_monai.experiments.leave_one_out_results import leave_one_out_content
 from mpmri_monai.experiments.plan import Run, Stage
-from mpmri_monai.experiments.question import Question, recipe, weights_option
+from mpmri_monai.experiments.question import Question, recipe, refuse_seen, weights_option
 from mpmri_monai.report.wording import plural
 from mpmri_monai.sequences import Task
 
@@ -75,8 +76,10 @@ def planned_runs(context: Context, question: Question) -> list[Run]:
 
     Raises:
         ConfigError: fewer than three patients, or an option that the bundle has no key for.
+        LeakageError: the weights to start from have seen these patients.
     """
-    count = len(labelled_patients(question))
+    patients = labelled_patients(question)
+    count = len(patients)
     if count < 3:
         raise ConfigError(
             expected=f"at least 3 patients with a label for {question.task.name}, to leave one out",
@@ -84,6 +87,7 @@ def planned_runs(context: Context, question: Question) -> list[Run]:
             code="E_OPTION",
         )
     options = {**recipe(context, question), **_taken_over(context, question)}
+    refuse_seen(options.get("pretrained", SCRATCH), patients)
     division = {
         "split#file": "", "split#unit": "patient", "split#folds": 0, "split#leave_out": "patient", "split#inner": -1,
         "split#inner_folds": 0, "split#repeats": 1, "split#repeat": 0,

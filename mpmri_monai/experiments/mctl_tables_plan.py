@@ -8,15 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mpmri_monai.bundle.provenance import count_seen, seen_by
 from mpmri_monai.cohort import load_manifest
-from mpmri_monai.errors import ConfigError, LeakageError
+from mpmri_monai.errors import ConfigError
 from mpmri_monai.experiments.context import ENCODER, OUT, Context
 from mpmri_monai.experiments.mctl_tables_arms import Arm
 from mpmri_monai.experiments.mctl_tables_folds import Folds
 from mpmri_monai.experiments.nested import OuterFold
 from mpmri_monai.experiments.plan import Run
-from mpmri_monai.experiments.question import Question, positive_option, recipe
+from mpmri_monai.experiments.question import Question, positive_option, recipe, refuse_seen, seen_before
 from mpmri_monai.experiments.repetitions import bundle_config
 
 OWN = "own"
@@ -170,20 +169,14 @@ def _check_sources(context: Context, given: str) -> None:
 
 
 def _refuse_seen(context: Context, given: str, tested: set[str]) -> None:
-    """Refuse, before anything is trained, what the leak audit would find in the end: tested patients in the source."""
+    """Refuse an autoencoder that has seen, or would see, patients who are tested."""
     source = context.option("source", OWN)
     if given:
-        found = count_seen(seen_by(given) or (), tested)  # of unknown ones the audit says that they are unknown
-    else:
-        found = 0 if source == OWN else len(tested & {study.patient for study in load_manifest(Path(source)).studies})
-    if found:
-        raise LeakageError(
-            expected="an autoencoder that sees no patient who is tested, told apart by their codes",
-            found=f"{found} of {len(tested)} tested patients",
-            where=Path(given or source).name,
-            fix="--option source=own; other codes in one of the cohorts, where these are other persons",
-            code="E_LEAK_PRETRAINED",
-        )
+        refuse_seen(given, tested)
+    elif source != OWN:
+        shared = tested & {study.patient for study in load_manifest(Path(source)).studies}
+        if shared:
+            raise seen_before(len(shared), len(tested), Path(source).name)
 
 
 def _check_classifier(question: Question) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from mpmri_monai import sequences
-from mpmri_monai.bundle.provenance import SCRATCH
+from mpmri_monai.bundle.provenance import SCRATCH, count_seen, seen_by
 from mpmri_monai.cohort import Manifest, load_manifest
-from mpmri_monai.errors import ConfigError
+from mpmri_monai.errors import ConfigError, LeakageError
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.repetitions import bundle_config
 from mpmri_monai.phantom.classes import model_of
@@ -141,3 +141,26 @@ def weights_option(context: Context, **places: object) -> str:
         found = f"no file {path}"
         raise ConfigError(expected="a file of weights for --option pretrained", found=found, code="E_WEIGHTS")
     return str(path.resolve())
+
+
+def refuse_seen(weights: str, tested: Collection[str]) -> None:
+    """Refuse, before anything is trained, weights of which the leak audit would find in the end whom they have seen.
+
+    Of those whose patients are not known the audit says that they are not.
+
+    Raises:
+        LeakageError: patients who are to be tested are among them.
+    """
+    if found := count_seen(seen_by(weights) or (), tested):
+        raise seen_before(found, len(tested), Path(weights).name)
+
+
+def seen_before(found: int, tested: int, where: str) -> LeakageError:
+    """Return the error of a start that has seen ``found`` of the patients who are to be tested."""
+    return LeakageError(
+        expected="a start that has seen no patient who is tested, told apart by their codes",
+        found=f"{found} of {tested} tested patients",
+        where=where,
+        fix="start from other patients, or give those of one cohort other codes where they are other persons",
+        code="E_LEAK_PRETRAINED",
+    )

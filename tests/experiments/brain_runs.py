@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mpmri_monai.artefacts import file_digest
 from mpmri_monai.evaluation import write_predictions
+from mpmri_monai.evaluation.fitted import salted
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.plan import Run
 
@@ -31,6 +33,15 @@ def brain_context(folder: Path, patients: int = 24, labelled: int | None = None,
     content |= {"classes": {"brain": list(CLASSES)}, "studies": studies}
     (folder / "manifest.json").write_text(json.dumps(content))
     return Context(bundles=(BUNDLE,), manifest=folder / "manifest.json", out=folder / "out", **given)
+
+
+def weights_that_saw(path: Path, *patients: str) -> str:
+    """Write a file in the place of weights, with the record beside it of whom they have seen; return its name."""
+    path.write_bytes(b"weights")
+    seen = [{"salt": "00", "patients": [salted("00", patient) for patient in patients]}]
+    record = {"weights_sha256": file_digest(path), "trained_on": {"seen": seen}}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return str(path)
 
 
 @dataclass(frozen=True)

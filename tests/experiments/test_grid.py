@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.brain_runs import Reader, brain_context
+from experiments.brain_runs import Reader, brain_context, weights_that_saw
 from experiments.finished_runs import finish_all
-from mpmri_monai.errors import ConfigError, EvaluationError
+from mpmri_monai.errors import ConfigError, EvaluationError, LeakageError
 from mpmri_monai.experiments.grid import GridSearch
 from mpmri_monai.experiments.grid_choice import Candidate, Grid
 from mpmri_monai.experiments.question import Question
@@ -153,6 +153,14 @@ def test_each_size_starts_from_its_own_encoder(context, tmp_path):
 def test_options_that_are_none_are_refused(context, options, message):
     with pytest.raises(ConfigError, match=message):
         GridSearch().stages(replace(context, options={**SMALL, **options}))
+
+
+def test_weights_that_have_seen_the_patients_are_refused_before_anything_is_trained(context, tmp_path):
+    for layers, patient in ((1, "B05"), (2, "S05")):
+        weights_that_saw(tmp_path / f"encoder{layers}.pt", patient)
+    options = {**SMALL, "pretrained": str(tmp_path / "encoder{layers}.pt")}
+    with pytest.raises(LeakageError, match="1 of 24 tested patients"):
+        GridSearch().stages(replace(context, options=options))
 
 
 def test_bundles_without_such_sizes_are_refused(context):

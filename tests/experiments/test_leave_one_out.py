@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.brain_runs import Reader, brain_context
+from experiments.brain_runs import Reader, brain_context, weights_that_saw
 from experiments.finished_runs import finish_all
 from mpmri_monai.cohort import SplitSettings
-from mpmri_monai.errors import ConfigError, EvaluationError
+from mpmri_monai.errors import ConfigError, EvaluationError, LeakageError
 from mpmri_monai.experiments.leave_one_out import LeaveOneOut, labelled_patients
 from mpmri_monai.experiments.leave_one_out_results import whole_repetitions
 from mpmri_monai.experiments.question import Question
@@ -162,6 +162,12 @@ def test_options_reach_the_training(context, tmp_path):
     found = stage.example.options
     assert (found["copies"], found["max_epochs"], found["keep_best"]) == (4, 2, "yes")
     assert Path(found["pretrained"]).is_absolute()
+
+
+def test_weights_that_have_seen_the_patients_are_refused_before_anything_is_trained(context, tmp_path):
+    weights = weights_that_saw(tmp_path / "encoder.pt", "B00", "B01", "S00")
+    with pytest.raises(LeakageError, match="2 of 16 tested patients"):
+        LeaveOneOut().stages(replace(context, options={"pretrained": weights}))
 
 
 def test_two_patients_are_too_few(tmp_path):

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpmri_monai.artefacts import file_digest
+from experiments.brain_runs import weights_that_saw
 from mpmri_monai.cohort import SplitSettings, read_splits, write_splits
 from mpmri_monai.errors import ConfigError, LeakageError, SplitError
 from mpmri_monai.evaluation import write_predictions
-from mpmri_monai.evaluation.fitted import salted
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.estimate import job_of
 from mpmri_monai.experiments.mctl_tables import MctlTables
@@ -195,12 +194,8 @@ def test_weights_that_are_given_need_no_autoencoder(context, tmp_path):
 def test_an_autoencoder_that_has_seen_tested_patients_is_refused_before_anything_is_trained(context, tmp_path):
     with pytest.raises(LeakageError, match="12 of 12 tested patients"):
         MctlTables().stages(replace(context, options={"source": str(context.manifest)}))
-    weights = tmp_path / "encoder.pt"
-    weights.write_bytes(b"weights")
-    seen = [{"salt": "00", "patients": [salted("00", "P03"), salted("00", "S01")]}]
-    record = {"weights_sha256": file_digest(weights), "trained_on": {"seen": seen}}
-    weights.with_suffix(".json").write_text(json.dumps(record))
-    context = replace(context, bundles=context.bundles[1:], options={"pretrained": str(weights)})
+    weights = weights_that_saw(tmp_path / "encoder.pt", "P03", "S01")
+    context = replace(context, bundles=context.bundles[1:], options={"pretrained": weights})
     with pytest.raises(LeakageError, match="1 of 12 tested patients"):
         MctlTables().stages(context)
 
