@@ -174,7 +174,8 @@ def _prepared(stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: 
         manifest = load_manifest(path)
         store = prepare(manifest, Settings(**settings), context.cache, context.workers, scheduler=context.scheduler)
         of = f" of {manifest.name}" if other else ""
-        left_out |= {f"{study}{of}": why for study, why in store.failed.items()}
+        what = " (its patches)" if (settings.get("grid") or {}).get("patches") else ""  # its lesions may be there
+        left_out |= {f"{study}{of}{what}": why for study, why in store.failed.items()}
         digests.append(store.digest())
     return left_out, digest(digests)
 

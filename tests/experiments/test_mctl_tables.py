@@ -14,6 +14,7 @@ from experiments.brain_runs import weights_that_saw
 from mpmri_monai.cohort import SplitSettings, read_splits, write_splits
 from mpmri_monai.errors import ConfigError, LeakageError, SplitError
 from mpmri_monai.evaluation import write_predictions
+from mpmri_monai.experiments.commands import _prepared
 from mpmri_monai.experiments.context import Context
 from mpmri_monai.experiments.estimate import job_of
 from mpmri_monai.experiments.mctl_tables import MctlTables
@@ -205,6 +206,18 @@ def test_which_epoch_counts_and_how_classes_weigh_is_said(context, collected):
     assert "30 epochs each. The validation patients choose the epoch" in epochs and "at least 10 of each" in epochs
     (classical,) = [line for line in collected(arms=())["protocol"] if line.startswith("Classical")]
     assert "every class weighs the same (networks take classes as often as they come" in classical
+
+
+def test_a_study_without_room_for_patches_is_not_said_to_be_left_out_as_a_whole(context, monkeypatch):
+    class Store:
+        def __init__(self, settings):
+            patches = settings.grid.patches
+            self.failed, self.digest = ({"P03-1": "no room"} if patches else {}), lambda: str(patches)
+
+    monkeypatch.setattr("mpmri_monai.experiments.commands.prepare", lambda _, settings, *rest, **more: Store(settings))
+    stages = MctlTables().stages(context)
+    left_out, _ = _prepared(stages, [stage.runs() for stage in stages], context)
+    assert left_out == {"P03-1 (its patches)": "no room"}
 
 
 def test_the_grid_of_the_crops_is_shared_but_for_their_size(context):
