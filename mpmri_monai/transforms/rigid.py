@@ -21,16 +21,19 @@ class RigidAugmentation:
 
     The slices of a grid sample lie further apart than the points within one, so that samples are turned about the depth
     axis alone. The angles of one sample's visits are spread over their range: it is cut into as many equal parts as
-    there are visits, and each visit draws from a part of its own. Translations are uniform along each axis. Values
-    between voxels are linear interpolations, those outside the stored crop its border's; where motions reach that far,
-    the log says so once.
+    there are visits, and each visit draws from a part of its own. Translations are uniform along each axis.
+
+    A network is asked about crops that were not moved, so moved ones have to be as sharp: of smoother ones it learns
+    how much texture and noise a class has, and takes the sharp ones for the class with more. So values between pixels
+    are cubic convolutions (Keys, IEEE TASSP 29(6), 1981, with a = -0.75), cut to [0, 1], and nothing is interpolated
+    between slices. Values outside the stored crop are its border's; where motions reach that far, the log says so once.
 
     Args:
         size: of the network's input, (depth, row, column) in voxels.
         copies: visits an epoch.
         rotation_deg: largest rotation either way; 180 allows any.
         shift: largest translation along rows and columns either way, in voxels.
-        depth_shift: largest translation along the depth either way, in voxels.
+        depth_shift: largest translation along the depth either way, in whole slices.
 
     Raises:
         ConfigError: a value that means nothing, or a translation by more than half the size, which would move what lies
@@ -43,7 +46,7 @@ class RigidAugmentation:
         copies: int = 32,
         rotation_deg: float = 180.0,
         shift: float = 2.0,
-        depth_shift: float = 0.5,
+        depth_shift: int = 0,
     ) -> None:
         self.size = tuple(int(length) for length in size)
         if len(self.size) != 3 or min(self.size) < 1:
@@ -58,7 +61,9 @@ class RigidAugmentation:
                 expected=f"a shift from 0 to {most:g} voxels and a depth_shift from 0 to {deepest:g}, half the size",
                 found=f"{shift} and {depth_shift}",
             )
-        self.visits, self.rotation_deg, self.shift, self.depth_shift = copies, rotation_deg, shift, depth_shift
+        if depth_shift % 1:
+            raise ConfigError(expected="a depth_shift of whole slices", found=str(depth_shift))
+        self.visits, self.rotation_deg, self.shift, self.depth_shift = copies, rotation_deg, shift, int(depth_shift)
         self._told = False
 
     def variants(self, samples: int, generator: torch.Generator) -> Tensor:
@@ -70,7 +75,7 @@ class RigidAugmentation:
         """Return moved crops of ``size``.
 
         Args:
-            images: (batch, channel, depth, row, column).
+            images: (batch, channel, depth, row, column) in [0, 1].
             variants: angles in degrees (batch,).
             generator: of the translations; on the CPU, so that they do not depend on the device.
 
@@ -83,7 +88,7 @@ class RigidAugmentation:
                 found=f"a shape of {'×'.join(map(str, images.shape))}",
             )
         down, along = (2 * torch.rand((2, len(images)), generator=generator) - 1) * self.shift
-        deep = (2 * torch.rand(len(images), generator=generator) - 1) * self.depth_shift
+        deep = torch.randint(-self.depth_shift, self.depth_shift + 1, (len(images),), generator=generator)
         if not (self.rotation_deg or self.shift or self.depth_shift):
             return centre_crop(images, self.size)
         starts = centre_starts(images.shape[2:], self.size)
@@ -92,9 +97,9 @@ class RigidAugmentation:
         points = self._points(images.shape[-2:], starts[1:], torch.deg2rad(variants), down, along)
         # Every slice of a sample moves alike: they are sampled as channels of one image.
         seen = functional.grid_sample(
-            slices.flatten(1, 2), points.to(images.device), padding_mode="border", align_corners=False
+            slices.flatten(1, 2), points.to(images.device), mode="bicubic", padding_mode="border", align_corners=False
         )
-        return seen.unflatten(1, (images.shape[1], self.size[0]))
+        return seen.clamp(0, 1).unflatten(1, (images.shape[1], self.size[0]))
 
     def beyond(self, stored: Sequence[int]) -> float:
         """Return how many voxels the farthest motion reaches beyond stored crops (depth, row, column), at least 0."""
@@ -118,15 +123,9 @@ class RigidAugmentation:
         self._told = True
 
     def _slices(self, images: Tensor, start: int, deep: Tensor) -> Tensor:
-        """Return the slices (batch, channel, depth, …) that lie ``deep`` (batch,) voxels off those of the centre."""
-        if not self.depth_shift:
-            return images[:, :, start : start + self.size[0]]
-        stored = images.shape[2]
+        """Return the slices (batch, channel, depth, …) that lie ``deep`` (batch,) slices off those of the centre."""
         wanted = start + torch.arange(self.size[0], device=images.device) + deep[:, None]
-        distance = wanted.clamp(0, stored - 1)[..., None] - torch.arange(stored, device=images.device)
-        weights = (1 - distance.abs()).clamp(min=0)  # (batch, wanted, stored): linear interpolation as a matrix
-        mixed = weights[:, None].to(images.dtype) @ images.flatten(3)
-        return mixed.unflatten(3, images.shape[3:])
+        return images.take_along_dim(wanted.clamp(0, images.shape[2] - 1)[:, None, :, None, None], dim=2)
 
     def _points(
         self, stored: Sequence[int], starts: Sequence[int], angle: Tensor, down: Tensor, along: Tensor
