@@ -165,7 +165,8 @@ def _protocol(comparison: Comparison) -> list[str]:
         "Classical classifiers are fitted to the six turned and mirrored views of each training sample, in which every "
         f"class weighs the same{UNWEIGHTED if question.config.get('balance', 'none') == 'none' else ''}; the SVM sees "
         f"voxels by their first {COMPONENTS} principal components.",
-        "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored.",
+        "Sensitivity and specificity are at the larger of the two outputs. AUC compares cases that one network scored. "
+        f"The section on calibration and abstention is about one arm, {TRANSFERRED.title}.",
     ]
 
 
@@ -215,10 +216,12 @@ def _comparison_table(found: Found) -> dict[str, Any]:
     if found.ceiling is not None:
         top = {name: with_interval(bound, "mean") for name, bound in found.ceiling.items()}
         rows.append(["ceiling", *(top.get(name, NOTHING) for name in found.metrics), *_paper(found, None)])
+    tested = next(iter(found.results.values()))["levels"][LEVEL]
     return {
         "key": "comparison",
         "title": "Every classifier on the same patients",
-        "caption": "Value [95 % interval over the patients], all repetitions pooled."
+        "caption": f"{plural(tested['n'], 'case')} of {plural(tested['patients'], 'patient')} are tested. Value [95 % "
+        "interval over the patients], all repetitions pooled."
         + (" The paper's ranges are of its own patients." if found.beside_paper else ""),
         "header": ["classifier", *found.metrics.values(), *_paper_header(found)],
         "rows": rows,

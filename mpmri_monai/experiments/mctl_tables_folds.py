@@ -57,7 +57,7 @@ class Folds:
         if file and folds:
             raise ConfigError(expected="--option split or folds", found="both", code="E_OPTION")
         if file:
-            return cls(_official(Path(file), question.manifest, repeats), "the divisions of a given splits table")
+            return _official(Path(file), question.manifest, repeats)
         val = question.config["split"]["val"]
         patients = patient_table(labelled(question), question.task.classes)
         common: dict[str, Any] = {"val": val, "repeats": repeats, "seed": context.seed}
@@ -145,14 +145,15 @@ def _number(folds: str) -> int:
     return int(folds)
 
 
-def _official(file: Path, manifest: Manifest, repeats: int) -> pd.DataFrame:
+def _official(file: Path, manifest: Manifest, repeats: int) -> Folds:
     """Return a splits table as it is, or, where it has one repeat, as often as asked: they differ by seed alone."""
     table = read_splits(file)
     check_splits(table, {study.patient for study in manifest.studies}, "patient")
     table = table[table["inner"] == OUTER_FIT]
     there: Sequence[int] = sorted(set(table["repeat"]))
     if len(there) == 1:
-        return pd.concat([table.assign(repeat=number) for number in range(repeats)], ignore_index=True)
+        again = pd.concat([table.assign(repeat=number) for number in range(repeats)], ignore_index=True)
+        return Folds(again, "the division of a given splits table" + ", trained from other seeds" * (repeats > 1))
     if list(there[:repeats]) != list(range(repeats)):
         raise ConfigError(
             expected=f"repeats 0 to {repeats - 1} in the splits table, or one repeat",
@@ -161,4 +162,5 @@ def _official(file: Path, manifest: Manifest, repeats: int) -> pd.DataFrame:
             fix="give --repeats",
             code="E_OPTION",
         )
-    return table[table["repeat"] < repeats].reset_index(drop=True)
+    table = table[table["repeat"] < repeats].reset_index(drop=True)
+    return Folds(table, "the divisions of a given splits table")

@@ -299,7 +299,7 @@ def test_every_patient_is_tested_alone_and_none_pools_an_auc(context, collected)
     assert any("No AUC" in sentence for sentence in content["limits"])
 
 
-def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path):
+def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path, collected):
     roles = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     table = pd.DataFrame({"unit": "patient", "patient": [patient for patient, _ in PATIENTS], "role": roles})
     empty = dict.fromkeys(("lesion", "sample", "inner"), "")
@@ -309,6 +309,9 @@ def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path):
     context = replace(context, repeats=3, options={"split": str(tmp_path / "official.csv")})
     folds = Comparison.of(context).folds
     assert [(fit.repeat, fit.number) for fit in folds.fits] == [(0, 0), (1, 0), (2, 0)] and not folds.one_by_one
+    assert folds.scheme == "the division of a given splits table, trained from other seeds"
+    (comparison,) = [table for table in collected(context, arms=("cnn",))["tables"] if table["key"] == "comparison"]
+    assert comparison["caption"].startswith("4 cases of 4 patients are tested.")
     for repeat in range(3):
         own = folds.table[folds.table["repeat"] == repeat].reset_index(drop=True)
         assert own.equals(table.assign(repeat=repeat))
