@@ -162,7 +162,7 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 
 def _prepared(stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: Context) -> tuple[dict[str, str], str]:
-    """Bring every store that the runs read up to date; return why studies were left out, and the stores' digest."""
+    """Bring every store that the runs read up to date; say and return why studies were left out, and the digest."""
     runs = [run for planned in known for run in planned] + [stage.example for stage in stages]
     wanted = {
         (digest(settings), str(manifest) if manifest != context.manifest.resolve() else ""): (manifest, settings)
@@ -177,6 +177,8 @@ def _prepared(stages: Sequence[Stage], known: Sequence[Sequence[Run]], context: 
         what = " (its patches)" if (settings.get("grid") or {}).get("patches") else ""  # its lesions may be there
         left_out |= {f"{study}{of}{what}": why for study, why in store.failed.items()}
         digests.append(store.digest())
+    for study, why in sorted(left_out.items()):  # before hours of training, not after
+        print(f"left out: study {study}: {why}", file=sys.stderr)
     return left_out, digest(digests)
 
 

@@ -208,7 +208,7 @@ def test_which_epoch_counts_and_how_classes_weigh_is_said(context, collected):
     assert "every class weighs the same (networks take classes as often as they come" in classical
 
 
-def test_a_study_without_room_for_patches_is_not_said_to_be_left_out_as_a_whole(context, monkeypatch):
+def test_a_study_without_room_for_patches_is_not_said_to_be_left_out_as_a_whole(context, monkeypatch, capsys):
     class Store:
         def __init__(self, settings):
             patches = settings.grid.patches
@@ -218,6 +218,7 @@ def test_a_study_without_room_for_patches_is_not_said_to_be_left_out_as_a_whole(
     stages = MctlTables().stages(context)
     left_out, _ = _prepared(stages, [stage.runs() for stage in stages], context)
     assert left_out == {"P03-1 (its patches)": "no room"}
+    assert capsys.readouterr().err == "left out: study P03-1 (its patches): no room\n"
 
 
 def test_the_grid_of_the_crops_is_shared_but_for_their_size(context):
