@@ -19,8 +19,9 @@ from mpmri_monai.experiments.question import SHORTER, Question, positive_option,
 from mpmri_monai.experiments.shapes_results import shapes_content
 
 FOLDS = 5
-GRID = {"slices": 6, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5}
-"""A grid that holds a liver lesion and its rim: 36 × 48 × 48 mm."""
+GRID = {"slices": 7, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5}
+"""A grid that holds a liver lesion and its rim: 42 × 48 × 48 mm. An odd number of slices has one in the middle: of an
+even one, a plane would be shown up to a slice off the lesion's centre, which would flatter 3D."""
 ARCHITECTURES = {
     "axial": "axial plane of the crop",
     "three_view": "axial, coronal and sagittal plane as channels",

@@ -22,7 +22,7 @@ SHARES = (1, 2 / 3, 1 / 2)
 class PlanesNetwork(SPPResNet):
     """SPPResNet on planes that it takes from 3D crops itself, so that every loader of crops serves it.
 
-    * ``axial``: the central slice.
+    * ``axial``: the central slice; of an even number the second of the two in the middle, so that an odd one is better.
     * ``three_view``: the central axial, coronal and sagittal planes as channels. Coronal and sagittal ones, of few
       slices, are stretched linearly to the square of the axial one.
     * ``three_view_bag``: the same three planes through one network; the mean of their logits.

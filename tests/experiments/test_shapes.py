@@ -67,7 +67,7 @@ def test_all_shapes_have_the_same_folds_and_question(context):
     for run in grids:
         assert (run.options["task"], run.options["fusion"]) == ("hcc_grade", "T2-OUT-S4")
         assert run.options["samples#grid"] == {
-            "slices": 6, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5,
+            "slices": 7, "pixels": 32, "depth_mm": 6.0, "plane_mm": 1.5,
         }  # fmt: skip
         assert (run.options["samples#window"], run.options["samples#trim"]) == ("trimmed", 0.01)  # as in the planes
     assert "architecture" not in stages[0].runs()[0].options
