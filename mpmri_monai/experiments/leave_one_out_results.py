@@ -14,7 +14,7 @@ from mpmri_monai.evaluation.levels import UNIT
 from mpmri_monai.evaluation.scored import scored
 from mpmri_monai.experiments import mctl_tables_certainty as certainty
 from mpmri_monai.experiments.context import Content, Context
-from mpmri_monai.experiments.mctl_tables_arms import PUBLISHED_MCTL, TRANSFERRED
+from mpmri_monai.experiments.mctl_tables_arms import PUBLISHED_MCTL, PUBLISHED_TASK, TRANSFERRED
 from mpmri_monai.experiments.nested import LEVEL
 from mpmri_monai.experiments.question import Question, recipe
 from mpmri_monai.experiments.summary import epoch_in_words, small_classes
@@ -39,14 +39,9 @@ FIXED_CHOICE = (
     "Whether another network would do better: this one was fixed beforehand. If it was chosen by looking at these "
     "patients, its score is too high, and a nested search (`mpmri experiment grid`) is the honest number."
 )
-ACROSS_NETWORKS = (
-    "What one network would do with its least certain cases: certainty is ordered across networks here, whose scales "
-    "are alike only as far as calibration makes them so."
-)
 
 PUBLISHED = {"accuracy": TRANSFERRED.published, **PUBLISHED_MCTL}
 """Ranges over 15 repetitions, in percent, that were reported of the transferred network on its own 50 patients."""
-PUBLISHED_TASK = "brain"
 
 
 def leave_one_out_content(context: Context, question: Question, cells: Sequence[str], patients: int) -> Content:
@@ -78,7 +73,7 @@ def leave_one_out_content(context: Context, question: Question, cells: Sequence[
             _agreement(predictions, question.task),
         ],
         "warnings": _warnings(len(cells), len(whole), patients - result["levels"][LEVEL]["patients"]),
-        "limits": [FIXED_CHOICE, ACROSS_NETWORKS, *small_classes([result])],
+        "limits": [FIXED_CHOICE, certainty.ACROSS_NETWORKS, *small_classes([result])],
         "protocol": _protocol(context, question, len(whole), result["levels"][LEVEL]["patients"]),
         "tables": [
             _metrics_table(result, by_repetition, question.task),

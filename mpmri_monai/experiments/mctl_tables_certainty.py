@@ -8,6 +8,12 @@ from typing import Any
 from mpmri_monai.experiments.summary import NOTHING
 from mpmri_monai.report.wording import in_percent
 
+ACROSS_NETWORKS = (
+    "What one network would do with its least certain cases: certainty is ordered across networks here, whose scales "
+    "are alike only as far as calibration makes them so."
+)
+"""What cannot be told where several networks tested the cases."""
+
 
 def certainty_table(abstentions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the table of what is right in the rest, a column for each named classifier; none without one."""

@@ -17,7 +17,7 @@ from mpmri_monai.experiments.mctl_tables_arms import (
     TRANSFERRED,
     Arm,
 )
-from mpmri_monai.experiments.mctl_tables_certainty import certainty_figure, certainty_table
+from mpmri_monai.experiments.mctl_tables_certainty import ACROSS_NETWORKS, certainty_figure, certainty_table
 from mpmri_monai.experiments.mctl_tables_epochs import epochs_figure
 from mpmri_monai.experiments.mctl_tables_found import Found
 from mpmri_monai.experiments.mctl_tables_plan import AUTOENCODER, OWN, Comparison
@@ -140,6 +140,8 @@ def _limits(found: Found) -> list[str]:
         "Every arm has the settings of its bundle: none was tuned for this cohort here, and one that is behind may "
         "gain from other settings.",
     ]
+    if len(found.comparison.folds.fits) > 1:
+        lines.append(ACROSS_NETWORKS)
     if found.comparison.folds.one_by_one:
         lines.append(
             "No AUC is given: where every patient is tested alone, each score comes from another network, and an AUC "

@@ -298,6 +298,7 @@ def test_every_patient_is_tested_alone_and_none_pools_an_auc(context, collected)
     rows = [row for row in _tables(content)["comparison"]["rows"] if row[1] != "not all folds finished"]
     assert len(rows) == 2 and {row[4] for row in rows} == {"not defined"} and all("[" in row[1] for row in rows)
     assert any("No AUC" in sentence for sentence in content["limits"])
+    assert any("ordered across networks" in sentence for sentence in content["limits"])
 
 
 def test_an_official_split_is_repeated_by_seed_alone(context, tmp_path, collected):
