@@ -15,6 +15,7 @@ from mpmri_monai.training.checkpoint import Checkpoint
 from mpmri_monai.training.determinism import seed_for
 from mpmri_monai.training.history import EarlyStop
 from mpmri_monai.training.loader import TrainingLoader, prepare_batch
+from mpmri_monai.training.memory import keep_memory
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Trainer(SupervisedTrainer):
             self.checkpoint.resume(self)
         if self.state.epoch >= self.state.max_epochs or (self.early_stop and self.early_stop.reached()):
             return
+        keep_memory()
         super().run()
 
     def _seed_epoch(self) -> None:
