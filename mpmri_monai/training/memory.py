@@ -8,7 +8,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Numbers of two parameters of glibc's ``mallopt``."""
 KEPT_BYTES = 2**31 - 1
 """Free memory that the process keeps: the most that ``mallopt`` takes."""
-LARGEST_BYTES = 2**30
+LARGEST_BYTES = 2**28
 """Pieces below this are kept; larger ones, as of a whole cohort, go back to the system when they are freed."""
 
 
