@@ -86,21 +86,19 @@ def finished_runs(folder: Path) -> list[Run]:
 def table(runs: list[Run]) -> str:
     """Return the runs as a table in Markdown: one row for each place in the paper's table and each recipe."""
     rows = [
-        "| images | network | embedding | accuracy % | paper % | seeds | epochs | precision | parameters | s / epoch |",
-        "|---|---|--:|--:|--:|--:|--:|---|--:|--:|",
+        "| images | network | embedding | accuracy % | paper % | seeds | epochs | learning rate | gradient norm |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     by_recipe: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_recipe[run.recipe].append(run)
     for group in sorted(by_recipe.values(), key=_order):
-        test, cell = group[0].reference["test"], group[0].cell
-        paper = f"{PUBLISHED[cell]:.2f}" if cell in PUBLISHED else ""
-        seconds = [run.reference["test"]["seconds_per_epoch"] for run in group]
-        timed = [value for value in seconds if value]
-        shown = f"{statistics.median(timed):.0f}" if timed else ""
+        test, recipe, cell = group[0].reference["test"], group[0].reference["recipe"], group[0].cell
+        paper = f"{PUBLISHED[cell]:.2f}" if cell in PUBLISHED else "–"
+        norm = recipe.get("gradient_norm") or "any"
         rows.append(
             f"| {test['images']} | {cell[1].upper()} | {cell[2]} | {_accuracy(group)} | {paper} | {len(group)} "
-            f"| {test['epochs']} | {test['precision']} | {test['parameters']} | {shown} |"
+            f"| {test['epochs']} | {recipe['learning_rate']:g} | {norm} |"
         )
     return "\n".join(rows)
 

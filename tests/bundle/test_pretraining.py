@@ -29,7 +29,7 @@ def benchmark():
 def runs(tmp_path):
     """runs(seed=0, accuracy=0.9, …) writes what a finished run leaves, and returns the folder of all of them."""
 
-    def write(seed=0, accuracy=0.9, dataset="cifar10", pooling="spp", embedding=32, epochs=60, images=COPY):
+    def write(seed=0, accuracy=0.9, dataset="cifar10", pooling="spp", embedding=32, epochs=60, images=COPY, **recipe):
         folder = tmp_path / "runs" / f"{dataset}_{pooling}{embedding}_{seed}_{epochs}"
         config = json.loads((ROOT / "bundles" / "natural_pretrain" / "configs" / "train.json").read_text())
         config |= {"dataset": dataset, "pooling": pooling, "embedding": embedding, "seed": seed, "max_epochs": epochs}
@@ -41,7 +41,7 @@ def runs(tmp_path):
             "schema": "mpmri-monai/pretrained/1",
             "images": images,
             "network": {"pooling": pooling, "embedding": embedding},
-            "recipe": {"max_epochs": epochs, "seed": seed},
+            "recipe": {"max_epochs": epochs, "seed": seed, "learning_rate": 0.1} | recipe,
             "weights_sha256": artefacts.file_digest(folder / "model.pt"),
             "trained_on": {"seen": []},
             "test": test | {"parameters": 280_000, "seconds_per_epoch": 60.0},
@@ -66,13 +66,13 @@ def rows_of(benchmark, folder):
 def test_seeds_of_one_recipe_make_one_row_and_other_recipes_another(benchmark, runs):
     for seed, accuracy in enumerate((0.88, 0.89, 0.90)):
         runs(seed, accuracy)
-    runs(epochs=5, accuracy=0.7)
+    runs(epochs=5, accuracy=0.7, gradient_norm=1.0)
     folder = runs(dataset="mnist", images="MNIST", accuracy=0.996)
     rows = rows_of(benchmark, folder)
     assert len(rows) == 3
     assert rows[0].startswith("| MNIST | SPP | 32 | 99.60 | 99.61 | 1 | 60 ")
-    assert rows[1].startswith(f"| {COPY} | SPP | 32 | 70.00 | 90.48 | 1 | 5 ")
-    assert rows[2].startswith(f"| {COPY} | SPP | 32 | 89.00 ± 1.00 | 90.48 | 3 | 60 ")
+    assert rows[1].startswith(f"| {COPY} | SPP | 32 | 70.00 | 90.48 | 1 | 5 | 0.1 | 1.0 |")
+    assert rows[2].startswith(f"| {COPY} | SPP | 32 | 89.00 ± 1.00 | 90.48 | 3 | 60 | 0.1 | any |")
 
 
 def test_what_is_missing_is_named_by_its_command(benchmark, runs):
