@@ -25,7 +25,14 @@ from mpmri_monai.artefacts import whole_file, write_text
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE, left_out, redrawn
 from mpmri_monai.evaluation.coverage import TABLE
-from mpmri_monai.evaluation.intervals import EXACT_IN_WORDS, LIMITS, METHOD_IN_WORDS, NO_INTERVAL, interval
+from mpmri_monai.evaluation.intervals import (
+    EFFECTIVE_IN_WORDS,
+    EXACT_IN_WORDS,
+    LIMITS,
+    METHOD_IN_WORDS,
+    NO_INTERVAL,
+    interval,
+)
 from mpmri_monai.sequences import TASKS, Task
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
@@ -251,7 +258,7 @@ def page(table: pd.DataFrame) -> str:
         enough=ENOUGH,
         method=METHOD_IN_WORDS,
         limits=LIMITS,
-        exact=EXACT_IN_WORDS,
+        exact=f"{EXACT_IN_WORDS} {EFFECTIVE_IN_WORDS}",
         lesions=", ".join(f"{100 * share:.0f} %" for share in LESIONS),
         spread=SPREAD,
         skill=", ".join(map(str, SKILL)),

@@ -15,8 +15,9 @@ from mpmri_monai.evaluation.bootstrap import CONFIDENCE, SAME
 from mpmri_monai.evaluation.delong import delong_test
 from mpmri_monai.evaluation.exact import holm, mcnemar
 from mpmri_monai.evaluation.levels import FIT, RULES, UNIT
+from mpmri_monai.evaluation.no_spread import interval_of_difference
 from mpmri_monai.evaluation.pooling import PAIRS, PRECISIONS, pooling
-from mpmri_monai.evaluation.scored import Redrawn, Resampling, Scored, or_none, resampling, scored
+from mpmri_monai.evaluation.scored import Redrawn, Scored, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 COMPARED = ("macro_auc", "accuracy", "balanced_accuracy")
@@ -87,7 +88,15 @@ def compare(
         "bootstraps": bootstraps,
         "method": METHOD,
         "limits": LIMITS,
-        "metrics": {name: _difference(drawn, of_a[name], of_b[name], swapped[name]) for name in metrics},
+        "metrics": {
+            name: _difference(
+                of_a[name],
+                of_b[name],
+                interval_of_difference(name, first, second, of_a[name] - of_b[name], drawn),
+                swapped[name],
+            )
+            for name in metrics
+        },
         "mcnemar": _mcnemar(first, second),
         "delong": _delong(first, second),
     }
@@ -182,10 +191,12 @@ def check_paired(first: Scored, second: Scored) -> None:
         raise EvaluationError(expected="the same labels in both tables", found=f"{other} units labelled differently")
 
 
-def _difference(drawn: Resampling, a: Redrawn, b: Redrawn, swapped: np.ndarray) -> dict[str, float | None]:
+def _difference(
+    a: Redrawn, b: Redrawn, ends: tuple[float | None, float | None], swapped: np.ndarray
+) -> dict[str, float | None]:
     """Return the content of one metric; ``swapped`` are differences after swaps, shape (permutation,)."""
     difference = or_none(a.value - b.value)
-    low, high = drawn.of_difference(a - b)
+    low, high = ends
     p = None
     if difference is not None:
         reached = int((np.abs(swapped) >= abs(difference) - SAME).sum())

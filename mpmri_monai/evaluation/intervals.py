@@ -23,6 +23,11 @@ EXACT_IN_WORDS = (
     "1934) of as many cases as there are patients, as if all lesions of a patient were always alike; other perfect "
     "values have none."
 )
+EFFECTIVE = "exact binomial of the effective number of cases"
+EFFECTIVE_IN_WORDS = (
+    "Where all cases of each class got one answer, redrawing shows no spread: an accuracy then has the exact binomial "
+    "interval of its effective number of cases (Korn and Graubard 1998), and other metrics of decisions have none."
+)
 LIMITS = (
     "The predictions are taken as fixed: the interval says what other patients would change, and leaves out the "
     "variance of training the model again."

@@ -89,6 +89,12 @@ def from_confusion(matrices: np.ndarray, task: Task) -> dict[str, np.ndarray]:
     return metrics | {f"specificity_{name}": specificity[:, k] for k, name in enumerate(task.classes)}
 
 
+def decision_metrics(task: Task) -> set[str]:
+    """Return the names of the metrics that decisions alone determine."""
+    classes = len(task.classes)
+    return set(from_confusion(np.ones((1, classes, classes)), task))
+
+
 def brier(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the Brier score (Brier 1950), shape (resample,): squared error summed over all classes, in [0, 2].
 

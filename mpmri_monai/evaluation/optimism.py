@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
 from mpmri_monai.evaluation.levels import UNIT
-from mpmri_monai.evaluation.scored import Redrawn, Resampling, or_none, resampling, scored
+from mpmri_monai.evaluation.no_spread import interval_of, interval_of_difference
+from mpmri_monai.evaluation.scored import Redrawn, Resampling, Scored, or_none, resampling, scored
 from mpmri_monai.sequences import Task
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auc")
@@ -88,16 +89,18 @@ def optimism(
         "limits": LIMITS,
         "metrics": {
             metric: {
-                **{name: drawn.interval(metric, found[name][metric]) for name in protocols},
-                "optimism": _difference(drawn, found["leaky"][metric] - found["honest"][metric]),
+                **{name: interval_of(protocols[name], metric, found[name][metric], drawn) for name in protocols},
+                "optimism": _difference(metric, protocols, found["leaky"][metric] - found["honest"][metric], drawn),
             }
             for metric in metrics
         },
     }
 
 
-def _difference(drawn: Resampling, found: Redrawn) -> dict[str, float | None]:
-    low, high = drawn.of_difference(found)
+def _difference(
+    metric: str, protocols: Mapping[str, Scored], found: Redrawn, drawn: Resampling
+) -> dict[str, float | None]:
+    low, high = interval_of_difference(metric, protocols["leaky"], protocols["honest"], found, drawn)
     return {"value": or_none(found.value), "low": low, "high": high}
 
 

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
+from mpmri_monai.evaluation.no_spread import interval_of
 from mpmri_monai.evaluation.scored import LOWER_IS_BETTER, resampling, scored
 from mpmri_monai.sequences import Task
 
@@ -64,7 +65,7 @@ def ranking(
         raise EvaluationError(expected=f"resamples in which {metric} is defined", found="none")
     first = ranks == ranks.min(axis=0)
     tail = (1 - CONFIDENCE) / 2
-    intervals = [drawn.interval(metric, one) for one in found.values()]
+    intervals = [interval_of(models[name], metric, one, drawn) for name, one in found.items()]
     table = pd.DataFrame(
         {
             "name": list(models),

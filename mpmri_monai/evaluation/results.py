@@ -11,9 +11,9 @@ from mpmri_monai.cohort.splits import NOT_DISJOINT, UNITS
 from mpmri_monai.errors import EvaluationError
 from mpmri_monai.evaluation import metrics
 from mpmri_monai.evaluation.bootstrap import CONFIDENCE
-from mpmri_monai.evaluation.exact import clopper_pearson
-from mpmri_monai.evaluation.intervals import EXACT, EXACT_IN_WORDS, LIMITS, METHOD_IN_WORDS
+from mpmri_monai.evaluation.intervals import EFFECTIVE_IN_WORDS, EXACT_IN_WORDS, LIMITS, METHOD_IN_WORDS
 from mpmri_monai.evaluation.levels import RULES, UNIT, levels_of
+from mpmri_monai.evaluation.no_spread import interval_of
 from mpmri_monai.evaluation.pooling import LEFT_OUT_ONE_BY_ONE, pooling
 from mpmri_monai.evaluation.predictions import check_predictions
 from mpmri_monai.evaluation.roc import roc
@@ -78,7 +78,7 @@ def evaluate(
         "classes": list(task.classes),
         "confidence": CONFIDENCE,
         "bootstraps": bootstraps,
-        "intervals": {"method": f"{METHOD_IN_WORDS} {EXACT_IN_WORDS}", "limits": LIMITS},
+        "intervals": {"method": f"{METHOD_IN_WORDS} {EXACT_IN_WORDS} {EFFECTIVE_IN_WORDS}", "limits": LIMITS},
         "unlabelled": int((in_role & (predictions["label"] == "")).sum()),
         "levels": {level: _level(of_level, drawn) for level, of_level in units.items()},
     }
@@ -96,15 +96,13 @@ def _level(units: Scored, drawn: Resampling) -> dict[str, Any]:
     absent = [name for name, number in per_class.items() if number == 0]
     found = {}
     for name, values in units.redrawn(None, drawn).items():
-        found[name] = drawn.interval(name, values)
-        if found[name]["value"] in (0.0, 1.0) and found[name]["low"] is None:
-            found[name] = _perfect(units, name, found[name])
+        found[name] = interval_of(units, name, values, drawn)
         if absent and found[name]["value"] is None:
             found[name]["why"] = f"no {level} of class {', '.join(absent)}"
         elif not units.comparable(name):
             found[name]["why"] = LEFT_OUT_ONE_BY_ONE
     as_is = np.ones((1, len(units.truth)))
-    (matrix,) = metrics.confusion(units.truth, units.probabilities.argmax(axis=1), as_is, len(classes))
+    (matrix,) = metrics.confusion(units.truth, units.decided, as_is, len(classes))
     return {
         "n": len(once),
         "patients": len(set(units.patients)),
@@ -116,26 +114,6 @@ def _level(units: Scored, drawn: Resampling) -> dict[str, Any]:
         "pooling": {name: pooling(name) for name in found},
         "metrics": found,
     }
-
-
-def _perfect(units: Scored, name: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Return a share of exactly 0 or 1 with the interval of its patients; other metrics as they are.
-
-    Resamples of a perfect result all agree. With one case a patient the interval is exact, with more it is wider than
-    need be.
-    """
-    kind, _, of = name.partition("_")
-    k = units.task.classes.index(of) if of in units.task.classes else len(units.task.classes) - 1
-    chosen = {
-        "accuracy": np.ones(len(units.truth), bool),
-        "sensitivity": units.truth == k,
-        "specificity": units.truth != k,
-    }.get(kind)
-    patients = 0 if chosen is None else len(set(units.patients[chosen]))
-    if patients < 2:
-        return found
-    low, high = clopper_pearson(round(found["value"] * patients), patients)
-    return {key: value for key, value in found.items() if key != "why"} | {"low": low, "high": high, "method": EXACT}
 
 
 def _repeats(units: Scored) -> dict[str, dict[str, Any]]:

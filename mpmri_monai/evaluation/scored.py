@@ -118,6 +118,11 @@ class Scored:
         return self.units["patient"].to_numpy()
 
     @property
+    def decided(self) -> np.ndarray:
+        """Index of the most probable class, shape (unit,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
     def each_patient_once(self) -> bool:
         """Whether no patient has two rows: units are then independent."""
         return not self.units["patient"].duplicated().any()
