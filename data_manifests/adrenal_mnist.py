@@ -1,7 +1,7 @@
 """AdrenalMNIST3D as a cohort: is this adrenal gland normal or hyperplastic? A 3D question with published results.
 
 ``python data_manifests/adrenal_mnist.py NPZ OUT`` writes each shape as NIfTI, ``manifest.json``, ``splits.csv`` with
-the official division, and ``recipe.json`` into the new folder ``OUT``. ``NPZ`` is ``adrenalmnist3d.npz`` (28³ voxels)
+the official division, ``choosing.csv`` without its test part, and ``recipe.json`` into the new folder ``OUT``. ``NPZ`` is ``adrenalmnist3d.npz`` (28³ voxels)
 or ``adrenalmnist3d_64.npz`` (64³) of MedMNIST v2 (Yang et al., Scientific Data 10:41, 2023; CC BY 4.0).
 
 The volumes are shapes cut out of CT, without grey values: the one sequence is called ``SHAPE``, 0 outside the gland
@@ -39,6 +39,8 @@ CLASSES = ("normal", "hyperplasia")
 """In the order of the labels 0 and 1 in the file."""
 PARTS = ("train", "val", "test")
 """Of the official division, which are the roles as well."""
+VALIDATES = 10
+"""Where something is to be chosen, every tenth training shape of a class validates, and the validation part tests."""
 SIDES = (28, 64)
 """Voxels along each side of the published sets."""
 INSIDE = 255
@@ -77,7 +79,9 @@ def write_shapes(npz: Path, out: Path) -> Manifest:
             "studies": studies,
         }
         save_manifest(parse_manifest(content, part, where=npz.name), part / "manifest.json")
-        write_splits(part / "splits.csv", _splits([study["patient"] for study in studies], roles))
+        official = _splits([study["patient"] for study in studies], roles)
+        write_splits(part / "splits.csv", official)
+        write_splits(part / "choosing.csv", _choosing(official, [study["labels"][LABEL] for study in studies]))
         write_json(part / "recipe.json", _recipe(arrays))
     return load_manifest(out / "manifest.json")
 
@@ -154,6 +158,15 @@ def _splits(patients: list[str], roles: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"patient": patients, "role": roles}).assign(**fold)
 
 
+def _choosing(official: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Return a division of the training and validation parts alone, by which models are chosen between."""
+    number = official.assign(label=labels).groupby(["role", "label"]).cumcount()
+    trains = official["role"] == "train"
+    roles = official["role"].mask(trains & (number % VALIDATES == VALIDATES - 1), "val")
+    roles = roles.mask(official["role"] == "val", "test")
+    return official.assign(role=roles)[official["role"] != "test"]
+
+
 def _recipe(arrays: dict[str, NDArray]) -> dict[str, Any]:
     """Return how many shapes there are and the digest of all arrays."""
     content = {name: sha256(np.ascontiguousarray(values).data).hexdigest() for name, values in arrays.items()}
@@ -179,6 +192,7 @@ def main(
         table.add_row(part, *(str(int(((roles == part) & (labels == name)).sum())) for name in CLASSES))
     Console().print(table)
     print(f"Manifest: {out / 'manifest.json'}    official division: {out / 'splits.csv'}")
+    print(f"To choose between models without the official test part: {out / 'choosing.csv'}")
     side = nibabel.load(out / manifest.studies[0].images[SEQUENCE]).shape[0]
     print(
         "Next: python -m monai.bundle run training --config_file bundles/mctl_brain/configs/train.json "

@@ -60,6 +60,18 @@ def test_the_official_parts_are_the_roles(adrenal, npz, tmp_path):
     assert [roles[study.patient] for study in manifest.studies] == ["train"] * 5 + ["val"] * 2 + ["test"] * 3
 
 
+def test_what_is_chosen_is_chosen_without_the_test_part(adrenal, tmp_path):
+    np.savez(tmp_path / "shapes.npz", **arrays_of(counts={"train": 40, "val": 4, "test": 6}))
+    manifest = adrenal.write_shapes(tmp_path / "shapes.npz", tmp_path / "out")
+    official = roles_of(read_splits(tmp_path / "out" / "splits.csv"))
+    choosing = roles_of(read_splits(tmp_path / "out" / "choosing.csv"))
+    of_role = {role: {name for name in choosing if choosing[name] == role} for role in ("train", "val", "test")}
+    assert set(choosing) == {name for name, role in official.items() if role != "test"}
+    assert of_role["test"] == {name for name, role in official.items() if role == "val"}
+    labels = {study.patient: study.labels["adrenal"] for study in manifest.studies}
+    assert sorted(labels[name] for name in of_role["val"]) == ["hyperplasia"] * 2 + ["normal"] * 2
+
+
 def test_the_recipe_tells_other_content_apart(adrenal, npz, tmp_path):
     adrenal.write_shapes(npz, tmp_path / "one")
     adrenal.write_shapes(npz, tmp_path / "again")
