@@ -1,8 +1,9 @@
 """AdrenalMNIST3D as a cohort: is this adrenal gland normal or hyperplastic? A 3D question with published results.
 
 ``python data_manifests/adrenal_mnist.py NPZ OUT`` writes each shape as NIfTI, ``manifest.json``, ``splits.csv`` with
-the official division, ``choosing.csv`` without its test part, and ``recipe.json`` into the new folder ``OUT``. ``NPZ`` is ``adrenalmnist3d.npz`` (28³ voxels)
-or ``adrenalmnist3d_64.npz`` (64³) of MedMNIST v2 (Yang et al., Scientific Data 10:41, 2023; CC BY 4.0).
+the official division, ``choosing.csv`` without its test part, and ``recipe.json`` into the new folder ``OUT``. ``NPZ``
+is ``adrenalmnist3d.npz`` (28³ voxels) or ``adrenalmnist3d_64.npz`` (64³) of MedMNIST v2 (Yang et al., Scientific Data
+10:41, 2023; CC BY 4.0).
 
 The volumes are shapes cut out of CT, without grey values: the one sequence is called ``SHAPE``, 0 outside the gland
 and 1 inside. A shape is a study without lesions, labelled as a whole. The authors divided 792 patients with two glands
